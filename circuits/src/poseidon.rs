@@ -1,0 +1,214 @@
+//! Poseidon (Grassi, Khovratovich, Rechberger, Roy, Schofnegger, USENIX Security 2021,
+//! <https://eprint.iacr.org/2019/458>) over the scalar field of BLS12-381, S-box x^5, 128-bit
+//! security. See docs/spec/poseidon.md for round numbers, generator and checks.
+
+use ark_bls12_381::Fr;
+use ark_ff::{Field, Zero};
+
+mod grain;
+mod sparse;
+
+use sparse::SparseRounds;
+
+/// Full rounds, half before and half after the partial ones.
+pub(crate) const FULL_ROUNDS: usize = 8;
+
+/// Partial rounds at width `t`: the smallest number that the paper's inequalities allow at 128 bits
+/// with its security margin of 7.5 %, rounded up to a multiple of `t` as the reference
+/// implementation's published instances are (57 at width 3, 60 at width 5, 68 at width 17).
+pub(crate) const fn partial_rounds(t: usize) -> usize {
+    // Interpolation attack, the binding inequality for x^5 at these widths:
+    // R_F + R_P >= 1 + ceil(128 log_5 2) + ceil(log_5 t), with R_F = 6 before the margin.
+    let log5_t = if t <= 5 { 1 } else { 2 };
+    let minimum: usize = 1 + 56 + log5_t - 6;
+    (minimum * 1075).div_ceil(1000).div_ceil(t) * t
+}
+
+/// The permutation at width `T`, at most 25.
+pub(crate) struct Poseidon<const T: usize> {
+    /// One row of round constants for each round.
+    pub(crate) constants: Vec<[Fr; T]>,
+    /// The Cauchy matrix of the linear layer.
+    pub(crate) mds: [[Fr; T]; T],
+    sparse: SparseRounds<T>,
+}
+
+impl<const T: usize> Poseidon<T> {
+    /// Generates the constants with the Grain LFSR of the paper's appendix E.
+    pub(crate) fn generate() -> Self {
+        let mut grain = grain::Grain::new(T, FULL_ROUNDS, partial_rounds(T));
+        let rounds = FULL_ROUNDS + partial_rounds(T);
+        let constants: Vec<[Fr; T]> = (0..rounds).map(|_| std::array::from_fn(|_| grain.field_element())).collect();
+        let mds = grain.cauchy_matrix();
+        let sparse = SparseRounds::derive(&constants, &mds);
+        Self { constants, mds, sparse }
+    }
+
+    /// Applies the permutation in place, its partial rounds in their sparse form.
+    pub(crate) fn permute(&self, state: &mut [Fr; T]) {
+        let half = FULL_ROUNDS / 2;
+        for constants in self.constants.iter().take(half) {
+            self.full_round(state, constants);
+        }
+        self.sparse.apply(state);
+        let mut last = self.constants.iter().skip(half + partial_rounds(T));
+        if let Some(first) = last.next() {
+            // The first of the last full rounds takes what the sparse form carried forward.
+            let constants = std::array::from_fn(|i| {
+                first.get(i).copied().unwrap_or_default() + self.sparse.carried.get(i).copied().unwrap_or_default()
+            });
+            self.full_round(state, &constants);
+        }
+        for constants in last {
+            self.full_round(state, constants);
+        }
+    }
+
+    fn full_round(&self, state: &mut [Fr; T], constants: &[Fr; T]) {
+        for (lane, constant) in state.iter_mut().zip(constants) {
+            *lane = pow5(*lane + constant);
+        }
+        *state = self.mds.each_ref().map(|row| Fr::sum_of_products(row, state));
+    }
+
+    /// The permutation as the paper writes it, round by round: what [`Poseidon::permute`] and the
+    /// circuit are checked against.
+    #[cfg(test)]
+    pub(crate) fn permute_plain(&self, state: &mut [Fr; T]) {
+        for (round, constants) in self.constants.iter().enumerate() {
+            for (lane, constant) in state.iter_mut().zip(constants) {
+                *lane += constant;
+            }
+            let partial = (FULL_ROUNDS / 2..FULL_ROUNDS / 2 + partial_rounds(T)).contains(&round);
+            let powered = if partial { 1 } else { T };
+            for lane in state.iter_mut().take(powered) {
+                *lane = pow5(*lane);
+            }
+            *state = self.mds.each_ref().map(|row| row.iter().zip(state.iter()).map(|(m, s)| *m * s).sum());
+        }
+    }
+}
+
+/// x^5.
+pub(crate) fn pow5(x: Fr) -> Fr {
+    x.square().square() * x
+}
+
+/// A sponge's state before its first block: the capacity lane holds the domain tag.
+pub(crate) fn initial_state<const T: usize>(tag: Fr) -> [Fr; T] {
+    let mut state = [Fr::zero(); T];
+    if let Some(capacity) = state.first_mut() {
+        *capacity = tag;
+    }
+    state
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ark_crypto_primitives::sponge::poseidon::find_poseidon_ark_and_mds;
+    use ark_ff::PrimeField;
+
+    fn counting<const T: usize>() -> [Fr; T] {
+        std::array::from_fn(|i| Fr::from(i as u64))
+    }
+
+    fn published<const T: usize>(section: &str) -> Option<Vec<Fr>> {
+        let path =
+            concat!(env!("CARGO_MANIFEST_DIR"), "/../../shared/data/vectors/poseidon/hadeshash_test_vectors.txt");
+        let Ok(text) = std::fs::read_to_string(path) else {
+            println!("skipped: {path} is absent");
+            return None;
+        };
+        let body = text.split(section).nth(1).unwrap().split("Output:").nth(1).unwrap();
+        let line = body.trim().lines().next().unwrap();
+        let words = line.split('\'').filter(|w| w.starts_with("0x"));
+        Some(words.map(|w| Fr::from_be_bytes_mod_order(&hex::decode(&w[2..]).unwrap())).collect())
+    }
+
+    fn agrees_with_published<const T: usize>(section: &str) {
+        let poseidon = Poseidon::<T>::generate();
+        let Some(expected) = published::<T>(section) else { return };
+        let (mut fast, mut plain) = (counting::<T>(), counting::<T>());
+        poseidon.permute(&mut fast);
+        poseidon.permute_plain(&mut plain);
+        assert_eq!(fast.to_vec(), expected);
+        assert_eq!(plain.to_vec(), expected);
+    }
+
+    #[test]
+    fn round_numbers_are_those_of_the_published_instances() {
+        assert_eq!([partial_rounds(3), partial_rounds(5), partial_rounds(17)], [57, 60, 68]);
+    }
+
+    #[test]
+    fn widths_3_and_5_give_the_published_vectors() {
+        agrees_with_published::<3>("# poseidonperm_x5_255_3\n");
+        agrees_with_published::<5>("# poseidonperm_x5_255_5\n");
+    }
+
+    #[test]
+    fn width_17_agrees_with_an_independent_generator() {
+        let ours = Poseidon::<17>::generate();
+        let (constants, mds) =
+            find_poseidon_ark_and_mds::<Fr>(255, 16, FULL_ROUNDS as u64, partial_rounds(17) as u64, 0);
+        assert_eq!(ours.constants.iter().map(|r| r.to_vec()).collect::<Vec<_>>(), constants);
+        assert_eq!(ours.mds.iter().map(|r| r.to_vec()).collect::<Vec<_>>(), mds);
+    }
+
+    #[test]
+    fn sparse_rounds_equal_plain_rounds() {
+        let poseidon = Poseidon::<17>::generate();
+        let mut fast = counting::<17>();
+        let mut plain = fast;
+        for _ in 0..3 {
+            poseidon.permute(&mut fast);
+            poseidon.permute_plain(&mut plain);
+            assert_eq!(fast, plain);
+        }
+    }
+
+    /// No infinitely long subspace trail through the partial rounds (Grassi, Rechberger,
+    /// Schofnegger, <https://eprint.iacr.org/2020/500>). A trail U, MU, M^2 U .. of period l either
+    /// keeps lane 0 inactive for ever, which needs a vector that e_0^T M^i annihilates for all i;
+    /// or holds e_0 at some step, and then all of e_0, M^l e_0, M^2l e_0 .., so that it is no trail
+    /// when these span everything. Both are ranks; l runs to 4t as in the reference script.
+    #[test]
+    fn width_17_matrix_has_no_subspace_trail() {
+        const T: usize = 17;
+        let mds = Poseidon::<T>::generate().mds;
+        let step = |v: &[Fr], transposed: bool| -> Vec<Fr> {
+            let entry = |i: usize, j: usize| if transposed { mds[j][i] } else { mds[i][j] };
+            (0..T).map(|i| (0..T).map(|j| entry(i, j) * v[j]).sum()).collect()
+        };
+        let orbit = |period: usize, transposed: bool| -> Vec<Vec<Fr>> {
+            let mut v = vec![Fr::zero(); T];
+            v[0] = Fr::from(1u64);
+            let next = |v: &Vec<Fr>| Some((0..period).fold(v.clone(), |v, _| step(&v, transposed)));
+            std::iter::successors(Some(v), next).take(T).collect()
+        };
+        assert_eq!(rank(orbit(1, true)), T);
+        for period in 1..=4 * T {
+            assert_eq!(rank(orbit(period, false)), T, "period {period}");
+        }
+        assert_eq!(rank(vec![vec![Fr::from(2u64), Fr::from(4u64)], vec![Fr::from(1u64), Fr::from(2u64)]]), 1);
+    }
+
+    fn rank(mut rows: Vec<Vec<Fr>>) -> usize {
+        let mut rank = 0;
+        for column in 0..rows[0].len() {
+            let Some(pivot) = (rank..rows.len()).find(|row| !rows[*row][column].is_zero()) else { continue };
+            rows.swap(rank, pivot);
+            let inverse = rows[rank][column].inverse().unwrap();
+            let top = rows[rank].clone();
+            for row in rows.iter_mut().skip(rank + 1) {
+                let factor = row[column] * inverse;
+                for (entry, above) in row.iter_mut().zip(&top) {
+                    *entry -= factor * above;
+                }
+            }
+            rank += 1;
+        }
+        rank
+    }
+}

@@ -1,0 +1,193 @@
+//! The prover, on arkworks: Groth16 over BLS12-381, with values generated without synthesis and
+//! the constraint matrices kept (docs/spec/parameters.md).
+
+use ark_bls12_381::{Bls12_381, Fr};
+use ark_ff::UniformRand;
+use ark_groth16::Groth16;
+use ark_relations::gr1cs::{ConstraintSynthesizer, ConstraintSystemRef, LinearCombination, SynthesisError, Variable};
+use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
+use rand08::rngs::OsRng;
+
+use crate::bytes::{DecodeError, ProofBytes, ShapeDigest};
+use crate::circuit;
+use crate::r1cs::{Row, Shape};
+use crate::record::{RecordHasher, Salt};
+use crate::schema::Schema;
+use crate::statement::reference::{self, Violation};
+use crate::statement::{Circuit, Statement};
+use crate::value::{Value, ValueError};
+
+/// First bytes of a serialised proving key.
+const MAGIC: &[u8; 16] = b"sealgate-pk/1\0\0\0";
+
+/// Why there is no proof.
+#[derive(Debug, thiserror::Error)]
+pub enum ProveError {
+    /// The statement is false; nothing is ever proven about it.
+    #[error("the statement does not hold for this record: {0}")]
+    False(#[from] Violation),
+    /// The record's values do not fit its schema.
+    #[error(transparent)]
+    Value(#[from] ValueError),
+    /// The statement is of another circuit than the key.
+    #[error("the statement is for circuit '{0}', which is not this key's")]
+    Circuit(&'static str),
+    /// The proof system refused.
+    #[error("the proof system failed: {0}")]
+    Synthesis(SynthesisError),
+}
+
+/// A proving key, and what goes with it.
+pub struct ProvingKey {
+    circuit: Circuit,
+    key: ark_groth16::ProvingKey<Bls12_381>,
+    shape: Shape,
+    matrices: Vec<Vec<Row>>,
+}
+
+impl ProvingKey {
+    /// Draws a key whose secret this process knew for a moment: for development ledgers only,
+    /// whose genesis says so. Takes about a second.
+    ///
+    /// # Errors
+    /// [`ProveError::Synthesis`] should the proof system refuse the circuit.
+    pub fn generate_development(circuit: Circuit) -> Result<Self, ProveError> {
+        let shape = circuit::shape(circuit);
+        let key = Groth16::<Bls12_381>::generate_random_parameters_with_reduction(&shape, &mut OsRng)
+            .map_err(ProveError::Synthesis)?;
+        Ok(Self::new(circuit, key, shape))
+    }
+
+    fn new(circuit: Circuit, key: ark_groth16::ProvingKey<Bls12_381>, shape: Shape) -> Self {
+        let matrices = vec![shape.a.clone(), shape.b.clone(), shape.c.clone()];
+        Self { circuit, key, shape, matrices }
+    }
+
+    /// Serialises the key: magic, BLAKE3 of what follows, uncompressed points.
+    ///
+    /// # Errors
+    /// [`DecodeError`] never in practice: memory is written to.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, DecodeError> {
+        let mut body = Vec::with_capacity(self.key.uncompressed_size());
+        self.key.serialize_uncompressed(&mut body).map_err(|error| Self::bad("to serialise", error.to_string()))?;
+        let mut out = MAGIC.to_vec();
+        out.extend(blake3::hash(&body).as_bytes());
+        out.extend(body);
+        Ok(out)
+    }
+
+    /// Reads a key written by [`ProvingKey::to_bytes`]. The digest in front shows damage; the
+    /// points themselves are not checked again, since a wrong key only makes proofs that fail.
+    ///
+    /// # Errors
+    /// [`DecodeError`] for damage.
+    pub fn from_bytes(circuit: Circuit, bytes: &[u8]) -> Result<Self, DecodeError> {
+        let body = bytes
+            .strip_prefix(MAGIC)
+            .and_then(|rest| rest.split_first_chunk::<32>())
+            .filter(|(digest, body)| blake3::hash(body).as_bytes() == *digest)
+            .map(|(_, body)| body)
+            .ok_or_else(|| Self::bad("an intact proving key", "a damaged or foreign file".into()))?;
+        let key = CanonicalDeserialize::deserialize_uncompressed_unchecked(body)
+            .map_err(|error| Self::bad("points", error.to_string()))?;
+        Ok(Self::new(circuit, key, circuit::shape(circuit)))
+    }
+
+    fn bad(expected: &'static str, found: String) -> DecodeError {
+        DecodeError::new("proving key", expected, found)
+    }
+
+    /// The circuit it belongs to.
+    pub fn circuit(&self) -> Circuit {
+        self.circuit
+    }
+
+    /// Digest of the circuit's constraint system.
+    pub fn shape_digest(&self) -> ShapeDigest {
+        self.shape.digest()
+    }
+
+    /// The verifying key, as [`crate::verifier::VerifyingKey::from_bytes`] reads it.
+    ///
+    /// # Errors
+    /// [`DecodeError`] never in practice: memory is written to.
+    pub fn verifying_key_bytes(&self) -> Result<Vec<u8>, DecodeError> {
+        let vk = &self.key.vk;
+        let mut out = Vec::with_capacity(crate::verifier::VERIFYING_KEY_BYTES);
+        let mut write = || -> Result<(), ark_serialize::SerializationError> {
+            vk.alpha_g1.serialize_compressed(&mut out)?;
+            for point in [&vk.beta_g2, &vk.gamma_g2, &vk.delta_g2] {
+                point.serialize_compressed(&mut out)?;
+            }
+            vk.gamma_abc_g1.iter().try_for_each(|point| point.serialize_compressed(&mut out))
+        };
+        write().map_err(|error| Self::bad("to serialise", error.to_string()))?;
+        Ok(out)
+    }
+
+    /// Proves a statement about a record. Whatever is false is refused before any proving.
+    ///
+    /// # Errors
+    /// [`ProveError`].
+    pub fn prove(
+        &self,
+        schema: &Schema,
+        statement: &Statement,
+        values: &[Value],
+        salt: &Salt,
+    ) -> Result<ProofBytes, ProveError> {
+        if statement.circuit != self.circuit {
+            return Err(ProveError::Circuit(statement.circuit.name()));
+        }
+        let elements = RecordHasher::new(schema).elements(values)?;
+        reference::check(statement, &elements, salt.to_field())?;
+        let assignment = circuit::assignment(statement, &elements, salt.to_field());
+        self.prove_assignment(&assignment)
+    }
+
+    /// Proves knowledge of an assignment, with fresh randomness.
+    fn prove_assignment(&self, assignment: &[Fr]) -> Result<ProofBytes, ProveError> {
+        let proof = Groth16::<Bls12_381>::create_proof_with_reduction_and_matrices(
+            &self.key,
+            Fr::rand(&mut OsRng),
+            Fr::rand(&mut OsRng),
+            &self.matrices,
+            self.shape.publics + 1,
+            self.shape.constraints(),
+            assignment,
+        )
+        .map_err(ProveError::Synthesis)?;
+        let mut out = [0u8; 192];
+        proof
+            .serialize_compressed(out.as_mut_slice())
+            .map_err(|_| ProveError::Synthesis(SynthesisError::AssignmentMissing))?;
+        Ok(ProofBytes(out))
+    }
+}
+
+/// Hands the shape to arkworks, variable for variable.
+impl ConstraintSynthesizer<Fr> for &Shape {
+    fn generate_constraints(self, cs: ConstraintSystemRef<Fr>) -> Result<(), SynthesisError> {
+        let mut variables = vec![Variable::One];
+        for _ in 0..self.publics {
+            variables.push(cs.new_input_variable(|| Ok(Fr::default()))?);
+        }
+        for _ in 0..self.witnesses {
+            variables.push(cs.new_witness_variable(|| Ok(Fr::default()))?);
+        }
+        let combination = |row: &Row| -> LinearCombination<Fr> {
+            let terms = row.iter().filter_map(|(factor, i)| variables.get(*i).map(|variable| (*factor, *variable)));
+            terms.fold(LinearCombination::zero(), |sum, term| sum + term)
+        };
+        for ((a, b), c) in self.a.iter().zip(&self.b).zip(&self.c) {
+            cs.enforce_r1cs_constraint(|| combination(a), || combination(b), || combination(c))?;
+        }
+        Ok(())
+    }
+}
+
+/// Stock arkworks on the same key, for benchmarks and cross-checks.
+pub mod stock;
+
+#[cfg(test)]
+mod tests;
