@@ -121,7 +121,7 @@ impl Predicate {
         self == asked
     }
 
-    /// How it is written in SQL.
+    /// How it is written in SQL; free constants as `?`.
     pub fn display(&self, schema: &Schema) -> String {
         let Some(column) = schema.at(self.column) else {
             return format!("column {} of another schema", self.column);
@@ -161,6 +161,26 @@ pub enum ShapeItem {
     Prove(Predicate),
 }
 
+impl ShapeItem {
+    /// The field it is about.
+    pub fn column<'a>(&self, schema: &'a Schema) -> Option<&'a Column> {
+        match self {
+            ShapeItem::Disclose(column) => schema.at(*column),
+            ShapeItem::Prove(predicate) => schema.at(predicate.column),
+        }
+    }
+
+    /// How it is written in SQL.
+    pub fn display(&self, schema: &Schema) -> String {
+        match self {
+            ShapeItem::Disclose(column) => {
+                schema.at(*column).map_or_else(|| format!("column {column}"), |c| quoted(&c.name))
+            }
+            ShapeItem::Prove(predicate) => predicate.display(schema),
+        }
+    }
+}
+
 /// Everything of a question but its key and its free constants: public on the ledger. No items
 /// at all asks only whether the record exists.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
@@ -195,16 +215,7 @@ impl Shape {
         if self.items.is_empty() {
             return "1".into();
         }
-        let items: Vec<String> = self
-            .items
-            .iter()
-            .map(|item| match item {
-                ShapeItem::Disclose(column) => {
-                    schema.at(*column).map_or_else(|| format!("column {column}"), |c| quoted(&c.name))
-                }
-                ShapeItem::Prove(predicate) => predicate.display(schema),
-            })
-            .collect();
+        let items: Vec<String> = self.items.iter().map(|item| item.display(schema)).collect();
         items.join(", ")
     }
 }
@@ -321,28 +332,44 @@ impl Question {
         Ok(items)
     }
 
-    /// The same question with the constants of the predicates for which `free` says so moved out
-    /// of the shape.
-    #[must_use]
-    pub fn with_freed(&self, free: impl Fn(&Predicate) -> bool) -> Question {
-        let mut question =
-            Question { shape: Shape { items: Vec::new() }, constants: Vec::new(), key: self.key.clone() };
-        let mut constants = self.constants.iter().cloned();
-        for item in &self.shape.items {
-            question.shape.items.push(match item {
-                ShapeItem::Prove(predicate) if free(predicate) => {
-                    for operand in &predicate.operands {
-                        match operand {
-                            Operand::Fixed(value) => question.constants.push(value.clone()),
-                            Operand::Free => question.constants.extend(constants.next()),
-                        }
-                    }
-                    ShapeItem::Prove(predicate.freed())
-                }
-                other => other.clone(),
-            });
+    /// The question's shape with every constant filled in.
+    pub fn filled(&self) -> Option<Shape> {
+        let item = |item| match item {
+            Item::Disclose(column) => ShapeItem::Disclose(column),
+            Item::Prove { column, comparison, operands } => {
+                let operands = operands.into_iter().map(Operand::Fixed).collect();
+                ShapeItem::Prove(Predicate { column, comparison, operands })
+            }
+        };
+        Some(Shape { items: self.items().ok()?.into_iter().map(item).collect() })
+    }
+
+    /// The same question in the given shape, whose predicates may be fixed or free in other
+    /// places. `None` when that shape asks something else.
+    pub fn reshaped(&self, shape: &Shape) -> Option<Question> {
+        let items = self.items().ok()?;
+        if items.len() != shape.items.len() {
+            return None;
         }
-        question
+        let mut constants = Vec::new();
+        for (item, wanted) in items.into_iter().zip(&shape.items) {
+            match (item, wanted) {
+                (Item::Disclose(column), ShapeItem::Disclose(other)) if column == *other => {}
+                (Item::Prove { column, comparison, operands }, ShapeItem::Prove(predicate))
+                    if column == predicate.column && comparison == predicate.comparison =>
+                {
+                    let free = predicate.operands.iter().all(|operand| *operand == Operand::Free);
+                    let fixed = operands.iter().cloned().map(Operand::Fixed).eq(predicate.operands.iter().cloned());
+                    match (free, fixed) {
+                        (true, _) => constants.extend(operands),
+                        (false, true) => {}
+                        (false, false) => return None,
+                    }
+                }
+                _ => return None,
+            }
+        }
+        Some(Question { shape: shape.clone(), constants, key: self.key.clone() })
     }
 }
 

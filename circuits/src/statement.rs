@@ -43,6 +43,15 @@ impl Circuit {
         }
     }
 
+    /// Digest of the constraint system, in hexadecimal, as this build knows it; a test holds it
+    /// against the circuit. A ledger's parameters must be for this very system.
+    pub fn pinned_shape(self) -> &'static str {
+        match self {
+            Circuit::Record15 => "2f91c0136a5f41b9d6b912cb8b56fd2232f7443c429928079303ffac26bdf727",
+            Circuit::Record31 => "e9a2bfc6cb0f27f1649022f0d885d2890b1b3961d715709e71828a3119c67c89",
+        }
+    }
+
     /// Fields a record may have.
     pub fn fields(self) -> usize {
         self.blocks() * RATE - 1

@@ -101,7 +101,7 @@ pub fn table_name(sql: &str) -> Result<String, QuestionError> {
 }
 
 /// Reads a question about a table with this schema. All constants are fixed; see
-/// [`Question::with_freed`].
+/// [`Question::reshaped`].
 ///
 /// # Errors
 /// [`QuestionError`], naming the part that is wrong.
@@ -399,10 +399,17 @@ mod tests {
     fn freed_constants_move_out_of_the_shape() {
         let question =
             read("SELECT Status, FeePaid BETWEEN 1 AND 2, Status = 'x' FROM t WHERE LicenceRSN = 1").unwrap();
-        let freed = question.with_freed(|p| p.comparison == Comparison::Between);
+        let mut shape = question.shape.clone();
+        if let ShapeItem::Prove(predicate) = &mut shape.items[1] {
+            *predicate = predicate.freed();
+        }
+        let freed = question.reshaped(&shape).unwrap();
         assert_eq!(freed.constants.len(), 2);
         assert_eq!(freed.items().unwrap(), question.items().unwrap());
+        assert_eq!(freed.reshaped(&question.shape).as_ref(), Some(&question));
         assert_ne!(freed.shape, question.shape);
+        shape.items.swap(0, 1);
+        assert_eq!(question.reshaped(&shape), None);
         let mut wrong = freed.clone();
         wrong.constants.pop();
         assert_eq!(wrong.validate(&schema()), Err(QuestionError::FreeConstants));
