@@ -1,0 +1,108 @@
+//! A ledger's first fact: who runs it, by which rules, and with which circuits. Its digest is
+//! what every requester and auditor pins (docs/spec/ledger.md#genesis).
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use sealgate_circuits::bytes::{ShapeDigest, VerifyingKeyDigest, tagged_hash};
+use serde::{Deserialize, Serialize};
+
+use crate::account::{AccountError, AccountPublic};
+use crate::block::Header;
+use crate::codec::encode;
+use crate::ids::{BlockHash, BlockHeight, ChainId};
+use crate::merkle;
+
+/// Longest name of a ledger or circuit, in bytes.
+pub const GENESIS_NAME_BYTES_MAX: usize = 100;
+/// Most circuits a genesis names.
+pub const CIRCUITS_MAX: usize = 64;
+/// Largest answer window, in blocks.
+pub const ANSWER_WINDOW_BLOCKS_MAX: u64 = 1_000_000;
+
+/// A circuit and the parameters with which its proofs are verified on this ledger, for good.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CircuitParameters {
+    /// Name of the circuit.
+    pub circuit: String,
+    /// Digest of its constraint system.
+    pub shape: ShapeDigest,
+    /// Digest of its verifying key.
+    pub verifying_key: VerifyingKeyDigest,
+}
+
+/// The constitution of a ledger. Its operator's account is enrolled from the start.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Genesis {
+    /// What the ledger is called.
+    pub name: String,
+    /// Who orders its transactions and signs its checkpoints.
+    pub operator: AccountPublic,
+    /// Whether its parameters are for development only; verification then says so.
+    pub development: bool,
+    /// Whether anybody may open an account; otherwise the operator does.
+    pub open_enrolment: bool,
+    /// The circuits it knows, with distinct names.
+    pub circuits: Vec<CircuitParameters>,
+    /// Blocks after which a granted request without an answer becomes unanswered.
+    pub answer_window_blocks: u64,
+    /// When it was made, in milliseconds since 1970-01-01 UTC; the first block's time.
+    pub created_ms: u64,
+}
+
+/// Why a genesis cannot be one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum GenesisError {
+    /// The name of the ledger or of a circuit is empty, too long or holds control characters.
+    #[error("'{0}' cannot be a name in a genesis: 1 to {GENESIS_NAME_BYTES_MAX} bytes without control characters")]
+    Name(String),
+    /// Too many circuits, or two with one name.
+    #[error("a genesis names at most {CIRCUITS_MAX} circuits, each once")]
+    Circuits,
+    /// The answer window is out of range.
+    #[error("an answer window of {0} blocks is outside 1 to {ANSWER_WINDOW_BLOCKS_MAX}")]
+    AnswerWindow(u64),
+    /// The operator's account cannot be one.
+    #[error("the operator's account: {0}")]
+    Operator(#[from] AccountError),
+}
+
+impl Genesis {
+    /// The ledger's identity: the digest of everything here.
+    pub fn chain_id(&self) -> ChainId {
+        ChainId(tagged_hash("sealgate/genesis/1", &[&encode(self)]))
+    }
+
+    /// Checks every bound.
+    ///
+    /// # Errors
+    /// The first rule that is broken.
+    pub fn validate(&self) -> Result<(), GenesisError> {
+        for name in std::iter::once(&self.name).chain(self.circuits.iter().map(|c| &c.circuit)) {
+            if name.is_empty() || name.len() > GENESIS_NAME_BYTES_MAX || name.chars().any(char::is_control) {
+                return Err(GenesisError::Name(name.escape_debug().take(60).collect()));
+            }
+        }
+        let names: std::collections::BTreeSet<&str> = self.circuits.iter().map(|c| c.circuit.as_str()).collect();
+        if names.len() != self.circuits.len() || names.len() > CIRCUITS_MAX {
+            return Err(GenesisError::Circuits);
+        }
+        if !(1..=ANSWER_WINDOW_BLOCKS_MAX).contains(&self.answer_window_blocks) {
+            return Err(GenesisError::AnswerWindow(self.answer_window_blocks));
+        }
+        Ok(self.operator.validate()?)
+    }
+
+    /// The header of block 0, which has no entries.
+    pub fn header(&self) -> Header {
+        Header {
+            chain: self.chain_id(),
+            height: BlockHeight(0),
+            time_ms: self.created_ms,
+            previous: BlockHash([0; 32]),
+            first_entry: 0,
+            tree_size: 0,
+            log_root: merkle::empty_root(),
+        }
+    }
+}

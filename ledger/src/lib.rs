@@ -1,0 +1,25 @@
+//! The permissioned ledger of Sealgate: accounts, contracts, blocks, the access trail, and the
+//! proofs by which others check it. The block log is the truth, the index follows it; see
+//! docs/spec/ledger.md.
+
+pub mod account;
+pub mod audit;
+pub mod block;
+pub mod checkpoint;
+pub mod codec;
+pub mod error;
+pub mod genesis;
+pub mod ids;
+pub mod index;
+pub mod light;
+pub mod log;
+pub mod merkle;
+pub mod solo;
+pub mod state;
+pub mod tx;
+
+#[cfg(test)]
+mod testing;
+
+pub use error::{LedgerError, SubmitError};
+pub use solo::{Ledger, SoloConfig};

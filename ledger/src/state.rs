@@ -1,0 +1,14 @@
+//! The state machine: what transactions do. Deterministic; reads and writes an
+//! [`Index`](crate::index::Index), and knows neither files nor clocks
+//! (docs/spec/ledger.md#contract-rules).
+
+pub(crate) mod contract;
+pub(crate) mod execute;
+pub(crate) mod keys;
+pub(crate) mod query;
+mod rejection;
+pub(crate) mod replay;
+mod views;
+
+pub use rejection::{ExecuteError, Rejection};
+pub use views::{AccountView, AssetView, GrantView, RequestStatus, RequestView, VersionView};

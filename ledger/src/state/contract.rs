@@ -1,0 +1,54 @@
+//! The contract's decision on a request: pure, and in one fixed order
+//! (docs/spec/ledger.md#contract-rules).
+
+use sealgate_circuits::question::{Shape, ShapeItem};
+
+use super::views::GrantView;
+use crate::block::DenyReason;
+
+/// Decides whether `grant` allows the question at block time `time_ms`. The order of the checks
+/// is part of the ledger's rules: grant, window, purpose, items, quota.
+///
+/// # Errors
+/// The first reason to deny.
+pub(crate) fn decide<'g>(
+    grant: Option<&'g GrantView>,
+    shape: &Shape,
+    purpose: &str,
+    time_ms: u64,
+) -> Result<&'g GrantView, DenyReason> {
+    let grant = grant.ok_or(DenyReason::NoGrant)?;
+    let terms = &grant.terms;
+    if terms.not_before_ms.is_some_and(|from| time_ms < from) {
+        return Err(DenyReason::NotYet);
+    }
+    if is_over(grant, time_ms) {
+        return Err(DenyReason::Expired);
+    }
+    if !terms.purpose.is_empty() && terms.purpose != purpose {
+        return Err(DenyReason::Purpose);
+    }
+    if shape.items.is_empty() && !terms.existence {
+        return Err(DenyReason::Existence);
+    }
+    for (item, asked) in (0u8..).zip(&shape.items) {
+        match asked {
+            ShapeItem::Disclose(column) if !terms.disclose.contains(column) => {
+                return Err(DenyReason::Field { column: *column });
+            }
+            ShapeItem::Prove(predicate) if !terms.prove.iter().any(|granted| granted.allows(predicate)) => {
+                return Err(DenyReason::Predicate { item });
+            }
+            ShapeItem::Disclose(_) | ShapeItem::Prove(_) => {}
+        }
+    }
+    if terms.quota.is_some_and(|quota| grant.used >= quota) {
+        return Err(DenyReason::QuotaUsed);
+    }
+    Ok(grant)
+}
+
+/// Whether the grant's window has passed.
+pub(crate) fn is_over(grant: &GrantView, time_ms: u64) -> bool {
+    grant.terms.until_ms.is_some_and(|until| time_ms > until)
+}

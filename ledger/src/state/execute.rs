@@ -1,0 +1,444 @@
+//! Building a block: the sweep that opens it, the execution of each transaction, the seal.
+
+use sealgate_circuits::schema::Schema;
+
+use super::contract::{decide, is_over};
+use super::keys;
+use super::query;
+use super::rejection::{ExecuteError, Rejection};
+use super::views::{AccountView, AssetView, GrantView, RequestStatus, RequestView, VersionView};
+use crate::account::AccountPublic;
+use crate::block::{
+    BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX, BLOCK_UNANSWERED_MAX, Block, Entry, EntryBody, Header, Outcome, Receipt,
+};
+use crate::genesis::Genesis;
+use crate::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
+use crate::index::{Batch, Index, IndexError, Overlay, Read, load, parse};
+use crate::log;
+use crate::merkle::{self, NodeHash, Tiles, TilesMut};
+use crate::tx::{EXPIRY_BLOCKS_MAX, GrantTerms, SignedTx, TxBody, VersionInfo, check_terms, check_version};
+
+/// A transaction whose bounds, ledger and signature have been checked.
+#[derive(Debug, Clone)]
+pub(crate) struct VerifiedTx {
+    hash: TxHash,
+    bytes: usize,
+    signed: SignedTx,
+}
+
+impl VerifiedTx {
+    /// Checks everything about a transaction that no other transaction can change: an account's
+    /// keys are fixed by its address.
+    pub(crate) fn new<R: Read + ?Sized>(
+        chain: &ChainId,
+        signed: SignedTx,
+        state: &R,
+    ) -> Result<VerifiedTx, ExecuteError> {
+        signed.validate()?;
+        let tx = &signed.tx;
+        if tx.chain != *chain {
+            return Err(Rejection::WrongChain { found: tx.chain, expected: *chain }.into());
+        }
+        match &tx.body {
+            TxBody::OpenAccount { account } if account.address() == tx.sender => signed.verify(account)?,
+            _ => {
+                let sender = query::account(state, &tx.sender)?.ok_or(Rejection::UnknownSender(tx.sender))?;
+                signed.verify(&sender.account)?;
+            }
+        }
+        let bytes = borsh::object_length(&signed).unwrap_or(usize::MAX);
+        Ok(VerifiedTx { hash: signed.hash(), bytes, signed })
+    }
+
+    pub(crate) fn hash(&self) -> TxHash {
+        self.hash
+    }
+}
+
+/// Where a block lies in the log and in the tree.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, borsh::BorshSerialize, borsh::BorshDeserialize)]
+pub(crate) struct BlockPlace {
+    pub(crate) offset: u64,
+    pub(crate) first_entry: u64,
+}
+
+/// The first batch of a ledger: block 0 and the operator's account.
+pub(crate) fn genesis_batch(genesis: &Genesis) -> Batch {
+    let (head, operator) = (genesis.header(), &genesis.operator);
+    let view = AccountView { address: operator.address(), account: operator.clone(), height: BlockHeight(0) };
+    let place = BlockPlace { offset: log::FIRST_RECORD, first_entry: 0 };
+    let writes = [
+        (keys::account(&view.address), Some(crate::codec::encode(&view))),
+        (keys::place(BlockHeight(0)), Some(crate::codec::encode(&place))),
+    ];
+    Batch { head, writes: writes.into_iter().collect() }
+}
+
+/// A block in the making, on top of an index that stands at the block before.
+pub(crate) struct BlockBuilder<'a, I: Index + ?Sized> {
+    genesis: &'a Genesis,
+    chain: ChainId,
+    previous: &'a Header,
+    time_ms: u64,
+    overlay: Overlay<'a, I>,
+    entries: Vec<Entry>,
+    txs: usize,
+    tx_bytes: usize,
+}
+
+impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
+    /// Begins the block after `previous` at `time_ms`, and marks the requests that waited too
+    /// long.
+    pub(crate) fn begin(
+        genesis: &'a Genesis,
+        index: &'a I,
+        previous: &'a Header,
+        time_ms: u64,
+    ) -> Result<Self, IndexError> {
+        let mut builder = BlockBuilder {
+            genesis,
+            chain: previous.chain,
+            previous,
+            time_ms,
+            overlay: Overlay::new(index),
+            entries: Vec::new(),
+            txs: 0,
+            tx_bytes: 0,
+        };
+        builder.sweep()?;
+        Ok(builder)
+    }
+
+    pub(crate) fn chain(&self) -> ChainId {
+        self.chain
+    }
+
+    pub(crate) fn height(&self) -> BlockHeight {
+        self.previous.height.next()
+    }
+
+    /// Whether another transaction fits.
+    pub(crate) fn has_room(&self) -> bool {
+        self.txs < BLOCK_TXS_MAX && self.tx_bytes < BLOCK_TX_BYTES_MAX
+    }
+
+    pub(crate) fn entries(&self) -> &[Entry] {
+        &self.entries
+    }
+
+    /// The receipt of a transaction that is in this block so far or in one before.
+    pub(crate) fn receipt(&self, hash: &TxHash) -> Result<Option<Receipt>, IndexError> {
+        load(&self.overlay, &keys::receipt(hash))
+    }
+
+    /// Executes one transaction. On an error nothing of it remains.
+    pub(crate) fn add(&mut self, tx: &VerifiedTx) -> Result<Receipt, ExecuteError> {
+        let entry_index = self.next_entry();
+        let outcome = match self.execute(tx) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                self.overlay.forget();
+                return Err(error);
+            }
+        };
+        let receipt = Receipt { hash: tx.hash, height: self.height(), entry_index, outcome };
+        self.overlay.put(keys::receipt(&tx.hash), &receipt);
+        self.push(EntryBody::Transaction { tx: Box::new(tx.signed.clone()), outcome });
+        self.txs += 1;
+        self.tx_bytes += tx.bytes;
+        Ok(receipt)
+    }
+
+    /// Seals the block, to be written at `offset` of the log: the block and what it does to the
+    /// index.
+    pub(crate) fn seal(mut self, offset: u64) -> Result<(Block, Batch), IndexError> {
+        let first_entry = self.previous.tree_size;
+        let mut tree_size = first_entry;
+        for entry in &self.entries {
+            merkle::append(&mut self.overlay, tree_size, entry.leaf())?;
+            tree_size += 1;
+        }
+        let height = self.height();
+        self.overlay.put(keys::place(height), &BlockPlace { offset, first_entry });
+        self.overlay.keep();
+        let header = Header {
+            chain: self.chain,
+            height,
+            time_ms: self.time_ms,
+            previous: self.previous.hash(),
+            first_entry,
+            tree_size,
+            log_root: merkle::root(&self.overlay, tree_size)?,
+        };
+        let batch = Batch { head: header.clone(), writes: self.overlay.into_writes() };
+        Ok((Block { header, entries: self.entries }, batch))
+    }
+
+    fn next_entry(&self) -> u64 {
+        self.previous.tree_size + self.entries.len() as u64
+    }
+
+    fn push(&mut self, body: EntryBody) {
+        self.overlay.keep();
+        self.entries.push(Entry { height: self.height(), body });
+    }
+
+    /// Marks granted requests whose deadline is past as unanswered and gives their quota back.
+    fn sweep(&mut self) -> Result<(), IndexError> {
+        let height = self.height();
+        for (key, bytes) in self.overlay.base().scan(keys::OPEN, None, BLOCK_UNANSWERED_MAX)? {
+            let entry_index: u64 = parse(&key, &bytes)?;
+            let mut request = query::request_at(&self.overlay, entry_index)?
+                .ok_or_else(|| IndexError::value(&key, "an open request that does not exist"))?;
+            let RequestStatus::Granted { deadline, .. } = request.status else {
+                return Err(IndexError::value(&key, "a request that is not open"));
+            };
+            if deadline >= height {
+                break;
+            }
+            request.status = RequestStatus::Unanswered { height };
+            if let Some(mut grant) = self.standing_grant(&request)? {
+                grant.used = grant.used.saturating_sub(1);
+                self.overlay.put(keys::grant(&grant.asset, &grant.to), &grant);
+            }
+            self.overlay.delete(key);
+            self.overlay.put(keys::request(entry_index), &request);
+            self.push(EntryBody::Unanswered { request: request.hash });
+        }
+        Ok(())
+    }
+
+    /// The grant under which the request was asked, if it is still the one on the list.
+    fn standing_grant(&self, request: &RequestView) -> Result<Option<GrantView>, IndexError> {
+        let grant = query::grant(&self.overlay, &request.asset, &request.sender)?;
+        Ok(grant.filter(|grant| Some(grant.granted_by) == request.grant))
+    }
+
+    fn execute(&mut self, verified: &VerifiedTx) -> Result<Outcome, ExecuteError> {
+        let (hash, tx) = (verified.hash, &verified.signed.tx);
+        if self.receipt(&hash)?.is_some() {
+            return Err(Rejection::Replayed(hash).into());
+        }
+        let (height, head) = (self.height(), self.previous.height);
+        if tx.expiry < height {
+            return Err(Rejection::Expired { expiry: tx.expiry, height }.into());
+        }
+        if tx.expiry > head.plus(EXPIRY_BLOCKS_MAX) {
+            return Err(Rejection::ExpiryTooFar { expiry: tx.expiry, head }.into());
+        }
+        let sender = tx.sender;
+        match &tx.body {
+            TxBody::OpenAccount { account } => self.open_account(sender, account),
+            TxBody::RegisterAsset { .. } => self.register(sender, &tx.body),
+            TxBody::PublishVersion { asset, version } => self.publish(sender, asset, version),
+            TxBody::Grant { asset, to, terms } => self.grant(hash, sender, asset, to, terms),
+            TxBody::Revoke { asset, to } => self.revoke(sender, asset, to),
+            TxBody::Request { .. } => self.request(hash, sender, &tx.body),
+            TxBody::Answer { .. } => self.answer(hash, sender, &tx.body),
+        }
+    }
+
+    fn open_account(&mut self, sender: Address, account: &AccountPublic) -> Result<Outcome, ExecuteError> {
+        let (address, operator) = (account.address(), self.genesis.operator.address());
+        if sender != operator && sender != address {
+            return Err(Rejection::NotOwnAccount { sender, account: address }.into());
+        }
+        if sender != operator && !self.genesis.open_enrolment {
+            return Err(Rejection::EnrolmentClosed { operator }.into());
+        }
+        if query::account(&self.overlay, &address)?.is_some() {
+            return Err(Rejection::AlreadyEnrolled(address).into());
+        }
+        let view = AccountView { address, account: account.clone(), height: self.height() };
+        self.overlay.put(keys::account(&address), &view);
+        Ok(Outcome::Accepted)
+    }
+
+    fn register(&mut self, owner: Address, body: &TxBody) -> Result<Outcome, ExecuteError> {
+        let TxBody::RegisterAsset { name, title, description, data_type, schema, place_key, version } = body else {
+            return Ok(Outcome::Accepted);
+        };
+        let id = AssetId::of(&self.chain, &owner, name);
+        if query::asset(&self.overlay, &id)?.is_some() {
+            return Err(Rejection::AssetExists { name: name.clone(), asset: id }.into());
+        }
+        if version.number != 1 {
+            return Err(Rejection::VersionNumber { asset: id, expected: 1, found: version.number }.into());
+        }
+        let view = AssetView {
+            id,
+            owner,
+            name: name.clone(),
+            title: title.clone(),
+            description: description.clone(),
+            data_type: data_type.clone(),
+            schema: schema.clone(),
+            place_key: *place_key,
+            current: 1,
+            height: self.height(),
+            entry_index: self.next_entry(),
+        };
+        self.overlay.put(keys::asset_name(name, &id), &());
+        self.overlay.put(keys::asset(&id), &view);
+        self.put_version(id, version, schema)
+    }
+
+    fn put_version(&mut self, asset: AssetId, info: &VersionInfo, schema: &Schema) -> Result<Outcome, ExecuteError> {
+        check_version(info, schema)?;
+        let view = VersionView { asset, info: info.clone(), height: self.height(), entry_index: self.next_entry() };
+        self.overlay.put(keys::version(&asset, info.number), &view);
+        Ok(Outcome::Accepted)
+    }
+
+    fn owned(&self, sender: Address, asset: &AssetId) -> Result<AssetView, ExecuteError> {
+        let view = query::asset(&self.overlay, asset)?.ok_or(Rejection::UnknownAsset(*asset))?;
+        if view.owner != sender {
+            return Err(Rejection::NotOwner { asset: *asset, owner: view.owner, sender }.into());
+        }
+        Ok(view)
+    }
+
+    fn publish(&mut self, sender: Address, asset: &AssetId, version: &VersionInfo) -> Result<Outcome, ExecuteError> {
+        let mut view = self.owned(sender, asset)?;
+        let expected = view.current.saturating_add(1);
+        if version.number != expected || version.number == view.current {
+            return Err(Rejection::VersionNumber { asset: *asset, expected, found: version.number }.into());
+        }
+        view.current = expected;
+        self.overlay.put(keys::asset(asset), &view);
+        self.put_version(*asset, version, &view.schema)
+    }
+
+    fn grant(
+        &mut self,
+        hash: TxHash,
+        sender: Address,
+        asset: &AssetId,
+        to: &Address,
+        terms: &GrantTerms,
+    ) -> Result<Outcome, ExecuteError> {
+        let view = self.owned(sender, asset)?;
+        check_terms(terms, &view.schema)?;
+        let grant = GrantView {
+            asset: *asset,
+            to: *to,
+            terms: terms.clone(),
+            used: 0,
+            granted_by: hash,
+            height: self.height(),
+        };
+        self.overlay.put(keys::grant(asset, to), &grant);
+        Ok(Outcome::Accepted)
+    }
+
+    fn revoke(&mut self, sender: Address, asset: &AssetId, to: &Address) -> Result<Outcome, ExecuteError> {
+        self.owned(sender, asset)?;
+        if query::grant(&self.overlay, asset, to)?.is_none() {
+            return Err(Rejection::NoSuchGrant { asset: *asset, to: *to }.into());
+        }
+        self.overlay.delete(keys::grant(asset, to));
+        Ok(Outcome::Accepted)
+    }
+
+    fn request(&mut self, hash: TxHash, sender: Address, body: &TxBody) -> Result<Outcome, ExecuteError> {
+        let TxBody::Request { asset, shape, purpose, commitment, consent } = body else {
+            return Ok(Outcome::Accepted);
+        };
+        let view = query::asset(&self.overlay, asset)?.ok_or(Rejection::UnknownAsset(*asset))?;
+        shape.validate(&view.schema).map_err(crate::tx::TxError::Question)?;
+        let entry_index = self.next_entry();
+        let grant = query::grant(&self.overlay, asset, &sender)?;
+        let (status, outcome) = match decide(grant.as_ref(), shape, purpose, self.time_ms) {
+            Ok(grant) => {
+                let (version, deadline) = (view.current, self.height().plus(self.genesis.answer_window_blocks));
+                let used = GrantView { used: grant.used.saturating_add(1), ..grant.clone() };
+                self.overlay.put(keys::grant(asset, &sender), &used);
+                self.overlay.put(keys::open(deadline, entry_index), &entry_index);
+                (RequestStatus::Granted { version, deadline }, Outcome::Granted { version, deadline })
+            }
+            Err(reason) => (RequestStatus::Denied { reason }, Outcome::Denied { reason }),
+        };
+        let request = RequestView {
+            hash,
+            asset: *asset,
+            sender,
+            shape: shape.clone(),
+            purpose: purpose.clone(),
+            commitment: *commitment,
+            consent: *consent,
+            grant: grant.map(|grant| grant.granted_by),
+            height: self.height(),
+            time_ms: self.time_ms,
+            entry_index,
+            status,
+        };
+        self.overlay.put(keys::request(entry_index), &request);
+        self.overlay.put(keys::request_of(asset, entry_index), &());
+        Ok(outcome)
+    }
+
+    fn answer(&mut self, hash: TxHash, sender: Address, body: &TxBody) -> Result<Outcome, ExecuteError> {
+        let TxBody::Answer { request: asked, version, binding, sealed } = body else {
+            return Ok(Outcome::Accepted);
+        };
+        let mut request = query::request(&self.overlay, asked)?.ok_or(Rejection::UnknownRequest(*asked))?;
+        self.owned(sender, &request.asset)?;
+        let (bound, deadline) = match request.status {
+            RequestStatus::Granted { version, deadline } => (version, deadline),
+            RequestStatus::Denied { .. } => return Err(Rejection::NotGranted(*asked).into()),
+            RequestStatus::Answered { answer, .. } => {
+                return Err(Rejection::AlreadyAnswered { request: *asked, answer }.into());
+            }
+            RequestStatus::Unanswered { .. } => {
+                let deadline = request.height.plus(self.genesis.answer_window_blocks);
+                return Err(Rejection::Unanswered { request: *asked, deadline }.into());
+            }
+        };
+        if deadline < self.height() {
+            return Err(Rejection::Unanswered { request: *asked, deadline }.into());
+        }
+        if *version != bound {
+            return Err(Rejection::WrongVersion { request: *asked, bound, found: *version }.into());
+        }
+        self.check_grant_stands(&request)?;
+        request.status = RequestStatus::Answered {
+            version: bound,
+            answer: hash,
+            height: self.height(),
+            binding: *binding,
+            sealed: *sealed,
+            entry_index: self.next_entry(),
+        };
+        self.overlay.delete(keys::open(deadline, request.entry_index));
+        self.overlay.put(keys::request(request.entry_index), &request);
+        Ok(Outcome::Accepted)
+    }
+
+    fn check_grant_stands(&self, request: &RequestView) -> Result<(), ExecuteError> {
+        let gone = |what| Err(Rejection::GrantGone { request: request.hash, what }.into());
+        match query::grant(&self.overlay, &request.asset, &request.sender)? {
+            None => gone("was revoked"),
+            Some(grant) if Some(grant.granted_by) != request.grant => gone("was replaced"),
+            Some(grant) if is_over(&grant, self.time_ms) => gone("is over"),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+impl<I: Index + ?Sized> Tiles for Overlay<'_, I> {
+    type Error = IndexError;
+
+    fn tile(&self, level: u8, index: u64) -> Result<Vec<NodeHash>, IndexError> {
+        query::tile(self, level, index)
+    }
+
+    fn missing(&self, level: u8, index: u64) -> IndexError {
+        IndexError::value(&keys::tile(level, index), "a part of the tree is missing")
+    }
+}
+
+impl<I: Index + ?Sized> TilesMut for Overlay<'_, I> {
+    fn put_tile(&mut self, level: u8, index: u64, hashes: &[NodeHash]) {
+        self.put(keys::tile(level, index), &hashes);
+    }
+}

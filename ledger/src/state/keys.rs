@@ -1,0 +1,81 @@
+//! Keys of the index: one letter for the kind, then fixed-size parts, numbers big-endian so that
+//! order is kept (docs/spec/ledger.md#index).
+
+use crate::ids::{Address, AssetId, BlockHeight, TxHash};
+
+/// Accounts by address.
+pub(crate) const ACCOUNTS: &[u8] = b"a";
+/// Assets by id.
+pub(crate) const ASSETS: &[u8] = b"c";
+/// Requests by entry.
+pub(crate) const REQUESTS: &[u8] = b"q";
+/// Open requests by deadline.
+pub(crate) const OPEN: &[u8] = b"o";
+
+fn join(kind: &[u8], parts: &[&[u8]]) -> Vec<u8> {
+    let mut key = kind.to_vec();
+    parts.iter().for_each(|part| key.extend_from_slice(part));
+    key
+}
+
+pub(crate) fn account(address: &Address) -> Vec<u8> {
+    join(ACCOUNTS, &[&address.0])
+}
+
+pub(crate) fn asset(id: &AssetId) -> Vec<u8> {
+    join(ASSETS, &[&id.0])
+}
+
+/// Assets that have this name, whoever owns them. A name has no zero byte.
+pub(crate) fn named(name: &str) -> Vec<u8> {
+    join(b"n", &[name.as_bytes(), &[0]])
+}
+
+pub(crate) fn asset_name(name: &str, id: &AssetId) -> Vec<u8> {
+    join(&named(name), &[&id.0])
+}
+
+pub(crate) fn version(asset: &AssetId, number: u32) -> Vec<u8> {
+    join(b"v", &[&asset.0, &number.to_be_bytes()])
+}
+
+pub(crate) fn grants(asset: &AssetId) -> Vec<u8> {
+    join(b"g", &[&asset.0])
+}
+
+pub(crate) fn grant(asset: &AssetId, to: &Address) -> Vec<u8> {
+    join(&grants(asset), &[&to.0])
+}
+
+pub(crate) fn request(entry_index: u64) -> Vec<u8> {
+    join(REQUESTS, &[&entry_index.to_be_bytes()])
+}
+
+pub(crate) fn requests_of(asset: &AssetId) -> Vec<u8> {
+    join(b"p", &[&asset.0])
+}
+
+pub(crate) fn request_of(asset: &AssetId, entry_index: u64) -> Vec<u8> {
+    join(&requests_of(asset), &[&entry_index.to_be_bytes()])
+}
+
+pub(crate) fn open(deadline: BlockHeight, entry_index: u64) -> Vec<u8> {
+    join(OPEN, &[&deadline.0.to_be_bytes(), &entry_index.to_be_bytes()])
+}
+
+pub(crate) fn receipt(hash: &TxHash) -> Vec<u8> {
+    join(b"t", &[&hash.0])
+}
+
+pub(crate) fn tile(level: u8, index: u64) -> Vec<u8> {
+    join(b"m", &[&[level], &index.to_be_bytes()])
+}
+
+pub(crate) fn place(height: BlockHeight) -> Vec<u8> {
+    join(b"b", &[&height.0.to_be_bytes()])
+}
+
+/// The number that ends a key.
+pub(crate) fn last_number(key: &[u8]) -> Option<u64> {
+    key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
+}

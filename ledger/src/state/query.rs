@@ -1,0 +1,160 @@
+//! Reading the state.
+
+use super::execute::BlockPlace;
+use super::keys;
+use super::views::{AccountView, AssetView, GrantView, RequestView, VersionView};
+use crate::block::{Header, Receipt};
+use crate::ids::{Address, AssetId, BlockHeight, TxHash};
+use crate::index::{Index, IndexError, Read, load, parse};
+use crate::merkle::{NodeHash, Tiles};
+
+/// Pairs read at a time when everything is wanted.
+const PAGE: usize = 1024;
+
+pub(crate) fn account<R: Read + ?Sized>(state: &R, address: &Address) -> Result<Option<AccountView>, IndexError> {
+    load(state, &keys::account(address))
+}
+
+pub(crate) fn asset<R: Read + ?Sized>(state: &R, id: &AssetId) -> Result<Option<AssetView>, IndexError> {
+    load(state, &keys::asset(id))
+}
+
+pub(crate) fn version<R: Read + ?Sized>(
+    state: &R,
+    asset: &AssetId,
+    number: u32,
+) -> Result<Option<VersionView>, IndexError> {
+    load(state, &keys::version(asset, number))
+}
+
+pub(crate) fn grant<R: Read + ?Sized>(
+    state: &R,
+    asset: &AssetId,
+    to: &Address,
+) -> Result<Option<GrantView>, IndexError> {
+    load(state, &keys::grant(asset, to))
+}
+
+pub(crate) fn receipt<R: Read + ?Sized>(state: &R, hash: &TxHash) -> Result<Option<Receipt>, IndexError> {
+    load(state, &keys::receipt(hash))
+}
+
+pub(crate) fn request<R: Read + ?Sized>(state: &R, hash: &TxHash) -> Result<Option<RequestView>, IndexError> {
+    match receipt(state, hash)? {
+        Some(receipt) => request_at(state, receipt.entry_index),
+        None => Ok(None),
+    }
+}
+
+pub(crate) fn request_at<R: Read + ?Sized>(state: &R, entry_index: u64) -> Result<Option<RequestView>, IndexError> {
+    load(state, &keys::request(entry_index))
+}
+
+pub(crate) fn tile<R: Read + ?Sized>(state: &R, level: u8, index: u64) -> Result<Vec<NodeHash>, IndexError> {
+    Ok(load(state, &keys::tile(level, index))?.unwrap_or_default())
+}
+
+pub(crate) fn place<R: Read + ?Sized>(state: &R, height: BlockHeight) -> Result<Option<BlockPlace>, IndexError> {
+    load(state, &keys::place(height))
+}
+
+/// Everything under a prefix, in order of its keys.
+pub(crate) fn all<T, I>(index: &I, prefix: &[u8]) -> Result<Vec<T>, IndexError>
+where
+    T: borsh::BorshSerialize + borsh::BorshDeserialize,
+    I: Index + ?Sized,
+{
+    let mut found = Vec::new();
+    let mut after: Option<Vec<u8>> = None;
+    loop {
+        let page = index.scan(prefix, after.as_deref(), PAGE)?;
+        for (key, bytes) in &page {
+            found.push(parse(key, bytes)?);
+        }
+        match page.into_iter().nth(PAGE - 1) {
+            Some((key, _)) => after = Some(key),
+            None => return Ok(found),
+        }
+    }
+}
+
+/// Assets of that name, whoever owns them.
+pub(crate) fn assets_named<I: Index + ?Sized>(index: &I, name: &str) -> Result<Vec<AssetView>, IndexError> {
+    let mut found = Vec::new();
+    for (key, _) in index.scan(&keys::named(name), None, PAGE)? {
+        let id = key.last_chunk::<32>().ok_or_else(|| IndexError::value(&key, "no asset id"))?;
+        found.extend(asset(index, &AssetId(*id))?);
+    }
+    Ok(found)
+}
+
+/// Requests in the order of their entries.
+pub(crate) fn requests<I: Index + ?Sized>(
+    index: &I,
+    of: Option<&AssetId>,
+    after: Option<u64>,
+    limit: usize,
+) -> Result<Vec<RequestView>, IndexError> {
+    match of {
+        None => {
+            let after = after.map(keys::request);
+            let page = index.scan(keys::REQUESTS, after.as_deref(), limit)?;
+            page.iter().map(|(key, bytes)| parse(key, bytes)).collect()
+        }
+        Some(asset) => {
+            let after = after.map(|entry| keys::request_of(asset, entry));
+            let mut found = Vec::new();
+            for (key, _) in index.scan(&keys::requests_of(asset), after.as_deref(), limit)? {
+                let entry = keys::last_number(&key).ok_or_else(|| IndexError::value(&key, "no entry"))?;
+                found.extend(request_at(index, entry)?);
+            }
+            Ok(found)
+        }
+    }
+}
+
+/// Whether a granted request waits for its answer.
+pub(crate) fn has_open_requests<I: Index + ?Sized>(index: &I) -> Result<bool, IndexError> {
+    Ok(!index.scan(keys::OPEN, None, 1)?.is_empty())
+}
+
+/// The block that holds entry `entry_index`, found by halving: block places are in order.
+pub(crate) fn block_of_entry<R: Read + ?Sized>(
+    state: &R,
+    head: &Header,
+    entry_index: u64,
+) -> Result<Option<BlockHeight>, IndexError> {
+    if entry_index >= head.tree_size {
+        return Ok(None);
+    }
+    // The last block whose first entry is not after the one sought. Empty blocks share their
+    // first entry with the next, so the last one holds it.
+    let (mut low, mut high) = (0, head.height.0);
+    while low < high {
+        let middle = high - (high - low) / 2;
+        let key = BlockHeight(middle);
+        let place =
+            place(state, key)?.ok_or_else(|| IndexError::value(&keys::place(key), "a block's place is missing"))?;
+        if place.first_entry <= entry_index {
+            low = middle;
+        } else {
+            high = middle - 1;
+        }
+    }
+    Ok(Some(BlockHeight(low)))
+}
+
+/// The tree's tiles in an index.
+pub(crate) struct IndexTiles<'a, I: Index + ?Sized>(pub(crate) &'a I);
+
+impl<I: Index + ?Sized> Tiles for IndexTiles<'_, I> {
+    type Error = IndexError;
+
+    fn tile(&self, level: u8, index: u64) -> Result<Vec<NodeHash>, IndexError> {
+        tile(self.0, level, index)
+    }
+
+    fn missing(&self, level: u8, index: u64) -> IndexError {
+        IndexError::value(&keys::tile(level, index), "a part of the tree is missing")
+    }
+}

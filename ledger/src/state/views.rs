@@ -1,0 +1,153 @@
+//! What the state holds, as it is stored and shown.
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use sealgate_circuits::bytes::PlaceKey;
+use sealgate_circuits::question::Shape;
+use sealgate_circuits::schema::Schema;
+use serde::{Deserialize, Serialize};
+
+use crate::account::AccountPublic;
+use crate::block::DenyReason;
+use crate::ids::{Address, AssetId, BlockHeight, Digest, TxHash};
+use crate::tx::{GrantTerms, VersionInfo};
+
+/// An enrolled account.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AccountView {
+    /// Its address.
+    pub address: Address,
+    /// Its keys and name.
+    pub account: AccountPublic,
+    /// The block that enrolled it; 0 for the operator.
+    pub height: BlockHeight,
+}
+
+/// An asset's contract.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssetView {
+    /// Its id.
+    pub id: AssetId,
+    /// Who may change it.
+    pub owner: Address,
+    /// Its name, unique for the owner.
+    pub name: String,
+    /// Its title.
+    pub title: String,
+    /// What it holds.
+    pub description: String,
+    /// `table`.
+    pub data_type: String,
+    /// Its fields.
+    pub schema: Schema,
+    /// Public key of the function that gives keys their places.
+    pub place_key: PlaceKey,
+    /// Number of the current version.
+    pub current: u32,
+    /// The block that registered it.
+    pub height: BlockHeight,
+    /// The registration's entry.
+    pub entry_index: u64,
+}
+
+/// A published version.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VersionView {
+    /// The asset.
+    pub asset: AssetId,
+    /// What was published.
+    pub info: VersionInfo,
+    /// The block that published it.
+    pub height: BlockHeight,
+    /// The entry that published it.
+    pub entry_index: u64,
+}
+
+/// A line of an asset's list.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantView {
+    /// The asset.
+    pub asset: AssetId,
+    /// Who may ask.
+    pub to: Address,
+    /// What may be asked.
+    pub terms: GrantTerms,
+    /// How many questions count against the quota: granted, and answered or still open.
+    pub used: u64,
+    /// The transaction that granted it.
+    pub granted_by: TxHash,
+    /// The block that granted it.
+    pub height: BlockHeight,
+}
+
+/// A request and what became of it.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RequestView {
+    /// The transaction.
+    pub hash: TxHash,
+    /// The asset.
+    pub asset: AssetId,
+    /// Who asked.
+    pub sender: Address,
+    /// The question without its key and free constants.
+    #[serde(with = "crate::codec::borsh_hex")]
+    pub shape: Shape,
+    /// Why it was asked.
+    pub purpose: String,
+    /// Commitment to the rest of the question.
+    pub commitment: Digest,
+    /// Reference to a consent.
+    pub consent: Option<Digest>,
+    /// The transaction of the grant that stood when it was asked, if any did.
+    pub grant: Option<TxHash>,
+    /// The block that recorded it.
+    pub height: BlockHeight,
+    /// That block's time.
+    pub time_ms: u64,
+    /// Its entry.
+    pub entry_index: u64,
+    /// What became of it.
+    pub status: RequestStatus,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RequestStatus {
+    /// The contract denied it.
+    Denied {
+        /// Why.
+        reason: DenyReason,
+    },
+    /// The contract granted it; the answer is awaited.
+    Granted {
+        /// The version it is bound to.
+        version: u32,
+        /// The last block that may include the answer.
+        deadline: BlockHeight,
+    },
+    /// It was answered.
+    Answered {
+        /// The version the answer is from.
+        version: u32,
+        /// The transaction.
+        answer: TxHash,
+        /// The block that recorded the answer.
+        height: BlockHeight,
+        /// Hash over nonce, request, version, statement and values.
+        binding: Digest,
+        /// Hash of the sealed answer.
+        sealed: Digest,
+        /// The answer's entry.
+        entry_index: u64,
+    },
+    /// It was not answered in time.
+    Unanswered {
+        /// The block that says so.
+        height: BlockHeight,
+    },
+}

@@ -1,0 +1,108 @@
+//! What the tests of this crate share.
+
+use sealgate_circuits::bytes::{PlaceKey, TreeRoot};
+use sealgate_circuits::question::{Comparison, Operand, Predicate, Shape, ShapeItem};
+use sealgate_circuits::schema::{Column, ColumnUse, Schema};
+use sealgate_circuits::value::{ColumnType, Value};
+
+use crate::account::{AccountSecret, EncryptionKey};
+use crate::genesis::Genesis;
+use crate::ids::{Address, AssetId, BlockHeight, Digest, TxHash};
+use crate::tx::{ColumnSeal, GrantTerms, SignedTx, Tx, TxBody, VersionInfo};
+
+pub(crate) fn secret(name: &str, seed: u8) -> AccountSecret {
+    AccountSecret::from_parts(name, [seed; 32], [seed; 32], EncryptionKey([seed; 32])).unwrap()
+}
+
+pub(crate) fn genesis() -> (Genesis, AccountSecret) {
+    let operator = secret("Licences", 1);
+    let genesis = Genesis {
+        name: "test".into(),
+        operator: operator.public().clone(),
+        development: true,
+        open_enrolment: true,
+        circuits: vec![],
+        answer_window_blocks: 3,
+        created_ms: 1_000,
+    };
+    (genesis, operator)
+}
+
+pub(crate) fn schema() -> Schema {
+    let column =
+        |name: &str, kind, disclose, prove| Column { name: name.into(), kind, allowed: ColumnUse { disclose, prove } };
+    Schema {
+        columns: vec![
+            column("id", ColumnType::Int, true, true),
+            column("status", ColumnType::Text, true, true),
+            column("fee", ColumnType::Int, false, true),
+            column("owner", ColumnType::Text, true, false),
+        ],
+        key: vec![0],
+    }
+}
+
+pub(crate) fn version(number: u32) -> VersionInfo {
+    let seal = ColumnSeal { ciphertext: Digest([1; 32]), key_commitment: Digest([2; 32]) };
+    VersionInfo {
+        number,
+        root: TreeRoot([number as u8; 32]),
+        records_rounded: 1024,
+        cipher_suite: "AES-256-GCM".into(),
+        hash_algorithm: "BLAKE3".into(),
+        columns: vec![seal; 4],
+        manifest: Digest([3; 32]),
+        access: vec![1, 2, 3],
+    }
+}
+
+pub(crate) fn fee_at_least(constant: Option<i64>) -> Predicate {
+    let operand = constant.map_or(Operand::Free, |c| Operand::Fixed(Value::Int(c)));
+    Predicate { column: 2, comparison: Comparison::Ge, operands: vec![operand] }
+}
+
+pub(crate) fn terms() -> GrantTerms {
+    GrantTerms {
+        disclose: vec![1],
+        prove: vec![fee_at_least(Some(500))],
+        existence: false,
+        purpose: String::new(),
+        not_before_ms: None,
+        until_ms: None,
+        quota: None,
+    }
+}
+
+pub(crate) fn register(name: &str) -> TxBody {
+    TxBody::RegisterAsset {
+        name: name.into(),
+        title: "Business licences".into(),
+        description: "All of them.\nEvery one.".into(),
+        data_type: "table".into(),
+        schema: schema(),
+        place_key: PlaceKey([9; 32]),
+        version: version(1),
+    }
+}
+
+pub(crate) fn request(asset: AssetId, items: Vec<ShapeItem>) -> TxBody {
+    TxBody::Request {
+        asset,
+        shape: Shape { items },
+        purpose: "test".into(),
+        commitment: Digest([5; 32]),
+        consent: None,
+    }
+}
+
+pub(crate) fn answer(request: TxHash, version: u32) -> TxBody {
+    TxBody::Answer { request, version, binding: Digest([6; 32]), sealed: Digest([7; 32]) }
+}
+
+pub(crate) fn sign(genesis: &Genesis, secret: &AccountSecret, nonce: u64, expiry: u64, body: TxBody) -> SignedTx {
+    Tx { chain: genesis.chain_id(), sender: secret.address(), nonce, expiry: BlockHeight(expiry), body }.sign(secret)
+}
+
+pub(crate) fn asset_id(genesis: &Genesis, owner: &Address, name: &str) -> AssetId {
+    AssetId::of(&genesis.chain_id(), owner, name)
+}

@@ -1,0 +1,252 @@
+//! Transactions: the only way anything on the ledger changes (docs/spec/ledger.md#transactions).
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use sealgate_circuits::bytes::{DecodeError, PlaceKey, TreeRoot, tagged_hash};
+use sealgate_circuits::question::{Predicate, Shape};
+use sealgate_circuits::schema::Schema;
+use serde::{Deserialize, Serialize};
+
+use crate::account::{AccountError, AccountPublic, AccountSecret, Signature};
+use crate::codec::{decode, encode};
+use crate::ids::{Address, AssetId, BlockHeight, ChainId, Digest, TxHash};
+
+mod bounds;
+
+pub use bounds::{
+    ACCESS_BYTES_MAX, ASSET_NAME_BYTES_MAX, DESCRIPTION_BYTES_MAX, PREDICATES_MAX, PURPOSE_BYTES_MAX, SUITE_BYTES_MAX,
+    TITLE_BYTES_MAX, TxError,
+};
+pub(crate) use bounds::{check_terms, check_version};
+
+/// Largest signed transaction, in bytes of its canonical encoding.
+pub const TX_BYTES_MAX: usize = 256 * 1024;
+/// How many blocks past the head a transaction's expiry may lie.
+pub const EXPIRY_BLOCKS_MAX: u64 = 10_000;
+/// Domain of a transaction's hash and signature.
+const DOMAIN: &str = "sealgate/tx/1";
+
+/// What a sender wants done.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tx {
+    /// The ledger it is for.
+    pub chain: ChainId,
+    /// Whose signature it carries.
+    pub sender: Address,
+    /// Makes otherwise equal transactions differ. Not a sequence: replay is prevented by the
+    /// ledger never including a hash twice and by the expiry, so that two processes of one
+    /// account (the gateway that answers, the command that grants) need not take turns.
+    pub nonce: u64,
+    /// The last block that may include it, at most [`EXPIRY_BLOCKS_MAX`] past the head.
+    pub expiry: BlockHeight,
+    /// The change.
+    pub body: TxBody,
+}
+
+/// The changes there are.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub enum TxBody {
+    /// Enrols an account. Sent by the account itself where enrolment is open, or by the operator.
+    OpenAccount {
+        /// The account.
+        account: AccountPublic,
+    },
+    /// Deploys an asset's contract; the sender becomes its owner.
+    RegisterAsset {
+        /// Its name, unique for the owner: `[A-Za-z_][A-Za-z0-9_-]*`, at most 64 characters.
+        name: String,
+        /// A title for the catalogue.
+        title: String,
+        /// What it holds.
+        description: String,
+        /// `table`.
+        data_type: String,
+        /// Its fields.
+        schema: Schema,
+        /// Public key of the function that gives keys their places.
+        place_key: PlaceKey,
+        /// Version 1.
+        version: VersionInfo,
+    },
+    /// Publishes an asset's next version. Owner only.
+    PublishVersion {
+        /// The asset.
+        asset: AssetId,
+        /// The version; its number is the current one plus one.
+        version: VersionInfo,
+    },
+    /// Puts an account on an asset's list, or replaces what it was granted and restarts its
+    /// count. Owner only; the account need not be enrolled yet.
+    Grant {
+        /// The asset.
+        asset: AssetId,
+        /// Who may ask.
+        to: Address,
+        /// What may be asked.
+        terms: GrantTerms,
+    },
+    /// Takes an account off an asset's list. Owner only.
+    Revoke {
+        /// The asset.
+        asset: AssetId,
+        /// Who may no longer ask.
+        to: Address,
+    },
+    /// Asks a question; the contract decides and the decision is recorded either way.
+    Request {
+        /// The asset.
+        asset: AssetId,
+        /// The question without its key and free constants.
+        #[serde(with = "crate::codec::borsh_hex")]
+        shape: Shape,
+        /// Why it is asked, at most [`PURPOSE_BYTES_MAX`] bytes.
+        purpose: String,
+        /// Commitment to the rest of the question.
+        commitment: Digest,
+        /// Reference to the consent of whom the record is about, if there is one.
+        consent: Option<Digest>,
+    },
+    /// Records that a granted request has been answered. Owner only, once, for the bound version.
+    Answer {
+        /// The request.
+        request: TxHash,
+        /// The version the answer is from.
+        version: u32,
+        /// Hash over nonce, request, version, statement and values.
+        binding: Digest,
+        /// Hash of the sealed answer.
+        sealed: Digest,
+    },
+}
+
+/// One column of a version as sealed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnSeal {
+    /// Hash of the column's ciphertext.
+    pub ciphertext: Digest,
+    /// Commitment to the column's key.
+    pub key_commitment: Digest,
+}
+
+/// What the ledger knows of a version.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct VersionInfo {
+    /// 1 for the first.
+    pub number: u32,
+    /// Root of its prefix tree.
+    pub root: TreeRoot,
+    /// How many records it has, rounded up to a power of two.
+    pub records_rounded: u64,
+    /// What it is sealed with.
+    pub cipher_suite: String,
+    /// What its ciphertexts are hashed with.
+    pub hash_algorithm: String,
+    /// One per column of the schema, in order.
+    pub columns: Vec<ColumnSeal>,
+    /// Hash of its manifest.
+    pub manifest: Digest,
+    /// Sealed access information, at most [`ACCESS_BYTES_MAX`] bytes.
+    #[serde(with = "crate::codec::hex_bytes")]
+    pub access: Vec<u8>,
+}
+
+/// What a grant allows.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct GrantTerms {
+    /// Positions of the columns that may be disclosed, ascending, each allowed by the schema.
+    pub disclose: Vec<u8>,
+    /// Predicates that may be proven, constants included, at most [`PREDICATES_MAX`].
+    #[serde(with = "crate::codec::borsh_hex")]
+    pub prove: Vec<Predicate>,
+    /// Whether it may be asked if a record exists at all.
+    pub existence: bool,
+    /// The purpose a request must state, letter by letter; empty allows every purpose.
+    pub purpose: String,
+    /// From this block time on.
+    pub not_before_ms: Option<u64>,
+    /// Until and including this block time.
+    pub until_ms: Option<u64>,
+    /// How many questions may be asked: each is about one key.
+    pub quota: Option<u64>,
+}
+
+/// A transaction and its sender's signature.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignedTx {
+    /// What is signed.
+    pub tx: Tx,
+    /// Ed25519 over the tagged hash.
+    pub signature: Signature,
+}
+
+impl Tx {
+    /// The transaction's identity. The signature is no part of it.
+    pub fn hash(&self) -> TxHash {
+        TxHash(tagged_hash(DOMAIN, &[&encode(self)]))
+    }
+
+    /// Signs with the sender's key.
+    pub fn sign(self, secret: &AccountSecret) -> SignedTx {
+        let signature = secret.sign(DOMAIN, &encode(&self));
+        SignedTx { tx: self, signature }
+    }
+}
+
+impl SignedTx {
+    /// The transaction's identity; see [`Tx::hash`].
+    pub fn hash(&self) -> TxHash {
+        self.tx.hash()
+    }
+
+    /// The canonical bytes.
+    pub fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// Reads canonical bytes and checks every bound that needs no state.
+    ///
+    /// # Errors
+    /// [`TxError`].
+    pub fn decode(bytes: &[u8]) -> Result<SignedTx, TxError> {
+        if bytes.len() > TX_BYTES_MAX {
+            return Err(TxError::Size(bytes.len()));
+        }
+        let tx: SignedTx = decode("signed transaction", bytes)?;
+        tx.validate()?;
+        Ok(tx)
+    }
+
+    /// Checks every bound that needs no state.
+    ///
+    /// # Errors
+    /// [`TxError`] naming the bound and what was found.
+    pub fn validate(&self) -> Result<(), TxError> {
+        let size = borsh::object_length(self).unwrap_or(usize::MAX);
+        if size > TX_BYTES_MAX {
+            return Err(TxError::Size(size));
+        }
+        bounds::check_body(&self.tx.body)
+    }
+
+    /// Checks the signature against the sender's account.
+    ///
+    /// # Errors
+    /// [`AccountError`] when it is another account, or not its signature.
+    pub fn verify(&self, sender: &AccountPublic) -> Result<(), AccountError> {
+        if sender.address() != self.tx.sender {
+            return Err(AccountError::Signature(self.tx.sender));
+        }
+        sender.verify(DOMAIN, &encode(&self.tx), &self.signature)
+    }
+}
+
+impl From<DecodeError> for TxError {
+    fn from(error: DecodeError) -> Self {
+        TxError::Encoding(error)
+    }
+}
