@@ -1,0 +1,25 @@
+//! The front-end machine's store: reads a department's table through a share manifest, seals it
+//! column by column, keeps its keys, and finds one record with the path that proves it
+//! (docs/spec/store.md). Knows nothing of ledgers, networks or provers; see ARCHITECTURE.md.
+
+pub mod keys;
+pub mod manifest;
+pub mod progress;
+pub mod seal;
+mod secret;
+pub mod source;
+pub mod store;
+pub mod table;
+
+pub use keys::{AssetKeys, AssetLabel, KeyError, KeyVault, RootKey};
+pub use manifest::{ManifestError, ShareManifest};
+pub use progress::{Phase, Progress, ProgressSink, silent};
+pub use seal::{AttemptId, DataKey, KeyCommitment};
+pub use secret::{create_private_dir, write_private};
+pub use source::csv::CsvSource;
+pub use source::{Row, Source, SourceError};
+pub use store::{Store, StoreError};
+pub use table::{
+    ColumnSeal, Lookup, Record, Report, SealError, SealRequest, SealedTable, SealedVersion, VerifyRequest,
+    list_attempts, remove_attempt, remove_stale_spills, seal_table, verify_objects,
+};

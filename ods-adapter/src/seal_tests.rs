@@ -1,0 +1,130 @@
+use super::*;
+use std::path::PathBuf;
+
+fn vectors(name: &str) -> Option<String> {
+    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/vectors").join(name);
+    match std::fs::read_to_string(&path) {
+        Ok(text) => Some(text),
+        Err(_) => {
+            eprintln!("skipped: {} is not here", path.display());
+            None
+        }
+    }
+}
+
+fn cipher(key: &[u8]) -> Cipher {
+    Secret::from_bytes(key.try_into().unwrap()).cipher()
+}
+
+fn sealer() -> Sealer {
+    DataKey::from_bytes([7; 32]).sealer(&AssetLabel::new("a").unwrap(), AttemptId([1; 16]), Stream::Column(3))
+}
+
+const HERE: ChunkPlace = ChunkPlace { segment: 2, chunk: 5, last: false };
+
+#[test]
+fn wycheproof_aes_gcm() {
+    let Some(text) = vectors("wycheproof/aes_gcm_test.json") else { return };
+    let json: serde_json::Value = serde_json::from_str(&text).unwrap();
+    let (mut valid, mut invalid) = (0, 0);
+    for group in json["testGroups"].as_array().unwrap() {
+        if (group["keySize"].as_u64(), group["ivSize"].as_u64(), group["tagSize"].as_u64())
+            != (Some(256), Some(96), Some(128))
+        {
+            continue;
+        }
+        for test in group["tests"].as_array().unwrap() {
+            let bytes = |name: &str| hex::decode(test[name].as_str().unwrap()).unwrap();
+            let nonce: [u8; 12] = bytes("iv").try_into().unwrap();
+            let mut sealed = [bytes("ct"), bytes("tag")].concat();
+            let opened = cipher(&bytes("key")).open(nonce, &bytes("aad"), &mut sealed);
+            if test["result"] == "valid" {
+                opened.unwrap();
+                assert_eq!(sealed, bytes("msg"));
+                cipher(&bytes("key")).seal(nonce, &bytes("aad"), &mut sealed).unwrap();
+                assert_eq!(sealed, [bytes("ct"), bytes("tag")].concat());
+                valid += 1;
+            } else {
+                assert!(opened.is_err(), "test {}", test["tcId"]);
+                invalid += 1;
+            }
+        }
+    }
+    assert!(valid > 20 && invalid > 20, "{valid} {invalid}");
+}
+
+#[test]
+fn nist_aes_gcm() {
+    for name in ["nist-aes-gcm/gcmEncryptExtIV256.rsp", "nist-aes-gcm/gcmDecrypt256.rsp"] {
+        let Some(text) = vectors(name) else { return };
+        let (mut seen, mut refused) = (0, 0);
+        for case in text.replace('\r', "").split("Count = ").skip(1) {
+            let field = |name: &str| {
+                let line = case.lines().find(|line| line.starts_with(&format!("{name} =")))?;
+                Some(hex::decode(line.split_once('=')?.1.trim()).unwrap())
+            };
+            let (Ok(nonce), tag) = (<[u8; 12]>::try_from(field("IV").unwrap()), field("Tag").unwrap()) else {
+                continue;
+            };
+            if tag.len() != 16 {
+                continue;
+            }
+            let mut sealed = [field("CT").unwrap(), tag].concat();
+            let opened = cipher(&field("Key").unwrap()).open(nonce, &field("AAD").unwrap(), &mut sealed);
+            if case.contains("FAIL") {
+                assert!(opened.is_err());
+                refused += 1;
+            } else {
+                opened.unwrap();
+                assert_eq!(Some(sealed), field("PT"));
+            }
+            seen += 1;
+        }
+        assert!(seen > 100, "{name}: {seen}");
+        assert_eq!(refused > 0, name.contains("Decrypt"));
+    }
+}
+
+#[test]
+fn a_chunk_opens_only_in_its_own_place() {
+    let sealed = sealer().seal(HERE, b"content").unwrap();
+    assert_eq!(sealer().open(HERE, &sealed).unwrap().as_slice(), b"content");
+    for place in [ChunkPlace { segment: 3, ..HERE }, ChunkPlace { chunk: 4, ..HERE }, ChunkPlace { last: true, ..HERE }]
+    {
+        assert!(sealer().open(place, &sealed).is_err());
+    }
+    let (key, label) = (DataKey::from_bytes([7; 32]), AssetLabel::new("a").unwrap());
+    for other in [
+        key.sealer(&AssetLabel::new("b").unwrap(), AttemptId([1; 16]), Stream::Column(3)),
+        key.sealer(&label, AttemptId([2; 16]), Stream::Column(3)),
+        key.sealer(&label, AttemptId([1; 16]), Stream::Column(4)),
+        key.sealer(&label, AttemptId([1; 16]), Stream::Leaves),
+        DataKey::from_bytes([8; 32]).sealer(&label, AttemptId([1; 16]), Stream::Column(3)),
+    ] {
+        assert!(other.open(HERE, &sealed).is_err());
+    }
+}
+
+#[test]
+fn lengths_are_padded_and_every_bit_counts() {
+    for (content, padded) in [(0, 256), (252, 256), (253, 512), (508, 512)] {
+        let sealed = sealer().seal(HERE, &vec![1; content]).unwrap();
+        assert_eq!(sealed.len(), padded + TAG_BYTES);
+        assert_eq!(sealer().open(HERE, &sealed).unwrap().len(), content);
+    }
+    let sealed = sealer().seal(HERE, b"x").unwrap();
+    for bit in 0..sealed.len() * 8 {
+        let mut flipped = sealed.clone();
+        flipped[bit / 8] ^= 1 << (bit % 8);
+        assert!(sealer().open(HERE, &flipped).is_err());
+    }
+    assert!(sealer().open(HERE, &sealed[..10]).is_err());
+}
+
+#[test]
+fn a_key_commitment_tells_keys_apart() {
+    let key = DataKey::from_bytes([7; 32]);
+    key.check(&key.commitment()).unwrap();
+    assert!(matches!(DataKey::from_bytes([8; 32]).check(&key.commitment()), Err(KeyError::Commitment)));
+    assert!(!format!("{key:?}").contains('7'));
+}

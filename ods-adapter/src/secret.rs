@@ -1,0 +1,123 @@
+//! Thirty-two secret bytes, AES-256-GCM over them, and files only their owner may read.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write as _};
+use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
+use std::path::Path;
+
+use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
+use aes_gcm::{Aes256Gcm, Nonce};
+use hkdf::Hkdf;
+use sealgate_circuits::bytes::tagged_hash;
+use sha2::Sha256;
+use zeroize::Zeroize as _;
+
+/// Bytes of a GCM nonce.
+pub(crate) const NONCE_BYTES: usize = 12;
+/// Bytes that GCM adds to a plaintext.
+pub(crate) const TAG_BYTES: usize = 16;
+
+/// A ciphertext that does not open: another key, another place, or changed bytes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct NotOpened;
+
+/// Fills `N` bytes from the operating system.
+pub(crate) fn random<const N: usize>() -> io::Result<[u8; N]> {
+    let mut bytes = [0u8; N];
+    getrandom::fill(&mut bytes).map_err(|error| io::Error::other(error.to_string()))?;
+    Ok(bytes)
+}
+
+/// A 256-bit key: wiped when dropped, never printed.
+pub(crate) struct Secret([u8; 32]);
+
+impl Secret {
+    /// Draws one at random.
+    pub(crate) fn generate() -> io::Result<Self> {
+        Ok(Self(random()?))
+    }
+
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    pub(crate) fn expose(&self) -> &[u8; 32] {
+        &self.0
+    }
+
+    /// HKDF-SHA-256 (RFC 5869) with a tagged hash of the purpose as info.
+    pub(crate) fn derive(&self, purpose: &str, parts: &[&[u8]]) -> Secret {
+        let mut out = [0u8; 32];
+        // 32 bytes are always within what HKDF-SHA-256 can give (255 × 32).
+        let _ = Hkdf::<Sha256>::new(None, &self.0).expand(&tagged_hash(purpose, parts), &mut out);
+        Secret(out)
+    }
+
+    pub(crate) fn cipher(&self) -> Cipher {
+        Cipher(Aes256Gcm::new(&self.0.into()))
+    }
+}
+
+impl Clone for Secret {
+    fn clone(&self) -> Self {
+        Self(self.0)
+    }
+}
+
+impl Drop for Secret {
+    fn drop(&mut self) {
+        self.0.zeroize();
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Secret(…)")
+    }
+}
+
+/// AES-256-GCM with a 96-bit nonce and a 128-bit tag behind the ciphertext.
+pub(crate) struct Cipher(Aes256Gcm);
+
+impl Cipher {
+    /// Seals `buffer` in place and appends the tag.
+    pub(crate) fn seal(&self, nonce: [u8; NONCE_BYTES], aad: &[u8], buffer: &mut Vec<u8>) -> Result<(), NotOpened> {
+        self.0.encrypt_in_place(&Nonce::from(nonce), aad, buffer).map_err(|_| NotOpened)
+    }
+
+    /// Opens `buffer` in place and removes the tag; on failure its content is of no meaning.
+    pub(crate) fn open(&self, nonce: [u8; NONCE_BYTES], aad: &[u8], buffer: &mut Vec<u8>) -> Result<(), NotOpened> {
+        self.0.decrypt_in_place(&Nonce::from(nonce), aad, buffer).map_err(|_| NotOpened)
+    }
+}
+
+/// Makes `folder` and its parents, readable by their owner only.
+pub fn create_private_dir(folder: &Path) -> io::Result<()> {
+    DirBuilder::new().recursive(true).mode(0o700).create(folder)
+}
+
+/// Writes a file of mode 0600 that is there whole and durable, or not at all. With `replace`
+/// false, a file that is already there is left alone and reported as `AlreadyExists`.
+pub fn write_private(path: &Path, content: &[u8], replace: bool) -> io::Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
+    create_private_dir(folder)?;
+    let name = path.file_name().ok_or_else(|| io::Error::new(io::ErrorKind::InvalidInput, "not a file name"))?;
+    let temporary = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), hex::encode(random::<8>()?)));
+    let write = || -> io::Result<()> {
+        let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&temporary)?;
+        file.write_all(content)?;
+        file.sync_all()?;
+        if replace {
+            fs::rename(&temporary, path)?;
+        } else {
+            fs::hard_link(&temporary, path)?;
+            fs::remove_file(&temporary)?;
+        }
+        File::open(folder)?.sync_all()
+    };
+    let outcome = write();
+    if outcome.is_err() {
+        let _ = fs::remove_file(&temporary);
+    }
+    outcome
+}

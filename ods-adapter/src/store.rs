@@ -1,0 +1,173 @@
+//! Where sealed objects lie: anything `object_store` reaches, with durability on local disks.
+
+use std::path::{Path as FilePath, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures::TryStreamExt as _;
+use object_store::local::LocalFileSystem;
+use object_store::path::Path;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload};
+use sealgate_circuits::value::ValueError;
+
+use crate::keys::KeyError;
+use crate::secret::create_private_dir;
+
+/// Why the store does not give what was put there. `Damaged`, `Missing` and `Extra` are the stored
+/// data's fault, `Service` and `Folder` the machine's, `Lookup` the caller's.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// An object is gone.
+    #[error("stored object {object} is missing: restore it from a backup, or sync the asset again")]
+    Missing {
+        /// The object.
+        object: String,
+    },
+    /// An object is not what was written.
+    #[error("stored object {object}{} is damaged: {what}. Restore it from a backup, or sync the asset again", at_chunk(*chunk))]
+    Damaged {
+        /// The object.
+        object: String,
+        /// The chunk of it, where one is to blame.
+        chunk: Option<u32>,
+        /// What does not hold.
+        what: String,
+    },
+    /// An object lies where none was written.
+    #[error("stored object {object} belongs to nothing: find out who put it there, then remove it")]
+    Extra {
+        /// The object.
+        object: String,
+    },
+    /// The store failed.
+    #[error("store, object {object}: {source}")]
+    Service {
+        /// The object.
+        object: String,
+        /// What the store said.
+        source: object_store::Error,
+    },
+    /// A local folder or file could not be used.
+    #[error("{path}: {source}")]
+    Folder {
+        /// The folder or file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// A key does not open what lies here.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The values looked up are not a key of the table.
+    #[error("not a key of this table: {0}")]
+    Lookup(#[source] ValueError),
+    /// The work was abandoned by a part of itself.
+    #[error("internal fault: {0}")]
+    Internal(String),
+}
+
+fn at_chunk(chunk: Option<u32>) -> String {
+    chunk.map_or_else(String::new, |chunk| format!(", chunk {chunk},"))
+}
+
+impl StoreError {
+    pub(crate) fn damaged(object: &Path, chunk: Option<u32>, what: impl Into<String>) -> Self {
+        Self::Damaged { object: object.to_string(), chunk, what: what.into() }
+    }
+
+    fn of(object: &Path, source: object_store::Error) -> Self {
+        match source {
+            object_store::Error::NotFound { .. } => Self::Missing { object: object.to_string() },
+            source => Self::Service { object: object.to_string(), source },
+        }
+    }
+}
+
+/// A place for objects. What [`Store::put`] wrote is whole and, on a local disk, durable when it
+/// returns; an object is there entirely or not at all; putting the same object again is harmless.
+#[derive(Clone, Debug)]
+pub struct Store {
+    inner: Arc<dyn ObjectStore>,
+    root: Option<PathBuf>,
+}
+
+impl Store {
+    /// A folder on this machine; made with mode 0700 when it is not there. Every write is followed
+    /// by fsync of the file and of each folder that changed.
+    ///
+    /// # Errors
+    /// [`StoreError::Folder`] when the folder cannot be made or opened.
+    pub fn local(root: &FilePath) -> Result<Self, StoreError> {
+        let failed = |source| StoreError::Folder { path: root.to_owned(), source };
+        create_private_dir(root).map_err(failed)?;
+        let root = root.canonicalize().map_err(failed)?;
+        let inner = LocalFileSystem::new_with_prefix(&root).map_err(|error| failed(error.into()))?;
+        let inner = inner.with_fsync(true).with_automatic_cleanup(true);
+        Ok(Self { inner: Arc::new(inner), root: Some(root) })
+    }
+
+    /// Any other object store; durability is what it promises for `put`.
+    pub fn remote(inner: Arc<dyn ObjectStore>) -> Self {
+        Self { inner, root: None }
+    }
+
+    pub(crate) async fn put(&self, object: &Path, content: Vec<u8>) -> Result<(), StoreError> {
+        let put = self.inner.put(object, PutPayload::from(content)).await;
+        put.map(|_| ()).map_err(|error| StoreError::of(object, error))
+    }
+
+    pub(crate) async fn read(&self, object: &Path) -> Result<Bytes, StoreError> {
+        let failed = |error| StoreError::of(object, error);
+        self.inner.get(object).await.map_err(failed)?.bytes().await.map_err(failed)
+    }
+
+    /// `length` bytes from `start`; an object too short for them is damaged.
+    pub(crate) async fn read_range(&self, object: &Path, start: u64, length: u64) -> Result<Bytes, StoreError> {
+        let range = start..start.saturating_add(length);
+        let cut = || StoreError::damaged(object, None, format!("it ends before byte {}", range.end));
+        match self.inner.get_range(object, range.clone()).await {
+            Ok(bytes) if bytes.len() as u64 == length => Ok(bytes),
+            Ok(_) => Err(cut()),
+            Err(object_store::Error::NotFound { .. }) => Err(StoreError::Missing { object: object.to_string() }),
+            Err(error) => match self.inner.head(object).await {
+                Ok(meta) if meta.size < range.end => Err(cut()),
+                _ => Err(StoreError::of(object, error)),
+            },
+        }
+    }
+
+    /// Every object under `prefix`.
+    pub(crate) async fn list(&self, prefix: &Path) -> Result<Vec<ObjectMeta>, StoreError> {
+        self.inner.list(Some(prefix)).try_collect().await.map_err(|error| StoreError::of(prefix, error))
+    }
+
+    /// The folders directly under `prefix`.
+    pub(crate) async fn folders(&self, prefix: &Path) -> Result<Vec<Path>, StoreError> {
+        match self.inner.list_with_delimiter(Some(prefix)).await {
+            Ok(listing) => Ok(listing.common_prefixes),
+            Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
+            Err(error) => Err(StoreError::of(prefix, error)),
+        }
+    }
+
+    /// Removes every object under `prefix`; one that is gone already is no error. On a local disk
+    /// also what a crash left half written.
+    pub(crate) async fn remove_all(&self, prefix: &Path) -> Result<(), StoreError> {
+        for meta in self.list(prefix).await? {
+            match self.inner.delete(&meta.location).await {
+                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
+                Err(error) => return Err(StoreError::of(&meta.location, error)),
+            }
+        }
+        if let Some(root) = &self.root {
+            let folder = root.join(prefix.as_ref());
+            match tokio::fs::remove_dir_all(&folder).await {
+                Err(source) if source.kind() != std::io::ErrorKind::NotFound => {
+                    return Err(StoreError::Folder { path: folder, source });
+                }
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,34 @@
+//! The cells of one column in one chunk (docs/spec/store.md#column-chunks).
+
+use borsh::BorshDeserialize as _;
+use object_store::path::Path;
+use sealgate_circuits::value::{ColumnType, Value};
+
+use super::layout::CHUNK_ROWS;
+use crate::store::StoreError;
+
+/// The content of a chunk: the cells of column `column` in `rows`.
+pub(crate) fn encode(rows: &[Vec<Value>], column: usize) -> Vec<u8> {
+    let cells: Vec<&Value> = rows.iter().filter_map(|row| row.get(column)).collect();
+    borsh::to_vec(&cells).unwrap_or_default()
+}
+
+/// Reads a chunk's content back; every cell must be null or of type `kind`.
+pub(crate) fn decode(
+    object: &Path,
+    chunk: u32,
+    content: &[u8],
+    kind: ColumnType,
+    rows: usize,
+) -> Result<Vec<Value>, StoreError> {
+    let cells = Vec::<Value>::try_from_slice(content).ok();
+    cells.filter(|cells| cells.len() == rows && cells.iter().all(|cell| cell.fits(kind))).ok_or_else(|| {
+        StoreError::damaged(object, Some(chunk), format!("it does not hold {rows} values of type {kind}"))
+    })
+}
+
+/// Rows in chunk `chunk` of a segment of `rows` rows.
+pub(crate) fn rows_in_chunk(rows: u32, chunk: u32) -> usize {
+    let chunk_rows = CHUNK_ROWS as u32;
+    rows.saturating_sub(chunk.saturating_mul(chunk_rows)).min(chunk_rows) as usize
+}
