@@ -1,0 +1,80 @@
+//! A party's account on disk: the keys that never leave its machine.
+
+use std::path::Path;
+
+use sealgate_ledger::account::{AccountSecret, EncryptionKey};
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, ZeroizeOnDrop};
+
+use crate::files::{FileError, read_json, write_json};
+
+/// Name of the file in a home or data folder.
+pub const ACCOUNT_FILE: &str = "account.key";
+
+#[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
+#[serde(deny_unknown_fields)]
+struct AccountFile {
+    format: String,
+    name: String,
+    signing_seed: String,
+    encryption_secret: String,
+    encryption_key: String,
+    /// The account's address: shows a damaged or half-copied file.
+    address: String,
+}
+
+const FORMAT: &str = "sealgate-account/1";
+
+/// Makes a new account in `folder`, which must not hold one yet.
+///
+/// # Errors
+/// [`FileError`] when there is one already, or the folder cannot be written.
+pub fn create(folder: &Path, name: &str) -> Result<AccountSecret, FileError> {
+    let path = folder.join(ACCOUNT_FILE);
+    let secret = AccountSecret::generate(name).map_err(|error| FileError::content(&path, error))?;
+    crate::files::create_private_dir(folder).map_err(FileError::io(folder))?;
+    let file = AccountFile {
+        format: FORMAT.into(),
+        name: name.into(),
+        signing_seed: hex::encode(secret.signing_seed()),
+        encryption_secret: hex::encode(secret.encryption_secret()),
+        encryption_key: secret.public().encryption_key.to_string(),
+        address: secret.address().to_string(),
+    };
+    write_json(&path, &file, false).map_err(|error| match error {
+        FileError::Io { source, path } if source.kind() == std::io::ErrorKind::AlreadyExists => {
+            FileError::content(&path, "an account is here already; choose another folder, or keep using this one")
+        }
+        other => other,
+    })?;
+    Ok(secret)
+}
+
+/// Loads the account in `folder`.
+///
+/// # Errors
+/// [`FileError`], with the way out when there is none.
+pub fn load(folder: &Path) -> Result<AccountSecret, FileError> {
+    let path = folder.join(ACCOUNT_FILE);
+    if !path.exists() {
+        return Err(FileError::content(&path, "no account here; make one with 'sealgate account new', or name the right folder"));
+    }
+    let file: AccountFile = read_json(&path)?;
+    let damaged = || FileError::content(&path, "the account file is damaged; restore it from a copy");
+    if file.format != FORMAT {
+        return Err(FileError::content(&path, format!("format '{}' is not {FORMAT}", file.format)));
+    }
+    let mut seed = [0u8; 32];
+    let mut encryption = [0u8; 32];
+    hex::decode_to_slice(&file.signing_seed, &mut seed).map_err(|_| damaged())?;
+    hex::decode_to_slice(&file.encryption_secret, &mut encryption).map_err(|_| damaged())?;
+    let key: EncryptionKey = file.encryption_key.parse().map_err(|_| damaged())?;
+    let secret = AccountSecret::from_parts(&file.name, seed, encryption, key).map_err(|_| damaged());
+    seed.zeroize();
+    encryption.zeroize();
+    let secret = secret?;
+    if secret.address().to_string() != file.address || !crate::envelope::matches(&secret) {
+        return Err(damaged());
+    }
+    Ok(secret)
+}

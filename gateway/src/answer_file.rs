@@ -1,0 +1,483 @@
+//! `answer.json`: an answer with everything that proves it, and its verification against one's
+//! own trust (docs/spec/messages.md#answer-files).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sealgate_circuits::bytes::DecodeError;
+use sealgate_circuits::evidence::{Evidence, EvidenceError, Published};
+use sealgate_circuits::question::sql::{QuestionError, parse_question};
+use sealgate_circuits::question::{ShapeItem, SlotAnswer};
+use sealgate_circuits::schema::Schema;
+use sealgate_circuits::statement::Circuit;
+use sealgate_circuits::value::ColumnType;
+use sealgate_circuits::verifier::{self, VerifyingKey};
+use sealgate_ledger::block::{EntryBody, Outcome};
+use sealgate_ledger::checkpoint::{Checkpoint, SignedCheckpoint};
+use sealgate_ledger::genesis::Genesis;
+use sealgate_ledger::ids::{Address, AssetId, BlockHeight, TxHash};
+use sealgate_ledger::light::{EntryProof, LightError, verify_entry};
+use sealgate_ledger::tx::{SignedTx, TxBody, VersionInfo};
+use serde::{Deserialize, Serialize};
+
+use crate::messages::{Nonce, SecretAnswer, SecretQuestion, context};
+
+/// Largest answer file that is read, in bytes.
+pub const ANSWER_BYTES_MAX: u64 = 4 << 20;
+const FORMAT: &str = "sealgate-answer/1";
+
+/// An answer that convinces whoever trusts the ledger, offline.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AnswerFile {
+    /// `sealgate-answer/1`.
+    pub format: String,
+    /// The question.
+    pub sql: String,
+    /// Whether a record has the key.
+    pub found: bool,
+    /// The answers, as people read them; empty when there is no record.
+    pub result: Vec<ResultLine>,
+    /// The requester's nonce.
+    pub nonce: Nonce,
+    /// The evidence, borsh in base64.
+    pub evidence: String,
+    /// The circuit's verifying key in base64.
+    pub verifying_key: String,
+    /// The ledger's genesis.
+    pub genesis: Genesis,
+    /// The signed checkpoint under which the entries are proven.
+    pub checkpoint: SignedCheckpoint,
+    /// The asset's registration.
+    pub registration: EntryProof,
+    /// The publication of the answered version, when it is not the registration.
+    pub publication: Option<EntryProof>,
+    /// The request.
+    pub request: EntryProof,
+    /// The answer's record.
+    pub answer: EntryProof,
+}
+
+/// One item and its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ResultLine {
+    /// The item, in SQL.
+    pub item: String,
+    /// The value or truth value, as SQL writes it.
+    pub answer: String,
+}
+
+/// What fails in an answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AnswerError {
+    /// Not an answer file, or not in its one canonical spelling.
+    #[error("the file is not a canonical answer file: {0}")]
+    Form(String),
+    /// Something in it does not decode.
+    #[error(transparent)]
+    Decode(#[from] DecodeError),
+    /// An entry is not in the ledger of the checkpoint.
+    #[error("{entry}: {source}")]
+    Entry {
+        /// Which one.
+        entry: &'static str,
+        /// Why.
+        source: LightError,
+    },
+    /// An entry is of another kind, or belongs to something else.
+    #[error("{entry}: {what}")]
+    Mismatch {
+        /// Which one.
+        entry: &'static str,
+        /// What does not fit.
+        what: String,
+    },
+    /// The question cannot be read.
+    #[error("the question: {0}")]
+    Question(#[from] QuestionError),
+    /// The evidence does not hold.
+    #[error(transparent)]
+    Evidence(#[from] EvidenceError),
+    /// The ledger does not know this circuit, or by another key or shape.
+    #[error("the ledger's parameters: {0}")]
+    Parameters(String),
+    /// The answer was given to somebody else.
+    #[error("the answer was given to {found}, not to {expected}: to check somebody else's answer name them with --requester")]
+    Requester {
+        /// Whose answer was expected.
+        expected: Address,
+        /// Whose it is.
+        found: Address,
+    },
+}
+
+/// What was verified, for people and machines to read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Verified {
+    /// The question.
+    pub sql: String,
+    /// Whether a record has the key.
+    pub found: bool,
+    /// The answers.
+    pub result: Vec<ResultLine>,
+    /// The asset.
+    pub asset: AssetId,
+    /// Its name.
+    pub name: String,
+    /// The version that was asked.
+    pub version: u32,
+    /// Who asked.
+    pub requester: Address,
+    /// For what purpose.
+    pub purpose: String,
+    /// The request's transaction.
+    pub request: TxHash,
+    /// The block that granted it.
+    pub request_block: BlockHeight,
+    /// The answer's transaction.
+    pub answer: TxHash,
+    /// The block that recorded it.
+    pub answer_block: BlockHeight,
+    /// Entries the checkpoint covers.
+    pub checkpoint_size: u64,
+    /// Each check that was made and held.
+    pub checks: Vec<String>,
+    /// What the answer does not show.
+    pub notes: Vec<String>,
+}
+
+impl AnswerFile {
+    /// Reads an answer file.
+    ///
+    /// # Errors
+    /// [`AnswerError::Form`] for anything but the canonical spelling.
+    pub fn read(bytes: &[u8]) -> Result<AnswerFile, AnswerError> {
+        let file: AnswerFile =
+            serde_json::from_slice(bytes).map_err(|error| AnswerError::Form(error.to_string()))?;
+        if file.format != FORMAT {
+            return Err(AnswerError::Form(format!("its format is '{}', not '{FORMAT}'", file.format)));
+        }
+        if file.to_bytes()? != bytes {
+            return Err(AnswerError::Form("the same content is spelled in another way".into()));
+        }
+        Ok(file)
+    }
+
+    /// The canonical bytes.
+    ///
+    /// # Errors
+    /// [`AnswerError::Form`] never in practice: memory is written to.
+    pub fn to_bytes(&self) -> Result<Vec<u8>, AnswerError> {
+        let mut bytes = serde_json::to_vec_pretty(self).map_err(|error| AnswerError::Form(error.to_string()))?;
+        bytes.push(b'\n');
+        Ok(bytes)
+    }
+
+    /// Checks everything in the file under a checkpoint that the caller has accepted for this
+    /// genesis, and that the request was `expected`'s.
+    ///
+    /// # Errors
+    /// [`AnswerError`], the first check that fails.
+    pub fn verify(&self, checkpoint: &Checkpoint, expected: &Address) -> Result<Verified, AnswerError> {
+        let mut checks = vec![format!(
+            "ledger '{}': its fingerprint is trusted here, and the checkpoint over {} entries is signed by its operator",
+            self.genesis.name, checkpoint.size
+        )];
+        let published = self.published(checkpoint, &mut checks)?;
+        let asked = self.asked(checkpoint, &published, expected, &mut checks)?;
+        self.proven(checkpoint, &published, asked, checks)
+    }
+
+    /// Registration and version.
+    fn published(&self, checkpoint: &Checkpoint, checks: &mut Vec<String>) -> Result<Registered, AnswerError> {
+        let entry = "registration";
+        let tx = included(entry, &self.registration, checkpoint, Outcome::Accepted)?;
+        let TxBody::RegisterAsset { name, schema, place_key, version, .. } = &tx.tx.body else {
+            return Err(mismatch(entry, "it is no registration of an asset"));
+        };
+        let chain = self.genesis.chain_id();
+        if tx.tx.chain != chain {
+            return Err(mismatch(entry, "it belongs to another ledger"));
+        }
+        let asset = AssetId::of(&chain, &tx.tx.sender, name);
+        let info = match &self.publication {
+            None => version.clone(),
+            Some(proof) => {
+                let entry = "publication";
+                match &included(entry, proof, checkpoint, Outcome::Accepted)?.tx.body {
+                    TxBody::PublishVersion { asset: of, version } if *of == asset => version.clone(),
+                    _ => return Err(mismatch(entry, "it is no version of this asset")),
+                }
+            }
+        };
+        checks.push(format!("asset '{name}', version {}: registered by {} on this ledger", info.number, tx.tx.sender));
+        Ok(Registered {
+            asset,
+            owner: tx.tx.sender,
+            name: name.clone(),
+            schema: schema.clone(),
+            place_key: *place_key,
+            info,
+        })
+    }
+
+    /// The request: granted, bound to the version, ours, and about this question.
+    fn asked(
+        &self,
+        checkpoint: &Checkpoint,
+        published: &Registered,
+        expected: &Address,
+        checks: &mut Vec<String>,
+    ) -> Result<Asked, AnswerError> {
+        let entry = "request";
+        verify_entry(&self.request, checkpoint).map_err(|source| AnswerError::Entry { entry, source })?;
+        let EntryBody::Transaction { tx, outcome } = &self.request.entry.body else {
+            return Err(mismatch(entry, "it is no transaction"));
+        };
+        let TxBody::Request { asset, shape, purpose, commitment, .. } = &tx.tx.body else {
+            return Err(mismatch(entry, "it is no request"));
+        };
+        if *asset != published.asset {
+            return Err(mismatch(entry, "it is about another asset"));
+        }
+        match outcome {
+            Outcome::Granted { version, .. } if *version == published.info.number => {}
+            Outcome::Granted { version, .. } => {
+                let what = format!("it is bound to version {version}, and the answer is from version {}", published.info.number);
+                return Err(AnswerError::Mismatch { entry, what });
+            }
+            _ => return Err(mismatch(entry, "the contract did not grant it")),
+        }
+        if tx.tx.sender != *expected {
+            return Err(AnswerError::Requester { expected: *expected, found: tx.tx.sender });
+        }
+        let question = parse_question(&self.sql, &published.schema)?
+            .reshaped(shape)
+            .ok_or_else(|| mismatch(entry, "it asks another question than the file shows"))?;
+        let secret = SecretQuestion { nonce: self.nonce, question };
+        if secret.commitment() != *commitment {
+            return Err(mismatch(entry, "its commitment is to another question or nonce than the file shows"));
+        }
+        checks.push(format!(
+            "request: recorded and granted in block {} for purpose '{purpose}'; it commits to this question",
+            self.request.entry.height
+        ));
+        Ok(Asked { hash: tx.hash(), sender: tx.tx.sender, purpose: purpose.clone(), secret })
+    }
+
+    /// The answer's record and the zero-knowledge evidence.
+    fn proven(
+        &self,
+        checkpoint: &Checkpoint,
+        published: &Registered,
+        asked: Asked,
+        mut checks: Vec<String>,
+    ) -> Result<Verified, AnswerError> {
+        let secret_answer = SecretAnswer {
+            request: asked.hash,
+            version: published.info.number,
+            evidence: self.evidence()?,
+        };
+        let entry = "answer";
+        let tx = included(entry, &self.answer, checkpoint, Outcome::Accepted)?;
+        match &tx.tx.body {
+            TxBody::Answer { request, .. } if *request != asked.hash => {
+                return Err(mismatch(entry, "it answers another request"));
+            }
+            TxBody::Answer { binding, version, .. }
+                if *version == secret_answer.version && *binding == secret_answer.binding(&asked.secret) => {}
+            TxBody::Answer { .. } => return Err(mismatch(entry, "the ledger recorded another answer to this request")),
+            _ => return Err(mismatch(entry, "it is no record of an answer")),
+        }
+        if tx.tx.sender != published.owner {
+            return Err(mismatch(entry, "it is not by the asset's owner"));
+        }
+        checks.push(format!("answer: recorded in block {}, and it is this one", self.answer.entry.height));
+
+        let circuit = Circuit::for_schema(&published.schema);
+        let key = self.circuit_key(circuit)?;
+        let proof_context = context(&self.genesis.chain_id(), &asked.hash, published.info.number);
+        let on_ledger = Published {
+            schema: &published.schema,
+            place_key: &published.place_key,
+            root: &published.info.root,
+        };
+        secret_answer.evidence.verify(&on_ledger, &key, &asked.secret.question, &proof_context)?;
+        checks.push("place: the key has exactly one place in the published tree, proven (RFC 9381)".into());
+        let (found, result) = shown(&published.schema, &asked.secret, &secret_answer);
+        if (found, &result) != (self.found, &self.result) {
+            return Err(AnswerError::Form("the result it shows is not the one it proves".into()));
+        }
+        checks.push(if found {
+            "path and zero-knowledge proof: the record published at that place gives these answers".into()
+        } else {
+            "path: nothing is published at that place, so no record has this key".into()
+        });
+        Ok(Verified {
+            sql: self.sql.clone(),
+            found,
+            result,
+            asset: published.asset,
+            name: published.name.clone(),
+            version: published.info.number,
+            requester: asked.sender,
+            purpose: asked.purpose,
+            request: asked.hash,
+            request_block: self.request.entry.height,
+            answer: tx.hash(),
+            answer_block: self.answer.entry.height,
+            checkpoint_size: checkpoint.size,
+            checks,
+            notes: self.notes(),
+        })
+    }
+
+    fn evidence(&self) -> Result<Evidence, AnswerError> {
+        let bytes = BASE64
+            .decode(&self.evidence)
+            .map_err(|error| DecodeError::new("evidence", "base64", error.to_string()))?;
+        Ok(sealgate_ledger::codec::decode("evidence", &bytes)?)
+    }
+
+    /// The verifying key, if it is the one that the ledger has for this circuit.
+    fn circuit_key(&self, circuit: Circuit) -> Result<VerifyingKey, AnswerError> {
+        let bytes = BASE64
+            .decode(&self.verifying_key)
+            .map_err(|error| DecodeError::new("verifying key", "base64", error.to_string()))?;
+        check_parameters(&self.genesis, circuit, &bytes).map_err(AnswerError::Parameters)?;
+        Ok(VerifyingKey::from_bytes(circuit, &bytes)?)
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = vec![
+            "owner-operated ledger: no witness besides its operator has signed this checkpoint".to_owned(),
+            "agreement with what was published is shown, not that what was published is true".to_owned(),
+        ];
+        if self.genesis.development {
+            notes.insert(0, "DEVELOPMENT PARAMETERS: whoever made this ledger's proving keys could forge answers".to_owned());
+        }
+        notes
+    }
+}
+
+/// Checks that `verifying_key` is what the genesis names for `circuit`, in the shape of this build.
+///
+/// # Errors
+/// A sentence that says what differs.
+pub fn check_parameters(genesis: &Genesis, circuit: Circuit, verifying_key: &[u8]) -> Result<(), String> {
+    let known = genesis
+        .circuits
+        .iter()
+        .find(|known| known.circuit == circuit.name())
+        .ok_or_else(|| format!("the genesis names no parameters for circuit '{}'", circuit.name()))?;
+    if known.shape.to_string() != circuit.pinned_shape() {
+        return Err(format!(
+            "circuit '{}' has shape {} on this ledger and {} in this software: use the release that the ledger was made with",
+            circuit.name(),
+            known.shape,
+            circuit.pinned_shape()
+        ));
+    }
+    let found = verifier::digest(verifying_key);
+    if found != known.verifying_key {
+        return Err(format!(
+            "the verifying key of circuit '{}' has digest {found}, the genesis names {}",
+            circuit.name(),
+            known.verifying_key
+        ));
+    }
+    Ok(())
+}
+
+/// The result as the file shows it.
+pub fn shown(schema: &Schema, secret: &SecretQuestion, answer: &SecretAnswer) -> (bool, Vec<ResultLine>) {
+    let Some(present) = &answer.evidence.present else { return (false, Vec::new()) };
+    let items = secret.question.filled().unwrap_or_else(|| secret.question.shape.clone()).items;
+    let line = |(item, slot): (&ShapeItem, &SlotAnswer)| {
+        let kind = item.column(schema).map_or(ColumnType::Text, |column| column.kind);
+        ResultLine { item: item.display(schema), answer: slot.display(kind) }
+    };
+    (true, items.iter().zip(&present.answers).map(line).collect())
+}
+
+struct Registered {
+    asset: AssetId,
+    owner: Address,
+    name: String,
+    schema: Schema,
+    place_key: sealgate_circuits::bytes::PlaceKey,
+    info: VersionInfo,
+}
+
+struct Asked {
+    hash: TxHash,
+    sender: Address,
+    purpose: String,
+    secret: SecretQuestion,
+}
+
+fn mismatch(entry: &'static str, what: &str) -> AnswerError {
+    AnswerError::Mismatch { entry, what: what.into() }
+}
+
+/// The transaction of an entry that is in the ledger with the expected outcome.
+fn included<'a>(
+    entry: &'static str,
+    proof: &'a EntryProof,
+    checkpoint: &Checkpoint,
+    expected: Outcome,
+) -> Result<&'a SignedTx, AnswerError> {
+    verify_entry(proof, checkpoint).map_err(|source| AnswerError::Entry { entry, source })?;
+    match &proof.entry.body {
+        EntryBody::Transaction { tx, outcome } if *outcome == expected => Ok(tx),
+        _ => Err(mismatch(entry, "the ledger did not accept it")),
+    }
+}
+
+impl AnswerFile {
+    /// Puts a file together from what requester and ledger know.
+    pub fn assemble(parts: Parts) -> AnswerFile {
+        let (found, result) = shown(&parts.schema, &parts.secret, &parts.answer);
+        AnswerFile {
+            format: FORMAT.into(),
+            sql: parts.sql,
+            found,
+            result,
+            nonce: parts.secret.nonce,
+            evidence: BASE64.encode(sealgate_ledger::codec::encode(&parts.answer.evidence)),
+            verifying_key: BASE64.encode(parts.verifying_key),
+            genesis: parts.genesis,
+            checkpoint: parts.checkpoint,
+            registration: parts.registration,
+            publication: parts.publication,
+            request: parts.request,
+            answer: parts.record,
+        }
+    }
+}
+
+/// What an answer file is made of.
+pub struct Parts {
+    /// The question as written.
+    pub sql: String,
+    /// The question and its nonce.
+    pub secret: SecretQuestion,
+    /// The opened answer.
+    pub answer: SecretAnswer,
+    /// The asset's schema.
+    pub schema: Schema,
+    /// The circuit's verifying key.
+    pub verifying_key: Vec<u8>,
+    /// The ledger's genesis.
+    pub genesis: Genesis,
+    /// The checkpoint of the proofs below.
+    pub checkpoint: SignedCheckpoint,
+    /// The asset's registration.
+    pub registration: EntryProof,
+    /// The version's publication, unless it is the first.
+    pub publication: Option<EntryProof>,
+    /// The request.
+    pub request: EntryProof,
+    /// The answer's record.
+    pub record: EntryProof,
+}

@@ -1,0 +1,328 @@
+//! The requester's side: asks a gateway a question, and believes nothing it has not checked.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sealgate_circuits::question::sql::{QuestionError, parse_question, table_name};
+use sealgate_circuits::question::{Question, ShapeItem};
+use sealgate_circuits::schema::Schema;
+use sealgate_circuits::statement::Circuit;
+use sealgate_ledger::account::AccountSecret;
+use sealgate_ledger::block::{DenyReason, EntryBody, Outcome};
+use sealgate_ledger::checkpoint::Checkpoint;
+use sealgate_ledger::genesis::Genesis;
+use sealgate_ledger::ids::{AssetId, BlockHeight, TxHash};
+use sealgate_ledger::light::{EntryProof, LightError, verify_entry};
+use sealgate_ledger::state::GrantView;
+use sealgate_ledger::tx::{SignedTx, TxBody};
+
+use crate::answer_file::{AnswerError, AnswerFile, Parts, Verified, check_parameters};
+use crate::client::{AssetDetail, Client, ClientError};
+use crate::envelope::{self, EnvelopeError};
+use crate::files::FileError;
+use crate::home::{Asked, Home, HomeError};
+use crate::messages::{
+    AskRequest, AskResponse, Nonce, SecretAnswer, SecretQuestion, answer_purpose, question_purpose, sealed_digest,
+};
+use crate::owner::{OwnerError, signed};
+
+/// Why a question brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskFailure {
+    /// The home: account, trust, what was seen.
+    #[error(transparent)]
+    Home(#[from] HomeError),
+    /// The gateway.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The question.
+    #[error(transparent)]
+    Question(#[from] QuestionError),
+    /// The ledger has no such table, or several.
+    #[error("{0}")]
+    Table(String),
+    /// The contract denied it, and the ledger says so.
+    #[error("denied: {reason} (request {request}, recorded in block {block})")]
+    Denied {
+        /// Why.
+        reason: DenyReason,
+        /// The request.
+        request: TxHash,
+        /// The block.
+        block: BlockHeight,
+    },
+    /// The gateway gave something that does not check.
+    #[error("the gateway's answer is refused: {0}")]
+    Refused(String),
+    /// The answer does not verify.
+    #[error("the gateway's answer is refused: {0}")]
+    Answer(#[from] AnswerError),
+    /// The answer does not open.
+    #[error("the gateway's answer is refused: {0}")]
+    Envelope(#[from] EnvelopeError),
+    /// Signing.
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
+}
+
+impl From<FileError> for AskFailure {
+    fn from(error: FileError) -> Self {
+        AskFailure::Home(error.into())
+    }
+}
+
+/// A gateway's ledger, checked against a home.
+pub struct Session<'a> {
+    /// The home.
+    pub home: &'a Home,
+    /// The gateway.
+    pub client: &'a Client,
+    /// The ledger's genesis, trusted by the home.
+    pub genesis: Genesis,
+    /// The gateway's head, which extends all the home has seen.
+    pub checkpoint: Checkpoint,
+    /// Height of that head, as the gateway says.
+    pub head: BlockHeight,
+}
+
+impl<'a> Session<'a> {
+    /// Checks the gateway's ledger: its genesis is trusted, its head is signed and extends
+    /// everything seen.
+    ///
+    /// # Errors
+    /// [`AskFailure::Home`], [`AskFailure::Client`].
+    pub async fn open(home: &'a Home, client: &'a Client) -> Result<Session<'a>, AskFailure> {
+        let genesis = client.genesis().await?;
+        home.admit(&genesis)?;
+        let head = client.head().await?;
+        let seen = home.highest(&genesis)?.map_or(0, |highest| highest.size);
+        let (claimed, _) = home.relation(&genesis, &head.checkpoint)?;
+        let consistency =
+            if seen > 0 && claimed.size > seen { client.consistency(seen, claimed.size).await? } else { Vec::new() };
+        let checkpoint = home.accept(&genesis, &head.checkpoint, &consistency)?;
+        Ok(Session { home, client, genesis, checkpoint, head: head.header.height })
+    }
+
+    /// The asset that a question's FROM names.
+    async fn asset(&self, table: &str) -> Result<AssetDetail, AskFailure> {
+        if let Ok(id) = table.parse::<AssetId>() {
+            let found = self.client.asset(&id).await?;
+            return found.ok_or_else(|| AskFailure::Table(format!("the ledger has no asset {id}")));
+        }
+        let mut named: Vec<AssetDetail> =
+            self.client.catalogue().await?.into_iter().filter(|detail| detail.asset.name == table).collect();
+        match (named.len(), named.pop()) {
+            (1, Some(detail)) => Ok(detail),
+            (0, _) | (_, None) => Err(AskFailure::Table(format!(
+                "the ledger has no asset '{table}': 'sealgate catalogue --gateway {}' lists what there is",
+                self.client.url()
+            ))),
+            _ => Err(AskFailure::Table(format!(
+                "several owners have an asset '{table}': write FROM \"asset1…\" with the id that 'sealgate catalogue' shows"
+            ))),
+        }
+    }
+
+    /// Enrols the account if the ledger does not know it yet.
+    async fn enrol(&self, account: &AccountSecret) -> Result<(), AskFailure> {
+        if self.client.account(&account.address()).await?.is_some() {
+            return Ok(());
+        }
+        let body = TxBody::OpenAccount { account: account.public().clone() };
+        self.client.submit(&signed(&self.genesis, self.head, account, body)?).await?;
+        Ok(())
+    }
+}
+
+/// An answer, verified, and the file that shows it to others.
+pub struct Answered {
+    /// What was verified.
+    pub verified: Verified,
+    /// The file.
+    pub file: AnswerFile,
+}
+
+/// Asks a question and checks everything about the answer. A question that was sent before in the
+/// same words and never came back is taken up again instead of being asked twice.
+///
+/// # Errors
+/// [`AskFailure`]; a denial is one of them and stands on the ledger.
+pub async fn ask(home: &Home, client: &Client, purpose: &str, sql: &str) -> Result<Answered, AskFailure> {
+    let account = home.account()?;
+    let session = Session::open(home, client).await?;
+    let detail = session.asset(&table_name(sql)?).await?;
+    let schema = &detail.asset.schema;
+    schema.validate().map_err(|error| AskFailure::Refused(format!("the asset's schema: {error}")))?;
+    let whole = parse_question(sql, schema)?;
+    session.enrol(&account).await?;
+    let (asked, tx) = match home.unfinished(&detail.asset.id, sql, purpose)? {
+        Some(asked) => (asked.clone(), decode_tx(&asked)?),
+        None => new_request(&session, &account, &detail, &whole, purpose, sql).await?,
+    };
+    let TxBody::Request { shape, .. } = &tx.tx.body else {
+        return Err(AskFailure::Refused("the kept request is none".into()));
+    };
+    let question =
+        whole.reshaped(shape).ok_or_else(|| AskFailure::Refused("the kept request asks something else".into()))?;
+    let secret = SecretQuestion { nonce: asked.nonce, question };
+    let response = send(&session, &detail, &tx, &secret).await?;
+    let result = conclude(&session, &account, sql, schema, &tx, secret, response).await;
+    if matches!(result, Ok(_) | Err(AskFailure::Denied { .. })) {
+        home.keep_asked(&tx.hash(), &Asked { done: true, ..asked })?;
+    }
+    result
+}
+
+fn decode_tx(asked: &Asked) -> Result<SignedTx, AskFailure> {
+    let unreadable = || AskFailure::Refused("a kept question in this home's folder 'asked' is damaged; remove it".into());
+    let bytes = BASE64.decode(&asked.transaction).map_err(|_| unreadable())?;
+    SignedTx::decode(&bytes).map_err(|_| unreadable())
+}
+
+/// Signs a request and keeps it before anything is sent.
+async fn new_request(
+    session: &Session<'_>,
+    account: &AccountSecret,
+    detail: &AssetDetail,
+    whole: &Question,
+    purpose: &str,
+    sql: &str,
+) -> Result<(Asked, SignedTx), AskFailure> {
+    let grant = session.client.grant(&detail.asset.id, &account.address()).await?;
+    let question = suited(whole, grant.as_ref());
+    let mut nonce = Nonce([0; 32]);
+    getrandom::fill(&mut nonce.0).map_err(|error| OwnerError::Randomness(error.to_string()))?;
+    let secret = SecretQuestion { nonce, question };
+    let body = TxBody::Request {
+        asset: detail.asset.id,
+        shape: secret.question.shape.clone(),
+        purpose: purpose.to_owned(),
+        commitment: secret.commitment(),
+        consent: None,
+    };
+    let tx = signed(&session.genesis, session.head, account, body)?;
+    let asked = Asked {
+        sql: sql.to_owned(),
+        purpose: purpose.to_owned(),
+        asset: detail.asset.id,
+        nonce,
+        transaction: BASE64.encode(tx.encode()),
+        done: false,
+    };
+    session.home.keep_asked(&tx.hash(), &asked)?;
+    Ok((asked, tx))
+}
+
+/// The question with those constants left out of the public shape that the grant leaves free.
+fn suited(whole: &Question, grant: Option<&GrantView>) -> Question {
+    let Some(grant) = grant else { return whole.clone() };
+    let mut shape = whole.shape.clone();
+    for item in &mut shape.items {
+        if let ShapeItem::Prove(predicate) = item {
+            let freed = predicate.freed();
+            if !grant.terms.prove.contains(predicate) && grant.terms.prove.contains(&freed) {
+                *predicate = freed;
+            }
+        }
+    }
+    whole.reshaped(&shape).unwrap_or_else(|| whole.clone())
+}
+
+async fn send(
+    session: &Session<'_>,
+    detail: &AssetDetail,
+    tx: &SignedTx,
+    secret: &SecretQuestion,
+) -> Result<AskResponse, AskFailure> {
+    let owner = session.client.account(&detail.asset.owner).await?;
+    let owner = owner.filter(|view| view.account.address() == detail.asset.owner);
+    let owner = owner.ok_or_else(|| AskFailure::Refused("the owner's keys are not those of its address".into()))?;
+    let message = sealgate_ledger::codec::encode(secret);
+    let envelope = envelope::seal(&owner.account.encryption_key, question_purpose(&tx.hash()), &message)?;
+    let request = AskRequest {
+        transaction: BASE64.encode(tx.encode()),
+        question: BASE64.encode(envelope),
+        seen: session.checkpoint.size,
+    };
+    Ok(session.client.ask(&request).await?)
+}
+
+/// Checks what came back, down to the proof, and puts the answer file together.
+async fn conclude(
+    session: &Session<'_>,
+    account: &AccountSecret,
+    sql: &str,
+    schema: &Schema,
+    tx: &SignedTx,
+    secret: SecretQuestion,
+    response: AskResponse,
+) -> Result<Answered, AskFailure> {
+    let refused = |what: &str| AskFailure::Refused(what.into());
+    let proofs = response.proofs;
+    let checkpoint = session.home.accept(&session.genesis, &proofs.checkpoint, &proofs.consistency)?;
+    let hash = tx.hash();
+    let Some(sealed) = response.sealed else {
+        let [request] = proofs.entries.as_slice() else {
+            return Err(refused("it says neither granted nor denied"));
+        };
+        return Err(denial(request, &checkpoint, &hash));
+    };
+    let Ok([registration, publication, request, record]) = <[EntryProof; 4]>::try_from(proofs.entries) else {
+        return Err(refused("it does not prove registration, version, request and answer"));
+    };
+    if entry_hash(&request) != Some(hash) {
+        return Err(refused("it proves another request than the one sent"));
+    }
+    let sealed = BASE64.decode(sealed).map_err(|_| refused("the sealed answer is not base64"))?;
+    match transaction(&record).map(|tx| &tx.tx.body) {
+        Some(TxBody::Answer { sealed: recorded, .. }) if *recorded == sealed_digest(&sealed) => {}
+        _ => return Err(refused("the sealed answer is not the one recorded on the ledger")),
+    }
+    let opened = envelope::open(account, answer_purpose(&hash), &sealed)?;
+    let answer: SecretAnswer = sealgate_ledger::codec::decode("answer", &opened).map_err(AnswerError::from)?;
+    if answer.request != hash {
+        return Err(refused("the sealed answer is to another request"));
+    }
+    let circuit = Circuit::for_schema(schema);
+    let verifying_key = session.client.verifying_key(circuit.name()).await?;
+    check_parameters(&session.genesis, circuit, &verifying_key).map_err(AskFailure::Refused)?;
+    let file = AnswerFile::assemble(Parts {
+        sql: sql.to_owned(),
+        secret,
+        answer,
+        schema: schema.clone(),
+        verifying_key,
+        genesis: session.genesis.clone(),
+        checkpoint: proofs.checkpoint,
+        publication: (publication != registration).then_some(publication),
+        registration,
+        request,
+        record,
+    });
+    let verified = file.verify(&checkpoint, &account.address())?;
+    Ok(Answered { verified, file })
+}
+
+/// A denial that the ledger really recorded.
+fn denial(request: &EntryProof, checkpoint: &Checkpoint, hash: &TxHash) -> AskFailure {
+    let not_included = |source: LightError| AskFailure::Refused(format!("the denial is not on the ledger: {source}"));
+    if let Err(error) = verify_entry(request, checkpoint) {
+        return not_included(error);
+    }
+    match &request.entry.body {
+        EntryBody::Transaction { tx, outcome: Outcome::Denied { reason } } if tx.hash() == *hash => {
+            AskFailure::Denied { reason: *reason, request: *hash, block: request.entry.height }
+        }
+        _ => AskFailure::Refused("it says the request was denied, and the ledger does not".into()),
+    }
+}
+
+fn transaction(proof: &EntryProof) -> Option<&SignedTx> {
+    match &proof.entry.body {
+        EntryBody::Transaction { tx, .. } => Some(tx),
+        EntryBody::Unanswered { .. } => None,
+    }
+}
+
+fn entry_hash(proof: &EntryProof) -> Option<TxHash> {
+    transaction(proof).map(SignedTx::hash)
+}

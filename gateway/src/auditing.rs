@@ -1,0 +1,166 @@
+//! Audits: anyone's, of a ledger shown by a gateway, against one's own checkpoint; and the
+//! owner's, of what lies in its folder.
+
+use std::sync::Arc;
+
+use sealgate_ledger::audit::{AuditError, Replay, Summary, audit_log};
+use sealgate_ledger::checkpoint::Checkpoint;
+use sealgate_ledger::ids::BlockHeight;
+use sealgate_ods::progress::ProgressSink;
+use sealgate_ods::store::StoreError;
+use sealgate_ods::table::{VerifyRequest, verify_objects};
+use serde::Serialize;
+
+use crate::asking::{AskFailure, Session};
+use crate::client::ClientError;
+use crate::files::FileError;
+use crate::owner::{Access, Owner, OwnerError};
+
+/// What an audit found wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum AuditFailure {
+    /// Trust, checkpoint, or the way to the gateway.
+    #[error(transparent)]
+    Session(#[from] AskFailure),
+    /// The gateway.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The ledger.
+    #[error("ledger: {0}")]
+    Ledger(#[from] AuditError),
+    /// The gateway shows fewer blocks than its own checkpoint covers.
+    #[error("the gateway shows {shown} of the {expected} entries that its checkpoint covers")]
+    Short {
+        /// What it shows.
+        shown: u64,
+        /// What it should.
+        expected: u64,
+    },
+    /// The owner's folder.
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
+    /// A stored object.
+    #[error("asset '{asset}', version {version}: {source}")]
+    Store {
+        /// The asset's name.
+        asset: String,
+        /// The version.
+        version: u32,
+        /// What is wrong.
+        source: StoreError,
+    },
+}
+
+impl From<FileError> for AuditFailure {
+    fn from(error: FileError) -> Self {
+        AuditFailure::Owner(error.into())
+    }
+}
+
+/// Downloads and replays every block of a gateway's ledger, and holds the result against its
+/// signed head and against everything the home has seen.
+///
+/// # Errors
+/// [`AuditFailure`], naming the block.
+pub async fn replay(session: &Session<'_>, progress: impl Fn(u64, u64)) -> Result<Replay, AuditFailure> {
+    let mut replay = Replay::new(session.genesis.clone())?;
+    let target = session.checkpoint.size;
+    let seen = session.home.seen_checkpoints(&session.genesis).map_err(AskFailure::from)?;
+    while replay.checkpoint().size < target {
+        let next = replay.head().height.next();
+        let blocks = session.client.blocks(next).await?;
+        if blocks.is_empty() {
+            return Err(AuditFailure::Short { shown: replay.checkpoint().size, expected: target });
+        }
+        for block in &blocks {
+            replay.apply(block)?;
+            if let Some(known) = seen.iter().find(|known| known.size == replay.checkpoint().size) {
+                replay.check_checkpoint(known)?;
+            }
+            if replay.checkpoint().size >= target {
+                break;
+            }
+        }
+        progress(replay.checkpoint().size, target);
+    }
+    replay.check_checkpoint(&session.checkpoint)?;
+    Ok(replay)
+}
+
+/// What an owner's audit checked and found whole.
+#[derive(Debug, Clone, Serialize)]
+pub struct OwnerAudit {
+    /// Height of the last block.
+    pub height: BlockHeight,
+    /// The checkpoint it leads to.
+    pub checkpoint: Checkpoint,
+    /// What the ledger holds.
+    pub ledger: Summary,
+    /// Versions whose objects were read back.
+    pub versions: u64,
+    /// Objects read.
+    pub objects: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Records in them.
+    pub records: u64,
+    /// Whether the records' places and commitments were computed again.
+    pub recomputed: bool,
+}
+
+/// Checks an owner's folder: the account and keys load, the proving keys are the genesis's, the
+/// log replays, the index equals the replay, every stored object of every version is whole.
+///
+/// # Errors
+/// [`AuditFailure`], naming the first thing that is wrong.
+pub async fn audit_owner(
+    owner: &Owner,
+    recompute: bool,
+    progress: Arc<dyn ProgressSink>,
+) -> Result<OwnerAudit, AuditFailure> {
+    let log = tokio::task::block_in_place(|| audit_log(&owner.ledger_folder()))?;
+    if !log.index_compared {
+        // A gateway has the ledger open: it compares its index itself.
+        if let Access::Serving(client) = owner.access()? {
+            client.audit_index().await?;
+        }
+    }
+    let replay = log.replay;
+    let mut audit = OwnerAudit {
+        height: replay.head().height,
+        checkpoint: replay.checkpoint(),
+        ledger: replay.summary(),
+        versions: 0,
+        objects: 0,
+        bytes: 0,
+        records: 0,
+        recomputed: recompute,
+    };
+    let genesis = sealgate_ledger::solo::read_genesis(&owner.ledger_folder()).map_err(OwnerError::from)?;
+    for circuit in sealgate_circuits::statement::Circuit::ALL {
+        owner.parameters().load(circuit, &genesis).map_err(OwnerError::from)?;
+    }
+    for asset in replay.assets()?.into_iter().filter(|asset| asset.owner == owner.account().address()) {
+        let keys = Arc::new(owner.asset_keys(&asset.id).map_err(OwnerError::from)?);
+        for number in 1..=asset.current {
+            let Some(version) = replay.version(&asset.id, number)? else { continue };
+            let attempt = owner.attempt(&keys, &version).map_err(OwnerError::from)?;
+            let report = verify_objects(VerifyRequest {
+                store: owner.store().clone(),
+                keys: Arc::clone(&keys),
+                schema: asset.schema.clone(),
+                attempt,
+                manifest_digest: version.info.manifest.0,
+                recompute_in: recompute.then(|| owner.folder().join("spill")),
+                progress: Arc::clone(&progress),
+            })
+            .await
+            .map_err(|source| AuditFailure::Store { asset: asset.name.clone(), version: number, source })?;
+            audit.versions += 1;
+            audit.objects += report.objects;
+            audit.bytes += report.bytes;
+            audit.records += report.records;
+        }
+    }
+    Ok(audit)
+}

@@ -1,0 +1,120 @@
+//! The command line: parsing, dispatch, and what people and machines see.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+mod access;
+mod output;
+mod owner;
+mod requester;
+
+pub use output::{Failure, Output};
+
+/// Share data without giving it away: answers with zero-knowledge proofs, on a ledger that shows
+/// who asked what.
+#[derive(Debug, Parser)]
+#[command(name = "sealgate", version, arg_required_else_help = true)]
+pub struct Cli {
+    /// Print one JSON object for machines instead of text.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Act the whole story once, then serve: owner, requester and auditor on one machine.
+    Demo(crate::demo::Args),
+    /// Make an owner's data folder: keys, an embedded ledger, development parameters.
+    Init(owner::Init),
+    /// Make a requester's or auditor's account.
+    #[command(subcommand)]
+    Account(AccountCommand),
+    /// Trust a ledger: pin the fingerprint that its operator gave you.
+    Trust(requester::Trust),
+    /// Answer questions over HTTP.
+    Serve(owner::Serve),
+    /// Seal a table and publish it as a new asset, or as an asset's next version.
+    Publish(owner::Publish),
+    /// Let an account ask: fields it may see, predicates it may have proven, for one purpose.
+    Grant(access::Grant),
+    /// Take an account off an asset's list.
+    Revoke(access::Revoke),
+    /// List the assets of a gateway's ledger.
+    Catalogue(requester::Catalogue),
+    /// Ask a question; the answer is verified before it is shown.
+    Ask(requester::Ask),
+    /// Verify an answer file again, offline.
+    Verify(requester::Verify),
+    /// Show who asked what, from a ledger replayed on this machine.
+    Trail(requester::Trail),
+    /// Check a ledger block by block against one's own checkpoint; or an owner's own folder.
+    Audit(requester::Audit),
+}
+
+#[derive(Debug, Subcommand)]
+enum AccountCommand {
+    /// Make the account; its keys stay in the folder.
+    New(requester::AccountNew),
+}
+
+/// A home folder of a requester or auditor.
+#[derive(Debug, clap::Args)]
+struct HomeArg {
+    /// Home folder: account, trusted ledgers, what was seen and asked.
+    #[arg(long, value_name = "DIR")]
+    home: PathBuf,
+}
+
+/// A gateway's address.
+#[derive(Debug, clap::Args)]
+struct GatewayArg {
+    /// Address of the gateway, http://host:port.
+    #[arg(long, value_name = "URL")]
+    gateway: String,
+}
+
+/// An owner's data folder.
+#[derive(Debug, clap::Args)]
+struct DataArg {
+    /// The owner's data folder.
+    #[arg(long, value_name = "DIR")]
+    data_dir: PathBuf,
+}
+
+/// Runs the command line of this process.
+pub async fn run() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let output = Output::new(cli.json);
+    let done = match cli.command {
+        Command::Demo(args) => crate::demo::run(args, &output).await,
+        Command::Init(args) => owner::init(args, &output),
+        Command::Account(AccountCommand::New(args)) => requester::account_new(args, &output),
+        Command::Trust(args) => requester::trust(args, &output),
+        Command::Serve(args) => owner::serve(args, &output).await,
+        Command::Publish(args) => owner::publish(args, &output).await,
+        Command::Grant(args) => access::grant(args, &output).await,
+        Command::Revoke(args) => access::revoke(args, &output).await,
+        Command::Catalogue(args) => requester::catalogue(args, &output).await,
+        Command::Ask(args) => requester::ask(args, &output).await,
+        Command::Verify(args) => requester::verify(args, &output).await,
+        Command::Trail(args) => requester::trail(args, &output).await,
+        Command::Audit(args) => requester::audit(args, &output).await,
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => {
+            output.failure(&failure);
+            ExitCode::FAILURE
+        }
+    }
+}

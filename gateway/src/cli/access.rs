@@ -1,0 +1,122 @@
+//! An owner's authorization lists: grant, revoke.
+
+use clap::Args;
+use sealgate_circuits::question::sql::parse_predicate;
+use sealgate_circuits::schema::Schema;
+use sealgate_ledger::block::Receipt;
+use sealgate_ledger::ids::{Address, AssetId, BlockHeight, TxHash};
+use sealgate_ledger::tx::{GrantTerms, TxBody};
+use serde::Serialize;
+
+use super::{DataArg, Failure, Output};
+use crate::owner::Owner;
+
+#[derive(Debug, Args)]
+pub(super) struct Grant {
+    #[command(flatten)]
+    data: DataArg,
+    /// The asset, by id or name.
+    #[arg(long, value_name = "ID")]
+    asset: String,
+    /// Who may ask: the address that 'sealgate account new' printed.
+    #[arg(long, value_name = "ADDRESS")]
+    to: Address,
+    /// Fields that may be disclosed, separated by commas.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    disclose: Vec<String>,
+    /// A predicate that may be proven, constants included ('FeePaid >= 500'); '?' leaves a
+    /// constant to the requester. May be given several times.
+    #[arg(long, value_name = "PREDICATE")]
+    prove: Vec<String>,
+    /// Allow to ask whether a record exists at all (SELECT 1).
+    #[arg(long)]
+    existence: bool,
+    /// The purpose that requests must state.
+    #[arg(long)]
+    purpose: String,
+    /// Last moment, RFC 3339 (2026-12-31T23:59:59Z).
+    #[arg(long, value_name = "T")]
+    until: Option<jiff::Timestamp>,
+    /// How many questions may be asked.
+    #[arg(long, value_name = "N")]
+    quota: Option<u64>,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Revoke {
+    #[command(flatten)]
+    data: DataArg,
+    /// The asset, by id or name.
+    #[arg(long, value_name = "ID")]
+    asset: String,
+    /// Who may no longer ask.
+    #[arg(long, value_name = "ADDRESS")]
+    to: Address,
+}
+
+#[derive(Serialize)]
+struct AccessResult {
+    asset: AssetId,
+    to: Address,
+    transaction: TxHash,
+    block: BlockHeight,
+}
+
+fn show(output: &Output, what: &str, asset: AssetId, to: Address, receipt: &Receipt) {
+    let result = AccessResult { asset, to, transaction: receipt.hash, block: receipt.height };
+    output.result(&result, || {
+        format!("{what:11} {to}\nasset       {asset}\ntransaction {}\nblock       {}", receipt.hash, receipt.height)
+    });
+}
+
+pub(super) async fn grant(args: Grant, output: &Output) -> Result<(), Failure> {
+    let owner = Owner::open(&args.data.data_dir)?;
+    let access = owner.access()?;
+    let detail = access.own_asset(&owner.account().address(), &args.asset).await?;
+    let terms = terms(&args, &detail.asset.schema)?;
+    let body = TxBody::Grant { asset: detail.asset.id, to: args.to, terms };
+    let receipt = access.submit(owner.account(), body).await?;
+    show(output, "granted", detail.asset.id, args.to, &receipt);
+    Ok(())
+}
+
+fn terms(args: &Grant, schema: &Schema) -> Result<GrantTerms, Failure> {
+    let mut disclose = Vec::new();
+    for name in args.disclose.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
+        let known = || schema.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
+        let (position, _) =
+            schema.column(name).ok_or_else(|| Failure(format!("--disclose: the table has no column '{name}'; it has {}", known())))?;
+        disclose.push(position);
+    }
+    disclose.sort_unstable();
+    disclose.dedup();
+    let mut prove = Vec::new();
+    for text in &args.prove {
+        let predicate = parse_predicate(text, schema).map_err(|error| Failure(format!("--prove '{text}': {error}")))?;
+        if !prove.contains(&predicate) {
+            prove.push(predicate);
+        }
+    }
+    let until_ms = args.until.map(|until| {
+        u64::try_from(until.as_millisecond()).map_err(|_| Failure("--until lies before 1970".into()))
+    });
+    Ok(GrantTerms {
+        disclose,
+        prove,
+        existence: args.existence,
+        purpose: args.purpose.clone(),
+        not_before_ms: None,
+        until_ms: until_ms.transpose()?,
+        quota: args.quota,
+    })
+}
+
+pub(super) async fn revoke(args: Revoke, output: &Output) -> Result<(), Failure> {
+    let owner = Owner::open(&args.data.data_dir)?;
+    let access = owner.access()?;
+    let detail = access.own_asset(&owner.account().address(), &args.asset).await?;
+    let body = TxBody::Revoke { asset: detail.asset.id, to: args.to };
+    let receipt = access.submit(owner.account(), body).await?;
+    show(output, "revoked", detail.asset.id, args.to, &receipt);
+    Ok(())
+}

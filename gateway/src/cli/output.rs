@@ -1,0 +1,116 @@
+//! What a command shows: lines for people, or one JSON object for machines; one clear line on
+//! error; progress on the error stream when it is a terminal.
+
+use std::io::{IsTerminal as _, Write as _};
+use std::sync::Arc;
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use sealgate_ods::progress::{Phase, Progress, ProgressSink};
+use serde::Serialize;
+
+/// Why a command ends with exit code 1: one line.
+#[derive(Debug)]
+pub struct Failure(pub String);
+
+impl<E: std::error::Error> From<E> for Failure {
+    fn from(error: E) -> Self {
+        // Some errors leave the cause to their source; a line that says both is clearer.
+        let mut text = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            let cause_text = cause.to_string();
+            if !text.contains(&cause_text) {
+                text = format!("{text}: {cause_text}");
+            }
+            source = cause.source();
+        }
+        Failure(text.split_whitespace().collect::<Vec<_>>().join(" "))
+    }
+}
+
+/// Where a command's results go.
+#[derive(Debug, Clone, Copy)]
+pub struct Output {
+    json: bool,
+}
+
+impl Output {
+    /// For people, or for machines.
+    pub fn new(json: bool) -> Output {
+        Output { json }
+    }
+
+    /// Shows a result: `text` to people, `value` to machines.
+    pub fn result<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) {
+        let line = if self.json { serde_json::to_string(value).unwrap_or_default() } else { text() };
+        // A closed pipe is the reader's choice, not an error of ours.
+        let _ = writeln!(std::io::stdout(), "{line}");
+    }
+
+    /// A line for people only.
+    pub fn line(&self, text: impl AsRef<str>) {
+        if !self.json {
+            let _ = writeln!(std::io::stdout(), "{}", text.as_ref());
+        }
+    }
+
+    /// The one line of a failure.
+    pub fn failure(&self, failure: &Failure) {
+        if self.json {
+            let _ = writeln!(std::io::stdout(), "{}", serde_json::json!({ "error": failure.0 }));
+        } else {
+            let _ = writeln!(std::io::stderr(), "error: {}", failure.0);
+        }
+    }
+
+    /// A progress bar for long work, drawn when people look on.
+    pub fn progress(&self) -> Arc<Bar> {
+        let target = if self.json || !std::io::stderr().is_terminal() {
+            ProgressDrawTarget::hidden()
+        } else {
+            ProgressDrawTarget::stderr_with_hz(8)
+        };
+        let bar = ProgressBar::with_draw_target(Some(0), target);
+        if let Ok(style) = ProgressStyle::with_template("{msg:22} {bar:30} {percent:>3} %  {prefix}  {eta} left") {
+            bar.set_style(style);
+        }
+        Arc::new(Bar { bar })
+    }
+}
+
+/// A progress bar that follows sealing, checking and replaying.
+pub struct Bar {
+    bar: ProgressBar,
+}
+
+impl Bar {
+    /// How far a count has come.
+    pub fn count(&self, what: &'static str, done: u64, total: u64) {
+        self.bar.set_message(what);
+        self.bar.set_length(total);
+        self.bar.set_position(done);
+    }
+
+    /// Removes the bar.
+    pub fn finish(&self) {
+        self.bar.finish_and_clear();
+    }
+}
+
+impl ProgressSink for Bar {
+    fn report(&self, progress: Progress) {
+        let what = match progress.phase {
+            Phase::Sealing => "sealing and committing",
+            Phase::Sorting => "building the tree",
+            Phase::Checking => "reading objects back",
+            Phase::Recomputing => "recomputing records",
+        };
+        let (done, total) = match (progress.bytes_total, progress.rows_total) {
+            (Some(total), _) => (progress.bytes_done, total),
+            (None, Some(total)) => (progress.rows_done, total),
+            (None, None) => (0, 0),
+        };
+        self.bar.set_prefix(format!("{} records", progress.rows_done));
+        self.count(what, done, total);
+    }
+}

@@ -1,0 +1,136 @@
+//! An owner's commands: init, serve, publish.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
+use serde::Serialize;
+
+use super::{DataArg, Failure, Output};
+use crate::owner::Owner;
+use crate::publishing::{publish as publish_table, read_manifest};
+use crate::serving;
+
+#[derive(Debug, Args)]
+pub(super) struct Init {
+    #[command(flatten)]
+    data: DataArg,
+    /// What the owner is called; the ledger takes the same name.
+    #[arg(long)]
+    name: String,
+}
+
+#[derive(Serialize)]
+struct InitResult {
+    address: Address,
+    did: String,
+    fingerprint: ChainId,
+    data_dir: PathBuf,
+}
+
+pub(super) fn init(args: Init, output: &Output) -> Result<(), Failure> {
+    let (owner, genesis) = Owner::init(&args.data.data_dir, &args.name)?;
+    let account = owner.account().public();
+    let result = InitResult {
+        address: account.address(),
+        did: account.did(),
+        fingerprint: genesis.chain_id(),
+        data_dir: args.data.data_dir,
+    };
+    output.result(&result, || {
+        format!(
+            "owner       {}\naddress     {}\nDID         {}\nfingerprint {}\n\n\
+             Give the fingerprint to requesters and auditors by a way you both trust; they pin it with 'sealgate trust'.\n\
+             Keep copies of account.key, root.key and the folder 'keys' in {}: without them the data cannot be opened.\n\
+             This ledger uses DEVELOPMENT PARAMETERS: whoever made them, this machine, could forge answers.",
+            args.name,
+            result.address,
+            result.did,
+            result.fingerprint,
+            result.data_dir.display(),
+        )
+    });
+    Ok(())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Serve {
+    #[command(flatten)]
+    data: DataArg,
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, default_value = "127.0.0.1:8080")]
+    listen: String,
+}
+
+#[derive(Serialize)]
+struct ServeResult {
+    url: String,
+    fingerprint: ChainId,
+}
+
+pub(super) async fn serve(args: Serve, output: &Output) -> Result<(), Failure> {
+    let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).try_init();
+    let running = serving::start(Owner::open(&args.data.data_dir)?, &args.listen).await?;
+    let result = ServeResult { url: running.url.clone(), fingerprint: running.genesis.chain_id() };
+    output.result(&result, || {
+        format!("serving     {}\nfingerprint {}\nStop with Ctrl-C.", result.url, result.fingerprint)
+    });
+    stop_signal().await?;
+    output.line("stopping: finishing what is under way");
+    Ok(running.stop().await?)
+}
+
+/// Resolves on Ctrl-C or SIGTERM.
+pub(crate) async fn stop_signal() -> Result<(), Failure> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        result = tokio::signal::ctrl_c() => Ok(result?),
+        _ = terminate.recv() => Ok(()),
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Publish {
+    #[command(flatten)]
+    data: DataArg,
+    /// The share manifest (TOML): source, key, columns with types and uses.
+    #[arg(long, value_name = "FILE")]
+    manifest: PathBuf,
+    /// Read this file instead of the source that the manifest names.
+    #[arg(long, value_name = "FILE")]
+    source: Option<PathBuf>,
+}
+
+#[derive(Serialize)]
+struct PublishResult {
+    asset: AssetId,
+    name: String,
+    version: u32,
+    records: u64,
+    transaction: TxHash,
+    block: BlockHeight,
+}
+
+pub(super) async fn publish(args: Publish, output: &Output) -> Result<(), Failure> {
+    let manifest = read_manifest(&args.manifest, args.source.as_deref())?;
+    let owner = Owner::open(&args.data.data_dir)?;
+    let bar = output.progress();
+    let published = publish_table(&owner, &manifest, bar.clone()).await;
+    bar.finish();
+    let published = published?;
+    let result = PublishResult {
+        asset: published.asset,
+        name: published.name,
+        version: published.version,
+        records: published.records,
+        transaction: published.receipt.hash,
+        block: published.receipt.height,
+    };
+    output.result(&result, || {
+        format!(
+            "published   {} version {} ({} records)\nasset       {}\ntransaction {}\nblock       {}",
+            result.name, result.version, result.records, result.asset, result.transaction, result.block
+        )
+    });
+    Ok(())
+}

@@ -1,0 +1,420 @@
+//! Commands of requesters and auditors: account, trust, catalogue, ask, verify, trail, audit.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
+use sealgate_ledger::state::{AssetView, RequestStatus, RequestView};
+use serde::Serialize;
+
+use super::{Failure, GatewayArg, HomeArg, Output};
+use crate::account_file;
+use crate::answer_file::{ANSWER_BYTES_MAX, AnswerFile, Verified};
+use crate::asking::{Session, ask as ask_question};
+use crate::auditing::{audit_owner, replay};
+use crate::client::Client;
+use crate::files::{FileError, read_bounded, write_private};
+use crate::home::{Home, HomeError, Relation};
+use crate::owner::Owner;
+
+#[derive(Debug, Args)]
+pub(super) struct AccountNew {
+    #[command(flatten)]
+    home: HomeArg,
+    /// What the account is called on the ledger.
+    #[arg(long)]
+    name: String,
+}
+
+#[derive(Serialize)]
+struct AccountResult {
+    name: String,
+    address: Address,
+    did: String,
+    verify_key: String,
+    encryption_key: String,
+}
+
+pub(super) fn account_new(args: AccountNew, output: &Output) -> Result<(), Failure> {
+    let secret = account_file::create(&args.home.home, &args.name)?;
+    let account = secret.public();
+    let result = AccountResult {
+        name: args.name,
+        address: account.address(),
+        did: account.did(),
+        verify_key: account.verify_key.to_string(),
+        encryption_key: account.encryption_key.to_string(),
+    };
+    output.result(&result, || {
+        format!(
+            "account        {}\naddress        {}\nDID            {}\nverify key     {}\nencryption key {}\n\n\
+             The keys stay in {}. Give the address to the owner whose data you need.",
+            result.name,
+            result.address,
+            result.did,
+            result.verify_key,
+            result.encryption_key,
+            args.home.home.display(),
+        )
+    });
+    Ok(())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Trust {
+    #[command(flatten)]
+    home: HomeArg,
+    /// The ledger's fingerprint, as its operator's 'init' and 'serve' print it.
+    fingerprint: String,
+}
+
+pub(super) fn trust(args: Trust, output: &Output) -> Result<(), Failure> {
+    let chain: ChainId = args.fingerprint.parse().map_err(|error| Failure(format!("fingerprint: {error}")))?;
+    Home::at(&args.home.home).trust(&chain)?;
+    output.result(&serde_json::json!({ "trusted": chain }), || format!("trusted     {chain}"));
+    Ok(())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Catalogue {
+    #[command(flatten)]
+    gateway: GatewayArg,
+}
+
+pub(super) async fn catalogue(args: Catalogue, output: &Output) -> Result<(), Failure> {
+    let details = Client::new(&args.gateway.gateway)?.catalogue().await?;
+    output.result(&details, || {
+        if details.is_empty() {
+            return "nothing is published yet".into();
+        }
+        let describe = |detail: &crate::client::AssetDetail| {
+            let asset = &detail.asset;
+            let columns: Vec<String> = asset.schema.columns.iter().map(|c| format!("{} {}", c.name, c.kind)).collect();
+            let keys: Vec<&str> = asset.schema.key_columns().map(|c| c.name.as_str()).collect();
+            format!(
+                "{}  {}\n  asset    {}\n  owner    {}\n  version  {} (up to {} records)\n  key      {}\n  columns  {}",
+                asset.name,
+                asset.title,
+                asset.id,
+                asset.owner,
+                asset.current,
+                detail.version.info.records_rounded,
+                keys.join(", "),
+                columns.join(", "),
+            )
+        };
+        details.iter().map(describe).collect::<Vec<_>>().join("\n\n")
+    });
+    Ok(())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Ask {
+    #[command(flatten)]
+    gateway: GatewayArg,
+    #[command(flatten)]
+    home: HomeArg,
+    /// Why you ask; must be the purpose you were granted.
+    #[arg(long)]
+    purpose: String,
+    /// Where to write the answer with its proofs.
+    #[arg(long, value_name = "FILE")]
+    out: PathBuf,
+    /// The question: SELECT columns and comparisons FROM table WHERE key = value.
+    sql: String,
+}
+
+pub(super) async fn ask(args: Ask, output: &Output) -> Result<(), Failure> {
+    if args.out.is_dir() {
+        return Err(Failure(format!("{} is a folder; --out names a file", args.out.display())));
+    }
+    let home = Home::at(&args.home.home);
+    let answered = ask_question(&home, &Client::new(&args.gateway.gateway)?, &args.purpose, &args.sql).await?;
+    write_private(&args.out, &answered.file.to_bytes()?, true).map_err(FileError::io(&args.out))?;
+    output.result(&answered.verified, || {
+        format!("{}\n\nwritten to {}", report(&answered.verified), args.out.display())
+    });
+    Ok(())
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    #[command(flatten)]
+    home: HomeArg,
+    /// Gateway of the ledger, asked only when the answer's checkpoint is new to this home.
+    #[arg(long, value_name = "URL")]
+    gateway: Option<String>,
+    /// Whose answer it should be; this home's account unless named.
+    #[arg(long, value_name = "ADDRESS")]
+    requester: Option<Address>,
+    /// The answer file.
+    file: PathBuf,
+}
+
+pub(super) async fn verify(args: Verify, output: &Output) -> Result<(), Failure> {
+    let home = Home::at(&args.home.home);
+    let expected = match args.requester {
+        Some(address) => address,
+        None => home.account()?.address(),
+    };
+    let verified = verify_file(&home, args.gateway.as_deref(), &expected, &args.file).await?;
+    output.result(&verified, || report(&verified));
+    Ok(())
+}
+
+/// Verifies an answer file against a home's trust.
+pub(crate) async fn verify_file(
+    home: &Home,
+    gateway: Option<&str>,
+    expected: &Address,
+    path: &Path,
+) -> Result<Verified, Failure> {
+    let refused = |error: &dyn std::fmt::Display| Failure(format!("{} does not verify: {error}", path.display()));
+    let file = AnswerFile::read(&read_bounded(path, ANSWER_BYTES_MAX)?).map_err(|error| refused(&error))?;
+    file.genesis.validate().map_err(|error| refused(&error))?;
+    let (checkpoint, relation) =
+        home.relation(&file.genesis, &file.checkpoint).map_err(|error| refused(&error))?;
+    let verified = file.verify(&checkpoint, expected).map_err(|error| refused(&error))?;
+    if let Some(asked) = home.asked(&verified.request)? {
+        if asked.sql != verified.sql || asked.purpose != verified.purpose || asked.nonce != file.nonce {
+            return Err(refused(&"it is not about the question that this home asked"));
+        }
+    }
+    let unconnected = |highest| HomeError::Unconnected {
+        size: checkpoint.size,
+        highest,
+        home: home.folder().to_owned(),
+    };
+    match (relation, gateway) {
+        (Relation::Known, _) => {}
+        (Relation::First, _) => {
+            home.accept(&file.genesis, &file.checkpoint, &[]).map_err(|error| refused(&error))?;
+        }
+        (Relation::Newer(highest) | Relation::Older(highest), None) => return Err(refused(&unconnected(highest))),
+        (Relation::Newer(highest), Some(url)) => {
+            let proof = Client::new(url)?.consistency(highest, checkpoint.size).await?;
+            home.accept(&file.genesis, &file.checkpoint, &proof).map_err(|error| refused(&error))?;
+        }
+        (Relation::Older(highest), Some(url)) => {
+            let proof = Client::new(url)?.consistency(checkpoint.size, highest).await?;
+            home.accept_older(&file.genesis, &checkpoint, &proof).map_err(|error| refused(&error))?;
+        }
+    }
+    Ok(verified)
+}
+
+/// An answer as people read it.
+pub(crate) fn report(verified: &Verified) -> String {
+    let mut lines = vec![verified.sql.clone()];
+    if verified.found {
+        let width = verified.result.iter().map(|line| line.item.chars().count()).max().unwrap_or(0);
+        for line in &verified.result {
+            lines.push(format!("  {:width$}  {}", line.item, line.answer));
+        }
+        if verified.result.is_empty() {
+            lines.push("  a record with this key exists".into());
+        }
+    } else {
+        lines.push("  no record has this key".into());
+    }
+    lines.push("\nverified:".into());
+    lines.extend(verified.checks.iter().map(|check| format!("  ok    {check}")));
+    lines.extend(verified.notes.iter().map(|note| format!("  note  {note}")));
+    lines.join("\n")
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Trail {
+    #[command(flatten)]
+    gateway: GatewayArg,
+    #[command(flatten)]
+    home: HomeArg,
+    /// Only requests to this asset, by id or name.
+    #[arg(long, value_name = "ID")]
+    asset: Option<String>,
+}
+
+/// One request of the trail.
+#[derive(Serialize)]
+pub(crate) struct TrailLine {
+    pub(crate) request: TxHash,
+    pub(crate) block: BlockHeight,
+    pub(crate) time: String,
+    pub(crate) requester: Address,
+    pub(crate) name: String,
+    pub(crate) asset: AssetId,
+    pub(crate) asset_name: String,
+    pub(crate) shape: String,
+    pub(crate) purpose: String,
+    pub(crate) status: RequestStatus,
+}
+
+pub(super) async fn trail(args: Trail, output: &Output) -> Result<(), Failure> {
+    let home = Home::at(&args.home.home);
+    let client = Client::new(&args.gateway.gateway)?;
+    let lines = trail_lines(&home, &client, args.asset.as_deref(), output).await?;
+    output.result(&lines, || trail_text(&lines));
+    Ok(())
+}
+
+/// The trail from a replay of the whole ledger.
+pub(crate) async fn trail_lines(
+    home: &Home,
+    client: &Client,
+    asset: Option<&str>,
+    output: &Output,
+) -> Result<Vec<TrailLine>, Failure> {
+    let session = Session::open(home, client).await?;
+    let bar = output.progress();
+    let replayed = replay(&session, |done, total| bar.count("replaying blocks", done, total)).await;
+    bar.finish();
+    let replayed = replayed?;
+    let assets = replayed.assets()?;
+    let wanted = |view: &&AssetView| asset.is_none_or(|name| view.name == name || view.id.to_string() == name);
+    if asset.is_some() && !assets.iter().any(|view| wanted(&view)) {
+        return Err(Failure(format!("the ledger has no asset '{}'", asset.unwrap_or_default())));
+    }
+    let mut lines = Vec::new();
+    for view in assets.iter().filter(wanted) {
+        let mut after = None;
+        loop {
+            let page = replayed.requests(Some(&view.id), after, 1000)?;
+            let Some(last) = page.last() else { break };
+            after = Some(last.entry_index);
+            for request in &page {
+                let account = replayed.account(&request.sender)?;
+                lines.push(trail_line(request, view, account.map(|a| a.account.name).unwrap_or_default()));
+            }
+        }
+    }
+    lines.sort_by_key(|line| line.block);
+    Ok(lines)
+}
+
+fn trail_line(request: &RequestView, asset: &AssetView, name: String) -> TrailLine {
+    let time = i64::try_from(request.time_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
+    TrailLine {
+        request: request.hash,
+        block: request.height,
+        time: time.map(|time| time.to_string()).unwrap_or_default(),
+        requester: request.sender,
+        name,
+        asset: asset.id,
+        asset_name: asset.name.clone(),
+        shape: request.shape.display(&asset.schema),
+        purpose: request.purpose.clone(),
+        status: request.status,
+    }
+}
+
+/// The trail as people read it.
+pub(crate) fn trail_text(lines: &[TrailLine]) -> String {
+    if lines.is_empty() {
+        return "nobody has asked anything yet".into();
+    }
+    let describe = |line: &TrailLine| {
+        let status = match line.status {
+            RequestStatus::Denied { reason } => format!("DENIED: {reason}"),
+            RequestStatus::Granted { deadline, .. } => format!("granted, answer awaited until block {deadline}"),
+            RequestStatus::Answered { version, height, .. } => format!("answered from version {version} in block {height}"),
+            RequestStatus::Unanswered { height } => format!("UNANSWERED, says block {height}"),
+        };
+        format!(
+            "block {:<5} {}  {} ({})\n  asked    {} FROM {} for '{}'\n  outcome  {}\n  request  {}",
+            line.block.to_string(),
+            line.time,
+            printable(&line.name),
+            line.requester,
+            line.shape,
+            line.asset_name,
+            printable(&line.purpose),
+            status,
+            line.request,
+        )
+    };
+    lines.iter().map(describe).collect::<Vec<_>>().join("\n")
+}
+
+/// What somebody else wrote, safe for a terminal.
+fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+}
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["gateway", "data_dir"])))]
+pub(super) struct Audit {
+    /// Audit the ledger of this gateway, http://host:port, against the home's own checkpoint.
+    #[arg(long, value_name = "URL", requires = "home")]
+    gateway: Option<String>,
+    /// Home folder of whoever audits.
+    #[arg(long, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// Audit an owner's own folder: log, index, parameters and stored objects.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// With --data-dir: also compute every record's place and commitment again (slow).
+    #[arg(long, requires = "data_dir")]
+    recompute: bool,
+}
+
+pub(super) async fn audit(args: Audit, output: &Output) -> Result<(), Failure> {
+    match (args.gateway, args.home, args.data_dir) {
+        (Some(url), Some(home), _) => audit_gateway(&Home::at(&home), &Client::new(&url)?, output).await,
+        (_, _, Some(folder)) => {
+            let owner = Owner::open(&folder)?;
+            let bar = output.progress();
+            let audit = audit_owner(&owner, args.recompute, bar.clone()).await;
+            bar.finish();
+            let audit = audit?;
+            output.result(&audit, || {
+                format!(
+                    "ok    log: {} blocks, {} entries, every signature and outcome replayed\n\
+                     ok    index: equals the replay\n\
+                     ok    parameters: proving and verifying keys are the genesis's\n\
+                     ok    store: {} objects of {} versions ({} records, {} bytes) are whole{}",
+                    audit.ledger.blocks,
+                    audit.ledger.entries,
+                    audit.objects,
+                    audit.versions,
+                    audit.records,
+                    audit.bytes,
+                    if audit.recomputed { ", every record recomputed" } else { "" },
+                )
+            });
+            Ok(())
+        }
+        _ => Err(Failure("name a gateway and a home, or a data folder".into())),
+    }
+}
+
+/// Anyone's audit of a gateway's ledger.
+pub(crate) async fn audit_gateway(home: &Home, client: &Client, output: &Output) -> Result<(), Failure> {
+    let session = Session::open(home, client).await?;
+    let bar = output.progress();
+    let replayed = replay(&session, |done, total| bar.count("replaying blocks", done, total)).await;
+    bar.finish();
+    let replayed = replayed?;
+    let summary = replayed.summary();
+    let result = serde_json::json!({
+        "fingerprint": session.genesis.chain_id(),
+        "height": replayed.head().height,
+        "checkpoint": replayed.checkpoint(),
+        "summary": summary,
+    });
+    output.result(&result, || {
+        format!(
+            "ok    {} blocks, {} entries replayed: every signature, outcome, hash and root\n\
+             ok    the replay leads to the operator's signed checkpoint and to every one seen before\n\
+             ok    {} assets, {} requests granted, {} denied, {} answered, {} unanswered{}",
+            summary.blocks,
+            summary.entries,
+            summary.assets,
+            summary.granted,
+            summary.denied,
+            summary.answers,
+            summary.unanswered,
+            if session.genesis.development { "\nnote  DEVELOPMENT PARAMETERS on this ledger" } else { "" },
+        )
+    });
+    Ok(())
+}

@@ -1,0 +1,268 @@
+//! The HTTP client of a gateway: bounded, with errors that name the gateway and the way out.
+//! Nothing it returns is believed before the caller has checked it.
+
+use std::time::Duration;
+
+use sealgate_ledger::block::{Block, Header, Receipt};
+use sealgate_ledger::checkpoint::SignedCheckpoint;
+use sealgate_ledger::genesis::Genesis;
+use sealgate_ledger::ids::{Address, AssetId, BlockHeight};
+use sealgate_ledger::merkle::NodeHash;
+use sealgate_ledger::state::{AccountView, AssetView, GrantView, VersionView};
+use sealgate_ledger::tx::SignedTx;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+
+use crate::messages::{AskRequest, AskResponse};
+
+/// Largest response that is read, in bytes.
+const RESPONSE_BYTES_MAX: usize = 32 << 20;
+
+/// Why the gateway gave no usable answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// Nobody answers there.
+    #[error("the gateway at {url} cannot be reached ({source}): is it running ('sealgate serve'), and is the address right?")]
+    Unreachable {
+        /// Its address.
+        url: String,
+        /// What the network says.
+        source: reqwest::Error,
+    },
+    /// It refused.
+    #[error("{}", .0.detail)]
+    Problem(Box<Problem>),
+    /// It answered something that is no answer.
+    #[error("the gateway at {url} gave an answer that cannot be read: {what}")]
+    Unreadable {
+        /// Its address.
+        url: String,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// Problem details (RFC 9457), as the gateway sends them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// `urn:sealgate:problem:` and a stable code.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The code in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What happened, and the way out.
+    pub detail: String,
+}
+
+/// An asset with its current version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AssetDetail {
+    /// The asset.
+    pub asset: AssetView,
+    /// Its current version.
+    pub version: VersionView,
+}
+
+/// The head of the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HeadResponse {
+    /// The last block's header.
+    pub header: Header,
+    /// The checkpoint over it.
+    pub checkpoint: SignedCheckpoint,
+}
+
+/// A client of one gateway.
+#[derive(Debug, Clone)]
+pub struct Client {
+    base: String,
+    token: Option<String>,
+    http: reqwest::Client,
+}
+
+impl Client {
+    /// A client of the gateway at `url` (`http://host:port`).
+    ///
+    /// # Errors
+    /// [`ClientError::Unreadable`] when that is no such address.
+    pub fn new(url: &str) -> Result<Client, ClientError> {
+        let unreadable = |what: String| ClientError::Unreadable { url: url.to_owned(), what };
+        if !url.starts_with("http://") {
+            return Err(unreadable("an address looks like http://host:port".into()));
+        }
+        let http = reqwest::Client::builder()
+            .connect_timeout(Duration::from_secs(5))
+            .timeout(Duration::from_secs(120))
+            .redirect(reqwest::redirect::Policy::none())
+            .no_proxy()
+            .build()
+            .map_err(|error| unreadable(error.to_string()))?;
+        Ok(Client { base: url.trim_end_matches('/').to_owned(), token: None, http })
+    }
+
+    /// The same client with the token that the owner's own commands carry.
+    #[must_use]
+    pub fn with_token(mut self, token: String) -> Client {
+        self.token = Some(token);
+        self
+    }
+
+    /// The gateway's address.
+    pub fn url(&self) -> &str {
+        &self.base
+    }
+
+    async fn send(&self, request: reqwest::RequestBuilder) -> Result<Option<Vec<u8>>, ClientError> {
+        let unreachable = |source| ClientError::Unreachable { url: self.base.clone(), source };
+        let request = match &self.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        };
+        let mut response = request.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
+            if body.len() + chunk.len() > RESPONSE_BYTES_MAX {
+                return Err(self.unreadable(format!("more than {RESPONSE_BYTES_MAX} bytes")));
+            }
+            body.extend_from_slice(&chunk);
+        }
+        if status.is_success() {
+            return Ok(Some(body));
+        }
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) if problem.kind == "urn:sealgate:problem:not-found" => Ok(None),
+            Ok(problem) => Err(ClientError::Problem(Box::new(problem))),
+            Err(_) => Err(self.unreadable(format!("HTTP status {status}"))),
+        }
+    }
+
+    fn unreadable(&self, what: impl ToString) -> ClientError {
+        ClientError::Unreadable { url: self.base.clone(), what: what.to_string() }
+    }
+
+    async fn find<T: DeserializeOwned>(&self, path: &str) -> Result<Option<T>, ClientError> {
+        let body = self.send(self.http.get(format!("{}{path}", self.base))).await?;
+        body.map(|body| serde_json::from_slice(&body).map_err(|error| self.unreadable(error))).transpose()
+    }
+
+    async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
+        self.find(path).await?.ok_or_else(|| self.unreadable(format!("it knows nothing at {path}")))
+    }
+
+    /// The ledger's genesis.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn genesis(&self) -> Result<Genesis, ClientError> {
+        self.get("/v1/genesis").await
+    }
+
+    /// The ledger's head.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn head(&self) -> Result<HeadResponse, ClientError> {
+        self.get("/v1/checkpoint").await
+    }
+
+    /// Proof that a tree of `new` entries extends one of `old`.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn consistency(&self, old: u64, new: u64) -> Result<Vec<NodeHash>, ClientError> {
+        self.get(&format!("/v1/consistency?old={old}&new={new}")).await
+    }
+
+    /// A circuit's verifying key.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn verifying_key(&self, circuit: &str) -> Result<Vec<u8>, ClientError> {
+        let path = format!("{}/v1/parameters/{circuit}", self.base);
+        let body = self.send(self.http.get(path)).await?;
+        body.ok_or_else(|| self.unreadable(format!("it has no parameters for circuit '{circuit}'")))
+    }
+
+    /// Every asset.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn catalogue(&self) -> Result<Vec<AssetDetail>, ClientError> {
+        self.get("/v1/catalogue").await
+    }
+
+    /// One asset.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn asset(&self, id: &AssetId) -> Result<Option<AssetDetail>, ClientError> {
+        self.find(&format!("/v1/assets/{id}")).await
+    }
+
+    /// One version of an asset.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn version(&self, asset: &AssetId, number: u32) -> Result<Option<VersionView>, ClientError> {
+        self.find(&format!("/v1/assets/{asset}/versions/{number}")).await
+    }
+
+    /// What an account may ask of an asset.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn grant(&self, asset: &AssetId, to: &Address) -> Result<Option<GrantView>, ClientError> {
+        self.find(&format!("/v1/assets/{asset}/grants/{to}")).await
+    }
+
+    /// An account and its public keys.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn account(&self, address: &Address) -> Result<Option<AccountView>, ClientError> {
+        self.find(&format!("/v1/accounts/{address}")).await
+    }
+
+    /// Submits a transaction and waits until it is durable.
+    ///
+    /// # Errors
+    /// [`ClientError::Problem`] when the ledger refuses it.
+    pub async fn submit(&self, tx: &SignedTx) -> Result<Receipt, ClientError> {
+        let url = format!("{}/v1/transactions", self.base);
+        let body = self.send(self.http.post(url).body(tx.encode())).await?;
+        let body = body.ok_or_else(|| self.unreadable("it does not take transactions"))?;
+        serde_json::from_slice(&body).map_err(|error| self.unreadable(error))
+    }
+
+    /// Asks a question.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn ask(&self, request: &AskRequest) -> Result<AskResponse, ClientError> {
+        let url = format!("{}/v1/asks", self.base);
+        let body = self.send(self.http.post(url).json(request)).await?;
+        let body = body.ok_or_else(|| self.unreadable("it does not take questions"))?;
+        serde_json::from_slice(&body).map_err(|error| self.unreadable(error))
+    }
+
+    /// Blocks from a height on, as many as the gateway gives at once.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn blocks(&self, from: BlockHeight) -> Result<Vec<Block>, ClientError> {
+        let url = format!("{}/v1/blocks?from={}", self.base, from.0);
+        let body = self.send(self.http.get(url)).await?.unwrap_or_default();
+        sealgate_ledger::codec::decode("blocks", &body).map_err(|error| self.unreadable(error))
+    }
+
+    /// Has the running gateway compare its index with the log.
+    ///
+    /// # Errors
+    /// [`ClientError::Problem`] naming the first difference.
+    pub async fn audit_index(&self) -> Result<u64, ClientError> {
+        self.get("/v1/index-audit").await
+    }
+}

@@ -1,0 +1,80 @@
+//! Small files of a party: read with the path in every error, written whole or not at all.
+
+use std::io;
+use std::path::{Path, PathBuf};
+
+pub use sealgate_ods::{create_private_dir, write_private};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// Why a file of ours could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum FileError {
+    /// The operating system says no.
+    #[error("{path}: {source}{hint}", path = path.display(), hint = hint(source))]
+    Io {
+        /// The file.
+        path: PathBuf,
+        /// What it says.
+        source: io::Error,
+    },
+    /// The content is not what belongs there.
+    #[error("{path}: {what}", path = path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+}
+
+fn hint(source: &io::Error) -> &'static str {
+    match source.kind() {
+        io::ErrorKind::StorageFull => ": make room and try again; nothing was changed",
+        io::ErrorKind::PermissionDenied => ": run as the user who owns the folder",
+        _ => "",
+    }
+}
+
+impl FileError {
+    /// An [`FileError::Io`] about `path`.
+    pub fn io(path: &Path) -> impl FnOnce(io::Error) -> FileError {
+        let path = path.to_owned();
+        move |source| FileError::Io { path, source }
+    }
+
+    /// A [`FileError::Content`] about `path`.
+    pub fn content(path: &Path, what: impl ToString) -> FileError {
+        FileError::Content { path: path.to_owned(), what: what.to_string() }
+    }
+}
+
+/// Reads a file of at most `bytes_max` bytes.
+///
+/// # Errors
+/// [`FileError`]; a longer file is refused.
+pub fn read_bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
+    let length = std::fs::metadata(path).map_err(FileError::io(path))?.len();
+    if length > bytes_max {
+        return Err(FileError::content(path, format!("{length} bytes are more than the {bytes_max} that belong here")));
+    }
+    std::fs::read(path).map_err(FileError::io(path))
+}
+
+/// Reads JSON of at most 1 MiB.
+///
+/// # Errors
+/// [`FileError`].
+pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
+    serde_json::from_slice(&read_bounded(path, 1 << 20)?).map_err(|error| FileError::content(path, error))
+}
+
+/// Writes readable JSON, for the owner's eyes only, whole and durable.
+///
+/// # Errors
+/// [`FileError`].
+pub fn write_json<T: Serialize>(path: &Path, value: &T, replace: bool) -> Result<(), FileError> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|error| FileError::content(path, error))?;
+    text.push(b'\n');
+    write_private(path, &text, replace).map_err(FileError::io(path))
+}

@@ -1,0 +1,354 @@
+//! The serving side: answers questions about an owner's assets. Everything that can refuse has
+//! refused before a key is looked up, and an answer is durable and recorded before it is released
+//! (docs/spec/messages.md#life-of-a-request).
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex as StdMutex};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use borsh::{BorshDeserialize, BorshSerialize};
+use sealgate_circuits::evidence::{Evidence, Present};
+use sealgate_circuits::prover::ProvingKey;
+use sealgate_circuits::question::Item;
+use sealgate_circuits::record::{RecordHasher, Salt};
+use sealgate_circuits::schema::Schema;
+use sealgate_circuits::statement::{Circuit, Statement, answers};
+use sealgate_circuits::value::Value;
+use sealgate_circuits::verifier::VerifyingKey;
+use sealgate_ledger::block::{Outcome, Receipt};
+use sealgate_ledger::ids::{AssetId, Digest, TxHash};
+use sealgate_ledger::state::{AssetView, RequestStatus};
+use sealgate_ledger::tx::{SignedTx, TxBody};
+use sealgate_ledger::{Ledger, LedgerError, SubmitError};
+use sealgate_ods::table::{Lookup, SealedTable};
+use tokio::sync::{Mutex, Semaphore};
+
+use crate::envelope;
+use crate::files::{FileError, read_bounded, write_private};
+use crate::messages::{
+    AskRequest, AskResponse, LedgerProofs, SecretAnswer, SecretQuestion, answer_purpose, context, question_purpose,
+    sealed_digest,
+};
+use crate::owner::{Owner, OwnerError, signed};
+use crate::parameters::ParameterError;
+
+/// Questions that may wait for a prover before more are turned away.
+const WAITING_MAX: usize = 64;
+/// Sealed tables kept open.
+const TABLES_MAX: usize = 64;
+
+/// An owner's ledger, keys and tables, ready to answer.
+pub struct Gateway {
+    owner: Owner,
+    ledger: Ledger,
+    keys: HashMap<Circuit, (ProvingKey, VerifyingKey)>,
+    tables: Mutex<HashMap<(AssetId, u32), Arc<SealedTable>>>,
+    /// One lock for each request being answered, so that it is answered once.
+    answering: StdMutex<HashMap<TxHash, Arc<Mutex<()>>>>,
+    provers: Semaphore,
+    waiting: Semaphore,
+}
+
+/// Why a question gets no answer. The texts are for the requester; what went wrong inside is
+/// logged and not told.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// The request is malformed: nothing was recorded.
+    #[error("{0}")]
+    Malformed(String),
+    /// The ledger refuses the transaction.
+    #[error("the ledger refused the request: {0}")]
+    Refused(#[from] SubmitError),
+    /// The asset is another owner's, or there is none.
+    #[error("this gateway answers for no asset {0}")]
+    NotServed(AssetId),
+    /// Too many questions wait.
+    #[error("too many questions are waiting; try again in a few seconds (nothing was recorded)")]
+    Busy,
+    /// The request can no longer be answered.
+    #[error("{0}")]
+    TooLate(String),
+    /// Something failed here. The request stays on the ledger and can be sent again.
+    #[error("the gateway could not answer; the request is recorded and may be sent again")]
+    Internal(String),
+}
+
+/// A sealed answer as it lies on disk until the requester has it, and after.
+#[derive(BorshSerialize, BorshDeserialize)]
+struct StoredAnswer {
+    binding: Digest,
+    version: u32,
+    sealed: Vec<u8>,
+}
+
+impl Gateway {
+    /// Opens the owner's ledger and proving keys.
+    ///
+    /// # Errors
+    /// [`OwnerError`], in particular when another process serves from the folder.
+    pub fn open(owner: Owner) -> Result<Gateway, OwnerError> {
+        let ledger = Ledger::open(&owner.ledger_folder(), owner.account().clone())?;
+        let mut keys = HashMap::new();
+        for circuit in Circuit::ALL {
+            let pair = owner.parameters().load(circuit, ledger.genesis()).map_err(parameters)?;
+            keys.insert(circuit, pair);
+        }
+        Ok(Gateway {
+            owner,
+            ledger,
+            keys,
+            tables: Mutex::default(),
+            answering: StdMutex::default(),
+            provers: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
+            waiting: Semaphore::new(WAITING_MAX),
+        })
+    }
+
+    /// The ledger.
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The owner.
+    pub fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// The serialised verifying key of the circuit called `name`.
+    pub fn verifying_key(&self, name: &str) -> Option<&[u8]> {
+        self.keys.iter().find(|(circuit, _)| circuit.name() == name).map(|(_, (_, key))| key.as_bytes())
+    }
+
+    /// Submits a transaction without blocking the runtime.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn submit(&self, tx: SignedTx) -> Result<Receipt, SubmitError> {
+        let ledger = self.ledger.clone();
+        tokio::task::spawn_blocking(move || ledger.submit(tx))
+            .await
+            .unwrap_or_else(|error| Err(SubmitError::Stopped(error.to_string())))
+    }
+
+    /// Answers a question: records the request, and if it is granted the answer, then releases it.
+    /// Sending the same request again gives the same answer.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn ask(&self, request: AskRequest) -> Result<AskResponse, AskError> {
+        let (tx, asset, secret) = self.admit(&request)?;
+        let hash = tx.hash();
+        let _waiting = self.waiting.try_acquire().map_err(|_| AskError::Busy)?;
+        let receipt = self.submit(tx).await?;
+        let Outcome::Granted { version, .. } = receipt.outcome else {
+            return Ok(AskResponse { proofs: self.proofs(request.seen, &[receipt.entry_index])?, sealed: None });
+        };
+        let lock = {
+            let mut answering = self.answering.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+            Arc::clone(answering.entry(hash).or_default())
+        };
+        let outcome = {
+            let _guard = lock.lock().await;
+            self.answer_once(&hash, &asset, version, &secret).await
+        };
+        self.answering.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&hash);
+        let (sealed, answer_entry) = outcome?;
+        let version_entry = self.ledger.version(&asset.id, version).map_err(internal)?.map(|view| view.entry_index);
+        let entries =
+            [asset.entry_index, version_entry.unwrap_or(asset.entry_index), receipt.entry_index, answer_entry];
+        Ok(AskResponse { proofs: self.proofs(request.seen, &entries)?, sealed: Some(BASE64.encode(sealed)) })
+    }
+
+    /// Everything that can be refused from the request alone, whatever the record: decoding,
+    /// asset, question against shape and commitment. Nothing has been recorded or looked up.
+    fn admit(&self, request: &AskRequest) -> Result<(SignedTx, AssetView, SecretQuestion), AskError> {
+        let malformed = |what: &dyn std::fmt::Display| AskError::Malformed(format!("the request cannot be read: {what}"));
+        let tx = BASE64.decode(&request.transaction).map_err(|error| malformed(&error))?;
+        let tx = SignedTx::decode(&tx).map_err(|error| malformed(&error))?;
+        let TxBody::Request { asset, shape, commitment, .. } = &tx.tx.body else {
+            return Err(malformed(&"the transaction is no request"));
+        };
+        let view = self.ledger.asset(asset).map_err(internal)?.ok_or(AskError::NotServed(*asset))?;
+        if view.owner != self.owner.account().address() {
+            return Err(AskError::NotServed(*asset));
+        }
+        let envelope = BASE64.decode(&request.question).map_err(|error| malformed(&error))?;
+        let opened = envelope::open(self.owner.account(), question_purpose(&tx.hash()), &envelope)
+            .map_err(|error| malformed(&error))?;
+        let secret: SecretQuestion =
+            sealgate_ledger::codec::decode("question", &opened).map_err(|error| malformed(&error))?;
+        if secret.question.shape != *shape {
+            return Err(malformed(&"the question has another shape than the request"));
+        }
+        if secret.commitment() != *commitment {
+            return Err(malformed(&"the request commits to another question"));
+        }
+        secret.question.validate(&view.schema).map_err(|error| malformed(&error))?;
+        Ok((tx, view, secret))
+    }
+
+    /// The stored answer of a granted request, made now if there is none, and its entry. The
+    /// caller holds the request's lock.
+    async fn answer_once(
+        &self,
+        request: &TxHash,
+        asset: &AssetView,
+        version: u32,
+        secret: &SecretQuestion,
+    ) -> Result<(Vec<u8>, u64), AskError> {
+        let path = self.answer_path(request);
+        let stored = if path.exists() {
+            self.stored(request)?
+        } else {
+            let stored = self.make(request, asset, version, secret).await?;
+            write_private(&path, &sealgate_ledger::codec::encode(&stored), true)
+                .map_err(FileError::io(&path))
+                .map_err(internal)?;
+            stored
+        };
+        let status = self.ledger.request(request).map_err(internal)?.map(|view| view.status);
+        if let Some(RequestStatus::Answered { entry_index, .. }) = status {
+            return Ok((stored.sealed, entry_index));
+        }
+        let body = TxBody::Answer {
+            request: *request,
+            version: stored.version,
+            binding: stored.binding,
+            sealed: sealed_digest(&stored.sealed),
+        };
+        let tx = signed(self.ledger.genesis(), self.ledger.head().height, self.owner.account(), body).map_err(internal)?;
+        let receipt = self.submit(tx).await.map_err(|error| match error {
+            SubmitError::Rejected(why) => AskError::TooLate(format!("the answer is not released: {why}")),
+            other => internal(other),
+        })?;
+        Ok((stored.sealed, receipt.entry_index))
+    }
+
+    /// Looks the record up, proves, checks the proof with the other implementation, seals.
+    async fn make(
+        &self,
+        request: &TxHash,
+        asset: &AssetView,
+        version: u32,
+        secret: &SecretQuestion,
+    ) -> Result<StoredAnswer, AskError> {
+        let view = self.ledger.request(request).map_err(internal)?;
+        let sender = view.ok_or_else(|| internal("the request has vanished"))?.sender;
+        let requester = self.ledger.account(&sender).map_err(internal)?;
+        let requester = requester.ok_or_else(|| internal("the requester has vanished"))?;
+        let table = self.table(asset, version).await.map_err(internal)?;
+        let lookup = table.lookup(&secret.question.key).await.map_err(internal)?;
+        let items = secret.question.items().map_err(internal)?;
+        let _prover = self.provers.acquire().await.map_err(internal)?;
+        let chain = self.ledger.genesis().chain_id();
+        let binding_context = context(&chain, request, version);
+        let evidence = tokio::task::block_in_place(|| self.prove(&asset.schema, &items, lookup, &binding_context))?;
+        let answer = SecretAnswer { request: *request, version, evidence };
+        let message = sealgate_ledger::codec::encode(&answer);
+        let sealed = envelope::seal(&requester.account.encryption_key, answer_purpose(request), &message)
+            .map_err(internal)?;
+        Ok(StoredAnswer { binding: answer.binding(secret), version, sealed })
+    }
+
+    /// Proves what there is to prove. Where there is no record, the same work is done for a record
+    /// of nulls and thrown away, so that time tells nothing.
+    fn prove(
+        &self,
+        schema: &Schema,
+        items: &[Item],
+        lookup: Lookup,
+        binding_context: &sealgate_circuits::bytes::Context,
+    ) -> Result<Evidence, AskError> {
+        let (proving, verifying) =
+            self.keys.get(&Circuit::for_schema(schema)).ok_or_else(|| internal("no keys for the circuit"))?;
+        let (values, salt, commitment) = match &lookup.record {
+            Some(record) => (record.values.clone(), record.salt.clone(), record.commitment),
+            None => {
+                let values = vec![Value::Null; schema.columns.len()];
+                let salt = Salt::derive(&[0; 32], b"no record", 0);
+                let commitment = RecordHasher::new(schema).commit(&values, &salt).map_err(internal)?;
+                (values, salt, commitment)
+            }
+        };
+        let answers = answers(items, &values).map_err(internal)?;
+        let statement = Statement::new(schema, items, &answers, &commitment, binding_context).map_err(internal)?;
+        let proof = proving.prove(schema, &statement, &values, &salt).map_err(internal)?;
+        verifying.verify(&statement, &proof).map_err(internal)?;
+        let present = lookup.record.is_some().then_some(Present { answers, proof });
+        Ok(Evidence { place_proof: lookup.place_proof, path: lookup.path, present })
+    }
+
+    async fn table(&self, asset: &AssetView, version: u32) -> Result<Arc<SealedTable>, OwnerError> {
+        let mut tables = self.tables.lock().await;
+        if let Some(table) = tables.get(&(asset.id, version)) {
+            return Ok(Arc::clone(table));
+        }
+        let view = self
+            .ledger
+            .version(&asset.id, version)?
+            .ok_or_else(|| OwnerError::NoAsset(format!("{} version {version}", asset.name)))?;
+        let keys = self.owner.asset_keys(&asset.id)?;
+        let attempt = self.owner.attempt(&keys, &view)?;
+        let manifest = &view.info.manifest.0;
+        let store = self.owner.store().clone();
+        let table = SealedTable::open(store, Arc::new(keys), asset.schema.clone(), attempt, manifest).await?;
+        let table = Arc::new(table);
+        if tables.len() >= TABLES_MAX {
+            tables.clear();
+        }
+        tables.insert((asset.id, version), Arc::clone(&table));
+        Ok(table)
+    }
+
+    fn answer_path(&self, request: &TxHash) -> PathBuf {
+        self.owner.folder().join("answers").join(format!("{request}.sealed"))
+    }
+
+    fn stored(&self, request: &TxHash) -> Result<StoredAnswer, AskError> {
+        let path = self.answer_path(request);
+        let bytes = read_bounded(&path, 2 * envelope::ENVELOPE_BYTES_MAX as u64).map_err(internal)?;
+        sealgate_ledger::codec::decode("stored answer", &bytes)
+            .map_err(|error| internal(FileError::content(&path, error)))
+    }
+
+    /// The stored answer of an answered request, with its proofs: what a requester fetches again.
+    ///
+    /// # Errors
+    /// [`AskError::Internal`]; `Ok(None)` when there is no such answered request.
+    pub fn answer_of(&self, request: &TxHash, seen: u64) -> Result<Option<AskResponse>, AskError> {
+        let Some(view) = self.ledger.request(request).map_err(internal)? else { return Ok(None) };
+        let RequestStatus::Answered { version, entry_index, .. } = view.status else { return Ok(None) };
+        let asset = self.ledger.asset(&view.asset).map_err(internal)?;
+        let published = self.ledger.version(&view.asset, version).map_err(internal)?;
+        let (Some(asset), Some(published)) = (asset, published) else { return Ok(None) };
+        let stored = self.stored(request)?;
+        let entries = [asset.entry_index, published.entry_index, view.entry_index, entry_index];
+        Ok(Some(AskResponse { proofs: self.proofs(seen, &entries)?, sealed: Some(BASE64.encode(stored.sealed)) }))
+    }
+
+    /// Proofs of entries under the current checkpoint, and that it extends the one seen.
+    fn proofs(&self, seen: u64, entries: &[u64]) -> Result<LedgerProofs, AskError> {
+        let ledger = &self.ledger;
+        let checkpoint = ledger.checkpoint();
+        let size = checkpoint.verify(ledger.genesis()).map_err(internal)?.size;
+        if seen > size {
+            return Err(AskError::Malformed(format!(
+                "you have seen {seen} entries of this ledger and it has {size}: it was rolled back, or this is another ledger"
+            )));
+        }
+        let consistency = if seen == 0 { Vec::new() } else { ledger.prove_consistency(seen, size).map_err(internal)? };
+        let prove = |entry: &u64| ledger.prove_entry(*entry, size);
+        let entries = entries.iter().map(prove).collect::<Result<_, LedgerError>>().map_err(internal)?;
+        Ok(LedgerProofs { checkpoint, consistency, entries })
+    }
+}
+
+fn internal(error: impl std::fmt::Display) -> AskError {
+    AskError::Internal(error.to_string())
+}
+
+fn parameters(error: ParameterError) -> OwnerError {
+    OwnerError::Parameters(error)
+}

@@ -1,0 +1,328 @@
+//! A requester's or auditor's home folder: its account, the ledgers it trusts, what it has seen of
+//! them, and what it asked.
+
+use std::path::{Path, PathBuf};
+
+use sealgate_ledger::account::AccountSecret;
+use sealgate_ledger::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
+use sealgate_ledger::genesis::Genesis;
+use sealgate_ledger::ids::{AssetId, ChainId, TxHash};
+use sealgate_ledger::light::{LightError, verify_extension};
+use sealgate_ledger::merkle::NodeHash;
+use serde::{Deserialize, Serialize};
+
+use crate::account_file;
+use crate::files::{FileError, create_private_dir, read_bounded, read_json, write_json, write_private};
+use crate::messages::Nonce;
+
+/// Why a home does not let a command go on.
+#[derive(Debug, thiserror::Error)]
+pub enum HomeError {
+    /// A file of the home.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// No ledger, or another one, is trusted.
+    #[error("ledger {chain} is not trusted by {home}: compare the fingerprint with its operator by another way, then run 'sealgate trust --home {home} {chain}'", home = home.display())]
+    NotTrusted {
+        /// The ledger that was shown.
+        chain: ChainId,
+        /// The home.
+        home: PathBuf,
+    },
+    /// The genesis shown is not the one with the fingerprint.
+    #[error("the genesis shown has fingerprint {found}, not {expected}")]
+    Genesis {
+        /// What was asked for.
+        expected: ChainId,
+        /// What was shown.
+        found: ChainId,
+    },
+    /// The checkpoint's signature or form.
+    #[error("checkpoint: {0}")]
+    Checkpoint(#[from] CheckpointError),
+    /// The checkpoint contradicts what was seen.
+    #[error("this ledger contradicts what {home} has seen of it: {source}", home = home.display())]
+    Contradiction {
+        /// The home.
+        home: PathBuf,
+        /// How.
+        source: LightError,
+    },
+    /// The checkpoint cannot be compared without the gateway's help.
+    #[error("the checkpoint (of {size} entries) is not one that {home} has seen: name the ledger's gateway with --gateway URL, so that it can be shown to extend the {highest} entries seen", home = home.display())]
+    Unconnected {
+        /// Size of the checkpoint.
+        size: u64,
+        /// Highest size seen.
+        highest: u64,
+        /// The home.
+        home: PathBuf,
+    },
+}
+
+/// What was asked and not yet, or already, answered: kept before anything is sent.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Asked {
+    /// The question as written.
+    pub sql: String,
+    /// The stated purpose.
+    pub purpose: String,
+    /// The asset.
+    pub asset: AssetId,
+    /// Hides the question.
+    pub nonce: Nonce,
+    /// The signed request, borsh in base64.
+    pub transaction: String,
+    /// Whether the ledger has decided and, if granted, the answer is here.
+    pub done: bool,
+}
+
+/// A home folder.
+#[derive(Debug, Clone)]
+pub struct Home {
+    folder: PathBuf,
+}
+
+/// How a checkpoint relates to those seen before.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Relation {
+    /// The first of this ledger.
+    First,
+    /// Seen before.
+    Known,
+    /// Newer than the highest seen, of this size.
+    Newer(u64),
+    /// Not seen, and older than the highest seen, of this size.
+    Older(u64),
+}
+
+impl Home {
+    /// The home in `folder`.
+    pub fn at(folder: &Path) -> Home {
+        Home { folder: folder.to_owned() }
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Its account.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn account(&self) -> Result<AccountSecret, FileError> {
+        account_file::load(&self.folder)
+    }
+
+    fn ledger_folder(&self, chain: &ChainId) -> PathBuf {
+        self.folder.join("ledgers").join(chain.to_string())
+    }
+
+    /// Pins a ledger by its fingerprint.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn trust(&self, chain: &ChainId) -> Result<(), FileError> {
+        let folder = self.ledger_folder(chain);
+        for part in [self.folder.as_path(), folder.parent().unwrap_or(&self.folder), &folder] {
+            create_private_dir(part).map_err(FileError::io(part))?;
+        }
+        Ok(())
+    }
+
+    /// The pinned ledgers.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn trusted(&self) -> Result<Vec<ChainId>, FileError> {
+        let folder = self.folder.join("ledgers");
+        let entries = match std::fs::read_dir(&folder) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            other => other.map_err(FileError::io(&folder))?,
+        };
+        Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
+    }
+
+    /// Refuses a ledger that is not pinned, and keeps the genesis of one that is.
+    ///
+    /// # Errors
+    /// [`HomeError::NotTrusted`], [`HomeError::File`].
+    pub fn admit(&self, genesis: &Genesis) -> Result<ChainId, HomeError> {
+        let chain = genesis.chain_id();
+        if !self.ledger_folder(&chain).is_dir() {
+            return Err(HomeError::NotTrusted { chain, home: self.folder.clone() });
+        }
+        Ok(chain)
+    }
+
+    /// The highest checkpoint seen of a ledger.
+    ///
+    /// # Errors
+    /// [`HomeError`] when it is damaged: the memory of what was seen must not be lost silently.
+    pub fn highest(&self, genesis: &Genesis) -> Result<Option<Checkpoint>, HomeError> {
+        let path = self.ledger_folder(&genesis.chain_id()).join("checkpoint");
+        if !path.exists() {
+            return Ok(None);
+        }
+        let text = String::from_utf8_lossy(&read_bounded(&path, 1 << 16)?).into_owned();
+        let checkpoint = SignedCheckpoint(text)
+            .verify(genesis)
+            .map_err(|error| FileError::content(&path, format!("damaged: {error}; restore it from a copy")))?;
+        Ok(Some(checkpoint))
+    }
+
+    /// Sizes and roots of every checkpoint accepted so far.
+    fn seen(&self, chain: &ChainId) -> Result<String, HomeError> {
+        let path = self.ledger_folder(chain).join("seen");
+        if !path.exists() {
+            return Ok(String::new());
+        }
+        Ok(String::from_utf8_lossy(&read_bounded(&path, 1 << 26)?).into_owned())
+    }
+
+    /// Every checkpoint accepted so far.
+    ///
+    /// # Errors
+    /// [`HomeError::File`] when the list is damaged.
+    pub fn seen_checkpoints(&self, genesis: &Genesis) -> Result<Vec<Checkpoint>, HomeError> {
+        let chain = genesis.chain_id();
+        let parse = |line: &str| {
+            let (size, root) = line.split_once(' ')?;
+            Some(Checkpoint { size: size.parse().ok()?, root: root.parse().ok()? })
+        };
+        let damaged = || FileError::content(&self.ledger_folder(&chain).join("seen"), "damaged; restore it from a copy");
+        self.seen(&chain)?.lines().map(|line| parse(line).ok_or_else(|| damaged().into())).collect()
+    }
+
+    /// How a signed checkpoint relates to those seen.
+    ///
+    /// # Errors
+    /// [`HomeError::Checkpoint`]; [`HomeError::Contradiction`] for another root of the same size.
+    pub fn relation(
+        &self,
+        genesis: &Genesis,
+        signed: &SignedCheckpoint,
+    ) -> Result<(Checkpoint, Relation), HomeError> {
+        let chain = self.admit(genesis)?;
+        let checkpoint = signed.verify(genesis)?;
+        let contradiction = |source| HomeError::Contradiction { home: self.folder.clone(), source };
+        let line = seen_line(&checkpoint);
+        let size = format!("{} ", checkpoint.size);
+        for known in self.seen(&chain)?.lines().filter(|known| known.starts_with(&size)) {
+            if known != line {
+                return Err(contradiction(LightError::Contradiction { size: checkpoint.size }));
+            }
+            return Ok((checkpoint, Relation::Known));
+        }
+        let relation = match self.highest(genesis)? {
+            None => Relation::First,
+            Some(highest) if highest == checkpoint => Relation::Known,
+            Some(highest) if checkpoint.size > highest.size => Relation::Newer(highest.size),
+            Some(highest) if checkpoint.size < highest.size => Relation::Older(highest.size),
+            Some(highest) => return Err(contradiction(LightError::Contradiction { size: highest.size })),
+        };
+        Ok((checkpoint, relation))
+    }
+
+    /// Accepts the gateway's current checkpoint, which must extend the highest seen, and keeps it.
+    ///
+    /// # Errors
+    /// [`HomeError`]; an older checkpoint than one seen is refused.
+    pub fn accept(
+        &self,
+        genesis: &Genesis,
+        signed: &SignedCheckpoint,
+        consistency: &[NodeHash],
+    ) -> Result<Checkpoint, HomeError> {
+        let (checkpoint, relation) = self.relation(genesis, signed)?;
+        let contradiction = |source| HomeError::Contradiction { home: self.folder.clone(), source };
+        if let Some(highest) = self.highest(genesis)? {
+            if checkpoint.size < highest.size {
+                let older = LightError::Older { old: highest.size, new: checkpoint.size };
+                return Err(contradiction(older));
+            }
+            if relation != Relation::Known {
+                verify_extension(&highest, &checkpoint, consistency).map_err(contradiction)?;
+            }
+        }
+        if relation != Relation::Known {
+            self.remember(&genesis.chain_id(), &checkpoint)?;
+            let path = self.ledger_folder(&genesis.chain_id()).join("checkpoint");
+            write_private(&path, signed.0.as_bytes(), true).map_err(FileError::io(&path))?;
+        }
+        Ok(checkpoint)
+    }
+
+    /// Accepts a checkpoint older than the highest seen, which must extend it.
+    ///
+    /// # Errors
+    /// [`HomeError`].
+    pub fn accept_older(
+        &self,
+        genesis: &Genesis,
+        older: &Checkpoint,
+        consistency: &[NodeHash],
+    ) -> Result<(), HomeError> {
+        let contradiction = |source| HomeError::Contradiction { home: self.folder.clone(), source };
+        if let Some(highest) = self.highest(genesis)? {
+            verify_extension(older, &highest, consistency).map_err(contradiction)?;
+        }
+        self.remember(&genesis.chain_id(), older)
+    }
+
+    fn remember(&self, chain: &ChainId, checkpoint: &Checkpoint) -> Result<(), HomeError> {
+        let path = self.ledger_folder(chain).join("seen");
+        let mut seen = self.seen(chain)?;
+        seen.push_str(&seen_line(checkpoint));
+        seen.push('\n');
+        Ok(write_private(&path, seen.as_bytes(), true).map_err(FileError::io(&path))?)
+    }
+
+    fn asked_path(&self, request: &TxHash) -> PathBuf {
+        self.folder.join("asked").join(format!("{request}.json"))
+    }
+
+    /// Keeps a question, before it is sent or when it is done.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn keep_asked(&self, request: &TxHash, asked: &Asked) -> Result<(), FileError> {
+        let folder = self.folder.join("asked");
+        create_private_dir(&folder).map_err(FileError::io(&folder))?;
+        write_json(&self.asked_path(request), asked, true)
+    }
+
+    /// The question of a request, if this home asked it.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn asked(&self, request: &TxHash) -> Result<Option<Asked>, FileError> {
+        let path = self.asked_path(request);
+        if path.exists() { read_json(&path).map(Some) } else { Ok(None) }
+    }
+
+    /// A question that was sent and never came back, in the same words to the same asset.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn unfinished(&self, asset: &AssetId, sql: &str, purpose: &str) -> Result<Option<Asked>, FileError> {
+        let folder = self.folder.join("asked");
+        let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(None) };
+        for entry in entries.flatten() {
+            if entry.path().extension().is_none_or(|extension| extension != "json") {
+                continue;
+            }
+            let asked: Asked = read_json(&entry.path())?;
+            if !asked.done && asked.asset == *asset && asked.sql == sql && asked.purpose == purpose {
+                return Ok(Some(asked));
+            }
+        }
+        Ok(None)
+    }
+}
+
+fn seen_line(checkpoint: &Checkpoint) -> String {
+    format!("{} {}", checkpoint.size, checkpoint.root)
+}

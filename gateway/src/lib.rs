@@ -1,0 +1,20 @@
+//! The gateway of Sealgate: the owner's and requester's use cases, the HTTP API, and the command
+//! line. A party runs it in its role and trusts its own copy; see ARCHITECTURE.md.
+
+pub mod account_file;
+pub mod answer_file;
+pub mod api;
+pub mod asking;
+pub mod auditing;
+pub mod cli;
+pub mod client;
+pub mod demo;
+pub mod envelope;
+pub mod files;
+pub mod gateway;
+pub mod home;
+pub mod messages;
+pub mod owner;
+pub mod parameters;
+pub mod publishing;
+pub mod serving;

@@ -1,0 +1,329 @@
+//! An owner's data folder: account, root key, ledger, parameters, sealed objects, stored answers.
+//! Its commands work whether or not a gateway serves from the same folder.
+
+use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use sealgate_ledger::account::AccountSecret;
+use sealgate_ledger::block::Receipt;
+use sealgate_ledger::genesis::Genesis;
+use sealgate_ledger::ids::{Address, AssetId, BlockHeight};
+use sealgate_ledger::state::{AssetView, GrantView, VersionView};
+use sealgate_ledger::tx::{EXPIRY_BLOCKS_MAX, SignedTx, Tx, TxBody};
+use sealgate_ledger::{Ledger, LedgerError, SubmitError};
+use sealgate_ods::keys::{AssetKeys, AssetLabel, KeyError, KeyVault, RootKey};
+use sealgate_ods::seal::AttemptId;
+use sealgate_ods::store::{Store, StoreError};
+use serde::{Deserialize, Serialize};
+
+use crate::account_file;
+use crate::client::{AssetDetail, Client, ClientError};
+use crate::files::{FileError, create_private_dir, read_json};
+use crate::parameters::{ParameterError, Parameters};
+
+/// Blocks within which a request must be answered.
+const ANSWER_WINDOW_BLOCKS: u64 = 100;
+/// How long a transaction may wait to be included.
+const EXPIRY_BLOCKS: u64 = EXPIRY_BLOCKS_MAX / 10;
+
+/// Why something in a data folder cannot be done.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnerError {
+    /// A file of the folder.
+    #[error(transparent)]
+    File(#[from] FileError),
+    /// The ledger.
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    /// The ledger refused a transaction.
+    #[error("the ledger refused: {0}")]
+    Submit(#[from] SubmitError),
+    /// The keys.
+    #[error(transparent)]
+    Keys(#[from] KeyError),
+    /// The sealed objects.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// The proving keys.
+    #[error(transparent)]
+    Parameters(#[from] ParameterError),
+    /// The gateway that serves this folder.
+    #[error(transparent)]
+    Client(#[from] ClientError),
+    /// The folder is not an owner's.
+    #[error("{folder} is no data folder of an owner: make one with 'sealgate init --data-dir {folder} --name NAME'", folder = .0.display())]
+    NotInitialised(PathBuf),
+    /// The ledger has no such asset of this owner.
+    #[error("this owner has published no asset '{0}': 'sealgate catalogue' lists what there is")]
+    NoAsset(String),
+    /// The operating system gives no random numbers.
+    #[error("the operating system gives no random numbers: {0}")]
+    Randomness(String),
+}
+
+/// Paths and keys of a data folder.
+pub struct Owner {
+    folder: PathBuf,
+    account: AccountSecret,
+    vault: KeyVault,
+    store: Store,
+}
+
+/// How a serving gateway can be reached by the owner's own commands.
+#[derive(Debug, Serialize, Deserialize)]
+pub struct Serving {
+    /// Its address, `http://host:port`.
+    pub url: String,
+    /// What the owner's own commands show.
+    pub token: String,
+}
+
+impl Owner {
+    /// Makes a data folder: keys, development parameters and an embedded ledger.
+    ///
+    /// # Errors
+    /// [`OwnerError`]; a folder that holds an account already is refused.
+    pub fn init(folder: &Path, name: &str) -> Result<(Owner, Genesis), OwnerError> {
+        let account = account_file::create(folder, name)?;
+        let root = RootKey::generate()?;
+        root.save(&folder.join("root.key"))?;
+        let parameters = Parameters::in_folder(&folder.join("parameters"));
+        let genesis = Genesis {
+            name: name.to_owned(),
+            operator: account.public().clone(),
+            development: true,
+            open_enrolment: true,
+            circuits: parameters.generate_development()?,
+            answer_window_blocks: ANSWER_WINDOW_BLOCKS,
+            created_ms: clock_ms(),
+        };
+        // The ledger is made last: a folder that has one is whole.
+        drop(Ledger::create(&folder.join("ledger"), genesis.clone(), account.clone())?);
+        Ok((Self::open(folder)?, genesis))
+    }
+
+    /// Opens a data folder.
+    ///
+    /// # Errors
+    /// [`OwnerError`].
+    pub fn open(folder: &Path) -> Result<Owner, OwnerError> {
+        if !folder.join("ledger").is_dir() {
+            return Err(OwnerError::NotInitialised(folder.to_owned()));
+        }
+        for part in ["store", "keys", "answers"] {
+            let part = folder.join(part);
+            create_private_dir(&part).map_err(FileError::io(&part))?;
+        }
+        let root = RootKey::load(&folder.join("root.key"))?;
+        Ok(Owner {
+            folder: folder.to_owned(),
+            account: account_file::load(folder)?,
+            vault: KeyVault::new(&folder.join("keys"), root),
+            store: Store::local(&folder.join("store"))?,
+        })
+    }
+
+    /// The folder.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// The owner's account.
+    pub fn account(&self) -> &AccountSecret {
+        &self.account
+    }
+
+    /// The sealed objects.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// The proving keys.
+    pub fn parameters(&self) -> Parameters {
+        Parameters::in_folder(&self.folder.join("parameters"))
+    }
+
+    /// Where the ledger is.
+    pub fn ledger_folder(&self) -> PathBuf {
+        self.folder.join("ledger")
+    }
+
+    /// Where a serving gateway says how it is reached.
+    pub fn serving_path(&self) -> PathBuf {
+        self.folder.join("serving.json")
+    }
+
+    /// The keys of an asset.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn asset_keys(&self, asset: &AssetId) -> Result<AssetKeys, KeyError> {
+        self.vault.asset(&label(asset)?)
+    }
+
+    /// The keys of an asset, drawn now if it has none.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn asset_keys_or_new(&self, asset: &AssetId) -> Result<AssetKeys, KeyError> {
+        let label = label(asset)?;
+        if self.vault.path(&label).exists() { self.vault.asset(&label) } else { self.vault.create_asset(&label) }
+    }
+
+    /// The attempt under which a version's objects lie.
+    ///
+    /// # Errors
+    /// [`KeyError`] when the access information is another asset's.
+    pub fn attempt(&self, keys: &AssetKeys, version: &VersionView) -> Result<AttemptId, KeyError> {
+        let access = keys.open_access(&version.info.access)?;
+        let bytes: [u8; 16] = access.try_into().map_err(|_| KeyError::NotOpened("access information"))?;
+        Ok(AttemptId(bytes))
+    }
+
+    /// Opens the ledger, or reaches the gateway that has it open.
+    ///
+    /// # Errors
+    /// [`OwnerError::Ledger`] when another process has it open that cannot be reached.
+    pub fn access(&self) -> Result<Access, OwnerError> {
+        match Ledger::open(&self.ledger_folder(), self.account.clone()) {
+            Ok(ledger) => Ok(Access::Local(ledger)),
+            Err(LedgerError::InUse(path)) => {
+                let serving: Serving =
+                    read_json(&self.serving_path()).map_err(|_| LedgerError::InUse(path))?;
+                Ok(Access::Serving(Client::new(&serving.url)?.with_token(serving.token)))
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+/// The name under which an asset's keys and objects are kept.
+///
+/// # Errors
+/// [`KeyError`] never for an asset id.
+pub fn label(asset: &AssetId) -> Result<AssetLabel, KeyError> {
+    AssetLabel::new(&asset.to_string())
+}
+
+/// Milliseconds since 1970-01-01 UTC by this machine's clock; 0 if it stands before.
+pub fn clock_ms() -> u64 {
+    SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .map_or(0, |elapsed| u64::try_from(elapsed.as_millis()).unwrap_or(u64::MAX))
+}
+
+/// Signs a transaction for a ledger whose head is at `head`.
+///
+/// # Errors
+/// [`OwnerError::Randomness`].
+pub fn signed(genesis: &Genesis, head: BlockHeight, account: &AccountSecret, body: TxBody) -> Result<SignedTx, OwnerError> {
+    let mut nonce = [0u8; 8];
+    getrandom::fill(&mut nonce).map_err(|error| OwnerError::Randomness(error.to_string()))?;
+    let tx = Tx {
+        chain: genesis.chain_id(),
+        sender: account.address(),
+        nonce: u64::from_le_bytes(nonce),
+        expiry: head.plus(EXPIRY_BLOCKS),
+        body,
+    };
+    Ok(tx.sign(account))
+}
+
+/// The owner's ledger: in this process, or in the gateway that serves it.
+pub enum Access {
+    /// Open here.
+    Local(Ledger),
+    /// Through the serving gateway.
+    Serving(Client),
+}
+
+impl Access {
+    /// The genesis.
+    ///
+    /// # Errors
+    /// [`OwnerError::Client`].
+    pub async fn genesis(&self) -> Result<Genesis, OwnerError> {
+        match self {
+            Access::Local(ledger) => Ok(ledger.genesis().clone()),
+            Access::Serving(client) => Ok(client.genesis().await?),
+        }
+    }
+
+    /// Height of the last block.
+    ///
+    /// # Errors
+    /// [`OwnerError::Client`].
+    pub async fn head(&self) -> Result<BlockHeight, OwnerError> {
+        match self {
+            Access::Local(ledger) => Ok(ledger.head().height),
+            Access::Serving(client) => Ok(client.head().await?.header.height),
+        }
+    }
+
+    /// Every asset with its current version.
+    ///
+    /// # Errors
+    /// [`OwnerError`].
+    pub async fn catalogue(&self) -> Result<Vec<AssetDetail>, OwnerError> {
+        match self {
+            Access::Local(ledger) => Ok(catalogue(ledger)?),
+            Access::Serving(client) => Ok(client.catalogue().await?),
+        }
+    }
+
+    /// The owner's asset with this id or name.
+    ///
+    /// # Errors
+    /// [`OwnerError::NoAsset`].
+    pub async fn own_asset(&self, owner: &Address, name: &str) -> Result<AssetDetail, OwnerError> {
+        let found = self.catalogue().await?.into_iter().find(|detail| {
+            detail.asset.owner == *owner && (detail.asset.name == name || detail.asset.id.to_string() == name)
+        });
+        found.ok_or_else(|| OwnerError::NoAsset(name.chars().take(80).collect()))
+    }
+
+    /// A line of an asset's list.
+    ///
+    /// # Errors
+    /// [`OwnerError`].
+    pub async fn grant(&self, asset: &AssetId, to: &Address) -> Result<Option<GrantView>, OwnerError> {
+        match self {
+            Access::Local(ledger) => Ok(ledger.grant(asset, to)?),
+            Access::Serving(client) => Ok(client.grant(asset, to).await?),
+        }
+    }
+
+    /// Signs and submits a transaction of the owner's; durable when this returns.
+    ///
+    /// # Errors
+    /// [`OwnerError::Submit`] or [`OwnerError::Client`] when the ledger refuses.
+    pub async fn submit(&self, account: &AccountSecret, body: TxBody) -> Result<Receipt, OwnerError> {
+        let tx = signed(&self.genesis().await?, self.head().await?, account, body)?;
+        match self {
+            Access::Local(ledger) => Ok(ledger.submit(tx)?),
+            Access::Serving(client) => Ok(client.submit(&tx).await?),
+        }
+    }
+}
+
+/// Every asset with its current version.
+///
+/// # Errors
+/// [`LedgerError`].
+pub fn catalogue(ledger: &Ledger) -> Result<Vec<AssetDetail>, LedgerError> {
+    let mut details = Vec::new();
+    for asset in ledger.assets()? {
+        if let Some(detail) = detail(ledger, asset)? {
+            details.push(detail);
+        }
+    }
+    Ok(details)
+}
+
+/// An asset with its current version.
+///
+/// # Errors
+/// [`LedgerError`].
+pub fn detail(ledger: &Ledger, asset: AssetView) -> Result<Option<AssetDetail>, LedgerError> {
+    Ok(ledger.version(&asset.id, asset.current)?.map(|version| AssetDetail { asset, version }))
+}

@@ -1,0 +1,224 @@
+//! Publishing: a table is read, sealed and committed, and last registered on the ledger. A crash
+//! before the registration leaves the old version; what it wrote is removed by the next publish.
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::Path;
+use std::sync::Arc;
+
+use sealgate_ledger::block::Receipt;
+use sealgate_ledger::ids::{AssetId, Digest};
+use sealgate_ledger::state::VersionView;
+use sealgate_ledger::tx::{ColumnSeal, TxBody, VersionInfo};
+use sealgate_ods::keys::AssetKeys;
+use sealgate_ods::manifest::{ManifestError, ShareManifest};
+use sealgate_ods::progress::ProgressSink;
+use sealgate_ods::seal::AttemptId;
+use sealgate_ods::source::csv::CsvSource;
+use sealgate_ods::source::SourceError;
+use sealgate_ods::table::{SealError, SealRequest, SealedVersion, list_attempts, remove_attempt, remove_stale_spills, seal_table};
+
+use crate::client::AssetDetail;
+use crate::files::FileError;
+use crate::owner::{Access, Owner, OwnerError, label};
+
+/// What sealed tables are sealed and hashed with.
+const CIPHER_SUITE: &str = "AES-256-GCM";
+const HASH_ALGORITHM: &str = "BLAKE3";
+
+/// Why a table was not published. The ledger is unchanged.
+#[derive(Debug, thiserror::Error)]
+pub enum PublishError {
+    /// The share manifest.
+    #[error(transparent)]
+    Manifest(#[from] ManifestError),
+    /// The source cannot be opened.
+    #[error(transparent)]
+    Source(#[from] SourceError),
+    /// Reading, sealing or storing failed.
+    #[error(transparent)]
+    Seal(#[from] SealError),
+    /// The ledger, the keys or the folder.
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
+    /// The asset exists with another schema.
+    #[error("asset '{0}' is published with another schema, which cannot change: publish under another name in the manifest")]
+    Schema(String),
+    /// Another publish runs on this folder.
+    #[error("another publish is running on this data folder; wait until it is done")]
+    Busy,
+}
+
+/// What was published.
+#[derive(Debug, Clone)]
+pub struct Published {
+    /// The asset.
+    pub asset: AssetId,
+    /// Its name.
+    pub name: String,
+    /// The version.
+    pub version: u32,
+    /// Records in it.
+    pub records: u64,
+    /// Bytes sealed.
+    pub bytes_sealed: u64,
+    /// The transaction's receipt.
+    pub receipt: Receipt,
+}
+
+/// Publishes the table that a manifest describes, as the asset's first or next version.
+///
+/// # Errors
+/// [`PublishError`]; nothing on the ledger has changed then.
+pub async fn publish(
+    owner: &Owner,
+    manifest: &ShareManifest,
+    progress: Arc<dyn ProgressSink>,
+) -> Result<Published, PublishError> {
+    let _lock = publish_lock(owner.folder())?;
+    let access = owner.access()?;
+    let genesis = access.genesis().await?;
+    let schema = manifest.schema();
+    let asset = AssetId::of(&genesis.chain_id(), &owner.account().address(), manifest.asset_name());
+    let existing = existing(&access, &asset).await?;
+    if existing.as_ref().is_some_and(|detail| detail.asset.schema != schema) {
+        return Err(PublishError::Schema(manifest.asset_name().into()));
+    }
+    let source = CsvSource::open(manifest)?;
+    let keys = Arc::new(owner.asset_keys_or_new(&asset).map_err(OwnerError::from)?);
+    remove_orphans(owner, &access, &asset, &keys, existing.as_ref()).await?;
+    let number = existing.as_ref().map_or(1, |detail| detail.asset.current + 1);
+    let sealed = seal_table(SealRequest {
+        source: Box::new(source),
+        schema: schema.clone(),
+        keys: Arc::clone(&keys),
+        store: owner.store().clone(),
+        spill_dir: spill_folder(owner.folder()),
+        version: number,
+        progress,
+    })
+    .await?;
+    let registered = register(owner, &access, manifest, &keys, &sealed, existing.as_ref()).await;
+    if registered.is_err() {
+        let label = label(&asset).map_err(OwnerError::from)?;
+        // A refusal leaves nothing behind; after a lost connection the version may be registered,
+        // and then its objects must stay. The next publish tells the two apart.
+        if matches!(registered, Err(OwnerError::Submit(_))) {
+            remove_attempt(owner.store(), &label, sealed.attempt).await.map_err(OwnerError::from)?;
+        }
+    }
+    Ok(Published {
+        asset,
+        name: manifest.asset_name().into(),
+        version: number,
+        records: sealed.records,
+        bytes_sealed: sealed.bytes_sealed,
+        receipt: registered?,
+    })
+}
+
+/// Reads a manifest, perhaps with another source than it names.
+///
+/// # Errors
+/// [`ManifestError`].
+pub fn read_manifest(path: &Path, source: Option<&Path>) -> Result<ShareManifest, ManifestError> {
+    let manifest = ShareManifest::read(path)?;
+    Ok(match source {
+        Some(source) => manifest.with_source(source),
+        None => manifest,
+    })
+}
+
+fn spill_folder(folder: &Path) -> std::path::PathBuf {
+    folder.join("spill")
+}
+
+/// One publish at a time on a data folder.
+fn publish_lock(folder: &Path) -> Result<File, PublishError> {
+    let path = folder.join("publish.lock");
+    let file = File::create(&path).map_err(FileError::io(&path)).map_err(OwnerError::from)?;
+    file.try_lock().map_err(|_| PublishError::Busy)?;
+    Ok(file)
+}
+
+async fn existing(access: &Access, asset: &AssetId) -> Result<Option<AssetDetail>, OwnerError> {
+    Ok(access.catalogue().await?.into_iter().find(|detail| detail.asset.id == *asset))
+}
+
+async fn register(
+    owner: &Owner,
+    access: &Access,
+    manifest: &ShareManifest,
+    keys: &AssetKeys,
+    sealed: &SealedVersion,
+    existing: Option<&AssetDetail>,
+) -> Result<Receipt, OwnerError> {
+    let version = VersionInfo {
+        number: sealed.version,
+        root: sealed.root,
+        records_rounded: sealed.records.max(1).next_power_of_two(),
+        cipher_suite: CIPHER_SUITE.into(),
+        hash_algorithm: HASH_ALGORITHM.into(),
+        columns: sealed
+            .columns
+            .iter()
+            .map(|column| ColumnSeal {
+                ciphertext: Digest(column.ciphertext_digest),
+                key_commitment: Digest(column.key_commitment.0),
+            })
+            .collect(),
+        manifest: Digest(sealed.manifest_digest),
+        access: keys.seal_access(sealed.attempt.as_bytes())?,
+    };
+    let body = match existing {
+        Some(detail) => TxBody::PublishVersion { asset: detail.asset.id, version },
+        None => TxBody::RegisterAsset {
+            name: manifest.asset_name().into(),
+            title: manifest.title().into(),
+            description: manifest.description().into(),
+            data_type: "table".into(),
+            schema: manifest.schema(),
+            place_key: sealgate_circuits::place::PlaceSecret::from_seed(*keys.place_seed()).public(),
+            version,
+        },
+    };
+    access.submit(owner.account(), body).await
+}
+
+/// Removes what attempts left that the ledger does not know: of a crash, or of a publish whose
+/// registration was refused.
+async fn remove_orphans(
+    owner: &Owner,
+    access: &Access,
+    asset: &AssetId,
+    keys: &AssetKeys,
+    existing: Option<&AssetDetail>,
+) -> Result<(), OwnerError> {
+    let spill = spill_folder(owner.folder());
+    crate::files::create_private_dir(&spill).map_err(FileError::io(&spill))?;
+    remove_stale_spills(&spill)?;
+    let mut known: BTreeSet<AttemptId> = BTreeSet::new();
+    if let Some(detail) = existing {
+        for number in 1..=detail.asset.current {
+            known.insert(owner.attempt(keys, &version(access, detail, number).await?)?);
+        }
+    }
+    let label = label(asset)?;
+    for attempt in list_attempts(owner.store(), &label).await? {
+        if !known.contains(&attempt) {
+            remove_attempt(owner.store(), &label, attempt).await?;
+        }
+    }
+    Ok(())
+}
+
+async fn version(access: &Access, detail: &AssetDetail, number: u32) -> Result<VersionView, OwnerError> {
+    if number == detail.asset.current {
+        return Ok(detail.version.clone());
+    }
+    let found = match access {
+        Access::Local(ledger) => ledger.version(&detail.asset.id, number)?,
+        Access::Serving(client) => client.version(&detail.asset.id, number).await?,
+    };
+    found.ok_or_else(|| OwnerError::NoAsset(format!("{} version {number}", detail.asset.name)))
+}

@@ -1,0 +1,64 @@
+//! `sealgate serve`: opens the owner's folder, answers on an address, and stops in order.
+
+use std::sync::Arc;
+
+use sealgate_ledger::genesis::Genesis;
+
+use crate::api;
+use crate::files::{FileError, write_json};
+use crate::gateway::Gateway;
+use crate::owner::{Owner, OwnerError, Serving};
+
+/// A running gateway.
+pub struct Running {
+    /// Its address, `http://host:port`.
+    pub url: String,
+    /// The ledger it serves.
+    pub genesis: Genesis,
+    stop: tokio::sync::oneshot::Sender<()>,
+    done: tokio::task::JoinHandle<()>,
+    serving_path: std::path::PathBuf,
+}
+
+/// Why it does not serve.
+#[derive(Debug, thiserror::Error)]
+pub enum ServeError {
+    /// The owner's folder.
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
+    /// The address.
+    #[error("{0}")]
+    Listen(String),
+}
+
+/// Starts serving.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn start(owner: Owner, listen: &str) -> Result<Running, ServeError> {
+    let serving_path = owner.serving_path();
+    let gateway = Arc::new(tokio::task::block_in_place(|| Gateway::open(owner))?);
+    let (listener, address) = api::bind(listen).await.map_err(ServeError::Listen)?;
+    let mut token = [0u8; 32];
+    getrandom::fill(&mut token).map_err(|error| OwnerError::Randomness(error.to_string()))?;
+    let serving = Serving { url: format!("http://{address}"), token: hex::encode(token) };
+    write_json(&serving_path, &serving, true).map_err(OwnerError::from)?;
+    let genesis = gateway.ledger().genesis().clone();
+    let (stop, stopped) = tokio::sync::oneshot::channel();
+    let served = api::serve(listener, gateway, serving.token, async {
+        let _ = stopped.await;
+    });
+    Ok(Running { url: serving.url, genesis, stop, done: tokio::spawn(served), serving_path })
+}
+
+impl Running {
+    /// Stops taking requests, finishes those under way and closes the ledger.
+    ///
+    /// # Errors
+    /// [`FileError`] when the notice of serving cannot be removed.
+    pub async fn stop(self) -> Result<(), FileError> {
+        let _ = self.stop.send(());
+        let _ = self.done.await;
+        std::fs::remove_file(&self.serving_path).map_err(FileError::io(&self.serving_path))
+    }
+}
