@@ -57,7 +57,10 @@ pub fn create(folder: &Path, name: &str) -> Result<AccountSecret, FileError> {
 pub fn load(folder: &Path) -> Result<AccountSecret, FileError> {
     let path = folder.join(ACCOUNT_FILE);
     if !path.exists() {
-        return Err(FileError::content(&path, "no account here; make one with 'sealgate account new', or name the right folder"));
+        return Err(FileError::content(
+            &path,
+            "no account here; make one with 'sealgate account new', or name the right folder",
+        ));
     }
     let file: AccountFile = read_json(&path)?;
     let damaged = || FileError::content(&path, "the account file is damaged; restore it from a copy");

@@ -102,7 +102,9 @@ pub enum AnswerError {
     #[error("the ledger's parameters: {0}")]
     Parameters(String),
     /// The answer was given to somebody else.
-    #[error("the answer was given to {found}, not to {expected}: to check somebody else's answer name them with --requester")]
+    #[error(
+        "the answer was given to {found}, not to {expected}: to check somebody else's answer name them with --requester"
+    )]
     Requester {
         /// Whose answer was expected.
         expected: Address,
@@ -152,8 +154,7 @@ impl AnswerFile {
     /// # Errors
     /// [`AnswerError::Form`] for anything but the canonical spelling.
     pub fn read(bytes: &[u8]) -> Result<AnswerFile, AnswerError> {
-        let file: AnswerFile =
-            serde_json::from_slice(bytes).map_err(|error| AnswerError::Form(error.to_string()))?;
+        let file: AnswerFile = serde_json::from_slice(bytes).map_err(|error| AnswerError::Form(error.to_string()))?;
         if file.format != FORMAT {
             return Err(AnswerError::Form(format!("its format is '{}', not '{FORMAT}'", file.format)));
         }
@@ -243,7 +244,10 @@ impl AnswerFile {
         match outcome {
             Outcome::Granted { version, .. } if *version == published.info.number => {}
             Outcome::Granted { version, .. } => {
-                let what = format!("it is bound to version {version}, and the answer is from version {}", published.info.number);
+                let what = format!(
+                    "it is bound to version {version}, and the answer is from version {}",
+                    published.info.number
+                );
                 return Err(AnswerError::Mismatch { entry, what });
             }
             _ => return Err(mismatch(entry, "the contract did not grant it")),
@@ -273,11 +277,8 @@ impl AnswerFile {
         asked: Asked,
         mut checks: Vec<String>,
     ) -> Result<Verified, AnswerError> {
-        let secret_answer = SecretAnswer {
-            request: asked.hash,
-            version: published.info.number,
-            evidence: self.evidence()?,
-        };
+        let secret_answer =
+            SecretAnswer { request: asked.hash, version: published.info.number, evidence: self.evidence()? };
         let entry = "answer";
         let tx = included(entry, &self.answer, checkpoint, Outcome::Accepted)?;
         match &tx.tx.body {
@@ -297,11 +298,8 @@ impl AnswerFile {
         let circuit = Circuit::for_schema(&published.schema);
         let key = self.circuit_key(circuit)?;
         let proof_context = context(&self.genesis.chain_id(), &asked.hash, published.info.number);
-        let on_ledger = Published {
-            schema: &published.schema,
-            place_key: &published.place_key,
-            root: &published.info.root,
-        };
+        let on_ledger =
+            Published { schema: &published.schema, place_key: &published.place_key, root: &published.info.root };
         secret_answer.evidence.verify(&on_ledger, &key, &asked.secret.question, &proof_context)?;
         checks.push("place: the key has exactly one place in the published tree, proven (RFC 9381)".into());
         let (found, result) = shown(&published.schema, &asked.secret, &secret_answer);
@@ -333,9 +331,8 @@ impl AnswerFile {
     }
 
     fn evidence(&self) -> Result<Evidence, AnswerError> {
-        let bytes = BASE64
-            .decode(&self.evidence)
-            .map_err(|error| DecodeError::new("evidence", "base64", error.to_string()))?;
+        let bytes =
+            BASE64.decode(&self.evidence).map_err(|error| DecodeError::new("evidence", "base64", error.to_string()))?;
         Ok(sealgate_ledger::codec::decode("evidence", &bytes)?)
     }
 
@@ -354,7 +351,10 @@ impl AnswerFile {
             "agreement with what was published is shown, not that what was published is true".to_owned(),
         ];
         if self.genesis.development {
-            notes.insert(0, "DEVELOPMENT PARAMETERS: whoever made this ledger's proving keys could forge answers".to_owned());
+            notes.insert(
+                0,
+                "DEVELOPMENT PARAMETERS: whoever made this ledger's proving keys could forge answers".to_owned(),
+            );
         }
         notes
     }

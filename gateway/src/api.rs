@@ -48,7 +48,8 @@ pub async fn serve(
 /// # Errors
 /// What the operating system says, with the address and the way out.
 pub async fn bind(listen: &str) -> Result<(tokio::net::TcpListener, SocketAddr), String> {
-    let failed = |error: std::io::Error| format!("cannot listen on {listen}: {error}; choose another address with --listen");
+    let failed =
+        |error: std::io::Error| format!("cannot listen on {listen}: {error}; choose another address with --listen");
     let listener = tokio::net::TcpListener::bind(listen).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))
@@ -63,7 +64,9 @@ fn routes(gateway: Arc<Gateway>, token: String) -> impl Filter<Extract = (impl R
             let (gateway, token) = (state.clone(), token.clone());
             // Reads touch files: off the async threads.
             let read = move || read(&gateway, &token, path.as_str(), &query, &headers);
-            async move { finish(tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(ApiError::internal(error)))) }
+            async move {
+                finish(tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(ApiError::internal(error))))
+            }
         },
     );
     let state = gateway.clone();
@@ -136,11 +139,9 @@ fn read(gateway: &Gateway, token: &str, path: &str, query: &str, headers: &Heade
     let ledger = gateway.ledger();
     let segments: Vec<&str> = path.trim_matches('/').split('/').collect();
     match segments.as_slice() {
-        ["health"] => Ok(json(&Health {
-            status: "ok",
-            height: ledger.head().height,
-            version: env!("CARGO_PKG_VERSION"),
-        })),
+        ["health"] => {
+            Ok(json(&Health { status: "ok", height: ledger.head().height, version: env!("CARGO_PKG_VERSION") }))
+        }
         ["v1", "genesis"] => Ok(json(ledger.genesis())),
         ["v1", "parameters", circuit] => {
             let key = gateway.verifying_key(circuit).ok_or(ApiError::NotFound)?;
@@ -224,7 +225,10 @@ fn blocks(gateway: &Gateway, from: u64) -> Result<Response, ApiError> {
 
 /// Whether the caller shows the token that lies in the owner's data folder.
 fn authorized(headers: &HeaderMap, token: &str) -> bool {
-    let shown = headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok()).and_then(|value| value.strip_prefix("Bearer "));
+    let shown = headers
+        .get(AUTHORIZATION)
+        .and_then(|value| value.to_str().ok())
+        .and_then(|value| value.strip_prefix("Bearer "));
     shown.is_some_and(|shown| {
         use subtle::ConstantTimeEq as _;
         shown.as_bytes().ct_eq(token.as_bytes()).into()

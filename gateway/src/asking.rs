@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sealgate_circuits::question::sql::{QuestionError, parse_question, table_name};
-use sealgate_circuits::question::{Question, ShapeItem};
+use sealgate_circuits::question::{Predicate, Question, ShapeItem};
 use sealgate_circuits::schema::Schema;
 use sealgate_circuits::statement::Circuit;
 use sealgate_ledger::account::AccountSecret;
@@ -41,10 +41,12 @@ pub enum AskFailure {
     #[error("{0}")]
     Table(String),
     /// The contract denied it, and the ledger says so.
-    #[error("denied: {reason} (request {request}, recorded in block {block})")]
+    #[error("denied: {why} (request {request}, recorded in block {block})")]
     Denied {
         /// Why.
         reason: DenyReason,
+        /// Why, with the names of fields and items.
+        why: String,
         /// The request.
         request: TxHash,
         /// The block.
@@ -164,16 +166,28 @@ pub async fn ask(home: &Home, client: &Client, purpose: &str, sql: &str) -> Resu
     let question =
         whole.reshaped(shape).ok_or_else(|| AskFailure::Refused("the kept request asks something else".into()))?;
     let secret = SecretQuestion { nonce: asked.nonce, question };
-    let response = send(&session, &detail, &tx, &secret).await?;
-    let result = conclude(&session, &account, sql, schema, &tx, secret, response).await;
-    if matches!(result, Ok(_) | Err(AskFailure::Denied { .. })) {
+    let result = match send(&session, &detail, &tx, &secret).await {
+        Ok(response) => conclude(&session, &account, sql, schema, &tx, secret, response).await,
+        Err(error) => Err(error),
+    };
+    if is_final(&result) {
         home.keep_asked(&tx.hash(), &Asked { done: true, ..asked })?;
     }
     result
 }
 
+/// Whether sending the same request again can bring nothing new.
+fn is_final(result: &Result<Answered, AskFailure>) -> bool {
+    match result {
+        Ok(_) | Err(AskFailure::Denied { .. }) => true,
+        Err(AskFailure::Client(ClientError::Problem(problem))) => problem.status < 500,
+        Err(_) => false,
+    }
+}
+
 fn decode_tx(asked: &Asked) -> Result<SignedTx, AskFailure> {
-    let unreadable = || AskFailure::Refused("a kept question in this home's folder 'asked' is damaged; remove it".into());
+    let unreadable =
+        || AskFailure::Refused("a kept question in this home's folder 'asked' is damaged; remove it".into());
     let bytes = BASE64.decode(&asked.transaction).map_err(|_| unreadable())?;
     SignedTx::decode(&bytes).map_err(|_| unreadable())
 }
@@ -212,16 +226,16 @@ async fn new_request(
     Ok((asked, tx))
 }
 
-/// The question with those constants left out of the public shape that the grant leaves free.
+/// The question with every constant left out of the public shape that the grant does not name:
+/// what is going to be denied need not be published either.
 fn suited(whole: &Question, grant: Option<&GrantView>) -> Question {
-    let Some(grant) = grant else { return whole.clone() };
+    let named = |predicate: &Predicate| grant.is_some_and(|grant| grant.terms.prove.contains(predicate));
     let mut shape = whole.shape.clone();
     for item in &mut shape.items {
-        if let ShapeItem::Prove(predicate) = item {
-            let freed = predicate.freed();
-            if !grant.terms.prove.contains(predicate) && grant.terms.prove.contains(&freed) {
-                *predicate = freed;
-            }
+        if let ShapeItem::Prove(predicate) = item
+            && !named(predicate)
+        {
+            *predicate = predicate.freed();
         }
     }
     whole.reshaped(&shape).unwrap_or_else(|| whole.clone())
@@ -264,7 +278,7 @@ async fn conclude(
         let [request] = proofs.entries.as_slice() else {
             return Err(refused("it says neither granted nor denied"));
         };
-        return Err(denial(request, &checkpoint, &hash));
+        return Err(denial(request, &checkpoint, &hash, schema));
     };
     let Ok([registration, publication, request, record]) = <[EntryProof; 4]>::try_from(proofs.entries) else {
         return Err(refused("it does not prove registration, version, request and answer"));
@@ -303,17 +317,40 @@ async fn conclude(
 }
 
 /// A denial that the ledger really recorded.
-fn denial(request: &EntryProof, checkpoint: &Checkpoint, hash: &TxHash) -> AskFailure {
+fn denial(request: &EntryProof, checkpoint: &Checkpoint, hash: &TxHash, schema: &Schema) -> AskFailure {
     let not_included = |source: LightError| AskFailure::Refused(format!("the denial is not on the ledger: {source}"));
     if let Err(error) = verify_entry(request, checkpoint) {
         return not_included(error);
     }
     match &request.entry.body {
         EntryBody::Transaction { tx, outcome: Outcome::Denied { reason } } if tx.hash() == *hash => {
-            AskFailure::Denied { reason: *reason, request: *hash, block: request.entry.height }
+            AskFailure::Denied {
+                reason: *reason,
+                why: named(reason, &tx.tx.body, schema),
+                request: *hash,
+                block: request.entry.height,
+            }
         }
         _ => AskFailure::Refused("it says the request was denied, and the ledger does not".into()),
     }
+}
+
+/// A reason in the question's own words.
+fn named(reason: &DenyReason, body: &TxBody, schema: &Schema) -> String {
+    let item = |number: &u8| match body {
+        TxBody::Request { shape, .. } => shape.items.get(usize::from(*number)).map(|item| item.display(schema)),
+        _ => None,
+    };
+    match reason {
+        DenyReason::Field { column } => {
+            schema.at(*column).map(|column| format!("the grant does not let you see '{}'", column.name))
+        }
+        DenyReason::Predicate { item: number } => {
+            item(number).map(|predicate| format!("the grant does not name the predicate '{predicate}'"))
+        }
+        _ => None,
+    }
+    .unwrap_or_else(|| reason.to_string())
 }
 
 fn transaction(proof: &EntryProof) -> Option<&SignedTx> {

@@ -155,7 +155,11 @@ pub async fn audit_owner(
                 progress: Arc::clone(&progress),
             })
             .await
-            .map_err(|source| AuditFailure::Store { asset: asset.name.clone(), version: number, source })?;
+            .map_err(|source| AuditFailure::Store {
+                asset: asset.name.clone(),
+                version: number,
+                source,
+            })?;
             audit.versions += 1;
             audit.objects += report.objects;
             audit.bytes += report.bytes;

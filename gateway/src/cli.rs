@@ -8,9 +8,10 @@ use clap::{Parser, Subcommand};
 mod access;
 mod output;
 mod owner;
-mod requester;
+pub(crate) mod requester;
 
 pub use output::{Failure, Output};
+pub(crate) use owner::stop_signal;
 
 /// Share data without giving it away: answers with zero-knowledge proofs, on a ledger that shows
 /// who asked what.

@@ -22,7 +22,9 @@ const RESPONSE_BYTES_MAX: usize = 32 << 20;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Nobody answers there.
-    #[error("the gateway at {url} cannot be reached ({source}): is it running ('sealgate serve'), and is the address right?")]
+    #[error(
+        "the gateway at {url} cannot be reached ({source}): is it running ('sealgate serve'), and is the address right?"
+    )]
     Unreachable {
         /// Its address.
         url: String,

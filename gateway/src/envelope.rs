@@ -69,10 +69,9 @@ pub fn open(
     if envelope.len() > ENVELOPE_BYTES_MAX {
         return Err(EnvelopeError::TooLong(envelope.len()));
     }
-    let (encapsulated, sealed) =
-        envelope.split_first_chunk::<ENCAPSULATED_BYTES>().ok_or(EnvelopeError::NotOpened)?;
-    let encapsulated = <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(encapsulated)
-        .map_err(|_| EnvelopeError::NotOpened)?;
+    let (encapsulated, sealed) = envelope.split_first_chunk::<ENCAPSULATED_BYTES>().ok_or(EnvelopeError::NotOpened)?;
+    let encapsulated =
+        <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(encapsulated).map_err(|_| EnvelopeError::NotOpened)?;
     let padded = single_shot_open::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
         &OpModeR::Base,
         &private_key(receiver)?,
@@ -93,8 +92,7 @@ pub fn matches(account: &AccountSecret) -> bool {
 }
 
 fn private_key(account: &AccountSecret) -> Result<<X25519HkdfSha256 as Kem>::PrivateKey, EnvelopeError> {
-    <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(account.encryption_secret())
-        .map_err(|_| EnvelopeError::NotOpened)
+    <X25519HkdfSha256 as Kem>::PrivateKey::from_bytes(account.encryption_secret()).map_err(|_| EnvelopeError::NotOpened)
 }
 
 /// Length in front, zeros behind, up to a power of two.

@@ -18,7 +18,7 @@ use sealgate_circuits::statement::{Circuit, Statement, answers};
 use sealgate_circuits::value::Value;
 use sealgate_circuits::verifier::VerifyingKey;
 use sealgate_ledger::block::{Outcome, Receipt};
-use sealgate_ledger::ids::{AssetId, Digest, TxHash};
+use sealgate_ledger::ids::{Address, AssetId, Digest, TxHash};
 use sealgate_ledger::state::{AssetView, RequestStatus};
 use sealgate_ledger::tx::{SignedTx, TxBody};
 use sealgate_ledger::{Ledger, LedgerError, SubmitError};
@@ -145,15 +145,12 @@ impl Gateway {
         let Outcome::Granted { version, .. } = receipt.outcome else {
             return Ok(AskResponse { proofs: self.proofs(request.seen, &[receipt.entry_index])?, sealed: None });
         };
-        let lock = {
-            let mut answering = self.answering.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            Arc::clone(answering.entry(hash).or_default())
-        };
+        let lock = Arc::clone(self.answering().entry(hash).or_default());
         let outcome = {
             let _guard = lock.lock().await;
             self.answer_once(&hash, &asset, version, &secret).await
         };
-        self.answering.lock().unwrap_or_else(std::sync::PoisonError::into_inner).remove(&hash);
+        self.release(&hash, lock);
         let (sealed, answer_entry) = outcome?;
         let version_entry = self.ledger.version(&asset.id, version).map_err(internal)?.map(|view| view.entry_index);
         let entries =
@@ -161,10 +158,23 @@ impl Gateway {
         Ok(AskResponse { proofs: self.proofs(request.seen, &entries)?, sealed: Some(BASE64.encode(sealed)) })
     }
 
+    fn answering(&self) -> std::sync::MutexGuard<'_, HashMap<TxHash, Arc<Mutex<()>>>> {
+        self.answering.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    /// Forgets a request's lock once nobody else holds or awaits it.
+    fn release(&self, request: &TxHash, lock: Arc<Mutex<()>>) {
+        let mut answering = self.answering();
+        if Arc::strong_count(&lock) <= 2 {
+            answering.remove(request);
+        }
+    }
+
     /// Everything that can be refused from the request alone, whatever the record: decoding,
     /// asset, question against shape and commitment. Nothing has been recorded or looked up.
     fn admit(&self, request: &AskRequest) -> Result<(SignedTx, AssetView, SecretQuestion), AskError> {
-        let malformed = |what: &dyn std::fmt::Display| AskError::Malformed(format!("the request cannot be read: {what}"));
+        let malformed =
+            |what: &dyn std::fmt::Display| AskError::Malformed(format!("the request cannot be read: {what}"));
         let tx = BASE64.decode(&request.transaction).map_err(|error| malformed(&error))?;
         let tx = SignedTx::decode(&tx).map_err(|error| malformed(&error))?;
         let TxBody::Request { asset, shape, commitment, .. } = &tx.tx.body else {
@@ -186,6 +196,7 @@ impl Gateway {
             return Err(malformed(&"the request commits to another question"));
         }
         secret.question.validate(&view.schema).map_err(|error| malformed(&error))?;
+        self.check_seen(request.seen)?;
         Ok((tx, view, secret))
     }
 
@@ -198,27 +209,36 @@ impl Gateway {
         version: u32,
         secret: &SecretQuestion,
     ) -> Result<(Vec<u8>, u64), AskError> {
+        let view = self.ledger.request(request).map_err(internal)?;
+        let view = view.ok_or_else(|| internal("the request has vanished"))?;
+        match view.status {
+            RequestStatus::Answered { entry_index, .. } => return Ok((self.stored(request)?.sealed, entry_index)),
+            RequestStatus::Unanswered { height } => {
+                let why = format!(
+                    "the request was not answered in time, says block {height}; its quota has returned: ask again"
+                );
+                return Err(AskError::TooLate(why));
+            }
+            RequestStatus::Granted { .. } | RequestStatus::Denied { .. } => {}
+        }
         let path = self.answer_path(request);
         let stored = if path.exists() {
             self.stored(request)?
         } else {
-            let stored = self.make(request, asset, version, secret).await?;
-            write_private(&path, &sealgate_ledger::codec::encode(&stored), true)
+            let stored = self.make(request, &view.sender, asset, version, secret).await?;
+            write_private(&path, &sealgate_ledger::codec::encode(&stored), false)
                 .map_err(FileError::io(&path))
                 .map_err(internal)?;
             stored
         };
-        let status = self.ledger.request(request).map_err(internal)?.map(|view| view.status);
-        if let Some(RequestStatus::Answered { entry_index, .. }) = status {
-            return Ok((stored.sealed, entry_index));
-        }
         let body = TxBody::Answer {
             request: *request,
             version: stored.version,
             binding: stored.binding,
             sealed: sealed_digest(&stored.sealed),
         };
-        let tx = signed(self.ledger.genesis(), self.ledger.head().height, self.owner.account(), body).map_err(internal)?;
+        let tx =
+            signed(self.ledger.genesis(), self.ledger.head().height, self.owner.account(), body).map_err(internal)?;
         let receipt = self.submit(tx).await.map_err(|error| match error {
             SubmitError::Rejected(why) => AskError::TooLate(format!("the answer is not released: {why}")),
             other => internal(other),
@@ -230,13 +250,12 @@ impl Gateway {
     async fn make(
         &self,
         request: &TxHash,
+        sender: &Address,
         asset: &AssetView,
         version: u32,
         secret: &SecretQuestion,
     ) -> Result<StoredAnswer, AskError> {
-        let view = self.ledger.request(request).map_err(internal)?;
-        let sender = view.ok_or_else(|| internal("the request has vanished"))?.sender;
-        let requester = self.ledger.account(&sender).map_err(internal)?;
+        let requester = self.ledger.account(sender).map_err(internal)?;
         let requester = requester.ok_or_else(|| internal("the requester has vanished"))?;
         let table = self.table(asset, version).await.map_err(internal)?;
         let lookup = table.lookup(&secret.question.key).await.map_err(internal)?;
@@ -247,8 +266,8 @@ impl Gateway {
         let evidence = tokio::task::block_in_place(|| self.prove(&asset.schema, &items, lookup, &binding_context))?;
         let answer = SecretAnswer { request: *request, version, evidence };
         let message = sealgate_ledger::codec::encode(&answer);
-        let sealed = envelope::seal(&requester.account.encryption_key, answer_purpose(request), &message)
-            .map_err(internal)?;
+        let sealed =
+            envelope::seal(&requester.account.encryption_key, answer_purpose(request), &message).map_err(internal)?;
         Ok(StoredAnswer { binding: answer.binding(secret), version, sealed })
     }
 
@@ -318,6 +337,7 @@ impl Gateway {
     /// # Errors
     /// [`AskError::Internal`]; `Ok(None)` when there is no such answered request.
     pub fn answer_of(&self, request: &TxHash, seen: u64) -> Result<Option<AskResponse>, AskError> {
+        self.check_seen(seen)?;
         let Some(view) = self.ledger.request(request).map_err(internal)? else { return Ok(None) };
         let RequestStatus::Answered { version, entry_index, .. } = view.status else { return Ok(None) };
         let asset = self.ledger.asset(&view.asset).map_err(internal)?;
@@ -328,17 +348,22 @@ impl Gateway {
         Ok(Some(AskResponse { proofs: self.proofs(seen, &entries)?, sealed: Some(BASE64.encode(stored.sealed)) }))
     }
 
+    fn check_seen(&self, seen: u64) -> Result<(), AskError> {
+        let size = self.ledger.head().tree_size;
+        if seen <= size {
+            return Ok(());
+        }
+        let what = "it was rolled back, or this is another ledger";
+        Err(AskError::Malformed(format!("you have seen {seen} entries of this ledger and it has {size}: {what}")))
+    }
+
     /// Proofs of entries under the current checkpoint, and that it extends the one seen.
     fn proofs(&self, seen: u64, entries: &[u64]) -> Result<LedgerProofs, AskError> {
         let ledger = &self.ledger;
         let checkpoint = ledger.checkpoint();
         let size = checkpoint.verify(ledger.genesis()).map_err(internal)?.size;
-        if seen > size {
-            return Err(AskError::Malformed(format!(
-                "you have seen {seen} entries of this ledger and it has {size}: it was rolled back, or this is another ledger"
-            )));
-        }
-        let consistency = if seen == 0 { Vec::new() } else { ledger.prove_consistency(seen, size).map_err(internal)? };
+        let consistency =
+            if seen == 0 { Vec::new() } else { ledger.prove_consistency(seen, size).map_err(internal)? };
         let prove = |entry: &u64| ledger.prove_entry(*entry, size);
         let entries = entries.iter().map(prove).collect::<Result<_, LedgerError>>().map_err(internal)?;
         Ok(LedgerProofs { checkpoint, consistency, entries })

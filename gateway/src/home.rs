@@ -192,7 +192,8 @@ impl Home {
             let (size, root) = line.split_once(' ')?;
             Some(Checkpoint { size: size.parse().ok()?, root: root.parse().ok()? })
         };
-        let damaged = || FileError::content(&self.ledger_folder(&chain).join("seen"), "damaged; restore it from a copy");
+        let damaged =
+            || FileError::content(&self.ledger_folder(&chain).join("seen"), "damaged; restore it from a copy");
         self.seen(&chain)?.lines().map(|line| parse(line).ok_or_else(|| damaged().into())).collect()
     }
 
@@ -200,17 +201,13 @@ impl Home {
     ///
     /// # Errors
     /// [`HomeError::Checkpoint`]; [`HomeError::Contradiction`] for another root of the same size.
-    pub fn relation(
-        &self,
-        genesis: &Genesis,
-        signed: &SignedCheckpoint,
-    ) -> Result<(Checkpoint, Relation), HomeError> {
+    pub fn relation(&self, genesis: &Genesis, signed: &SignedCheckpoint) -> Result<(Checkpoint, Relation), HomeError> {
         let chain = self.admit(genesis)?;
         let checkpoint = signed.verify(genesis)?;
         let contradiction = |source| HomeError::Contradiction { home: self.folder.clone(), source };
         let line = seen_line(&checkpoint);
         let size = format!("{} ", checkpoint.size);
-        for known in self.seen(&chain)?.lines().filter(|known| known.starts_with(&size)) {
+        if let Some(known) = self.seen(&chain)?.lines().find(|known| known.starts_with(&size)) {
             if known != line {
                 return Err(contradiction(LightError::Contradiction { size: checkpoint.size }));
             }

@@ -188,8 +188,7 @@ impl Owner {
         match Ledger::open(&self.ledger_folder(), self.account.clone()) {
             Ok(ledger) => Ok(Access::Local(ledger)),
             Err(LedgerError::InUse(path)) => {
-                let serving: Serving =
-                    read_json(&self.serving_path()).map_err(|_| LedgerError::InUse(path))?;
+                let serving: Serving = read_json(&self.serving_path()).map_err(|_| LedgerError::InUse(path))?;
                 Ok(Access::Serving(Client::new(&serving.url)?.with_token(serving.token)))
             }
             Err(error) => Err(error.into()),
@@ -216,7 +215,12 @@ pub fn clock_ms() -> u64 {
 ///
 /// # Errors
 /// [`OwnerError::Randomness`].
-pub fn signed(genesis: &Genesis, head: BlockHeight, account: &AccountSecret, body: TxBody) -> Result<SignedTx, OwnerError> {
+pub fn signed(
+    genesis: &Genesis,
+    head: BlockHeight,
+    account: &AccountSecret,
+    body: TxBody,
+) -> Result<SignedTx, OwnerError> {
     let mut nonce = [0u8; 8];
     getrandom::fill(&mut nonce).map_err(|error| OwnerError::Randomness(error.to_string()))?;
     let tx = Tx {

@@ -76,7 +76,9 @@ impl Parameters {
             .map_err(|error| FileError::content(&pk_path, error))?;
         let belongs = pk.verifying_key_bytes().is_ok_and(|bytes| bytes == verifying);
         if !belongs {
-            return Err(FileError::content(&pk_path, "the proving key belongs to other parameters than the ledger's").into());
+            return Err(
+                FileError::content(&pk_path, "the proving key belongs to other parameters than the ledger's").into()
+            );
         }
         Ok((pk, vk))
     }

@@ -14,9 +14,11 @@ use sealgate_ods::keys::AssetKeys;
 use sealgate_ods::manifest::{ManifestError, ShareManifest};
 use sealgate_ods::progress::ProgressSink;
 use sealgate_ods::seal::AttemptId;
-use sealgate_ods::source::csv::CsvSource;
 use sealgate_ods::source::SourceError;
-use sealgate_ods::table::{SealError, SealRequest, SealedVersion, list_attempts, remove_attempt, remove_stale_spills, seal_table};
+use sealgate_ods::source::csv::CsvSource;
+use sealgate_ods::table::{
+    SealError, SealRequest, SealedVersion, list_attempts, remove_attempt, remove_stale_spills, seal_table,
+};
 
 use crate::client::AssetDetail;
 use crate::files::FileError;
@@ -42,7 +44,9 @@ pub enum PublishError {
     #[error(transparent)]
     Owner(#[from] OwnerError),
     /// The asset exists with another schema.
-    #[error("asset '{0}' is published with another schema, which cannot change: publish under another name in the manifest")]
+    #[error(
+        "asset '{0}' is published with another schema, which cannot change: publish under another name in the manifest"
+    )]
     Schema(String),
     /// Another publish runs on this folder.
     #[error("another publish is running on this data folder; wait until it is done")]

@@ -138,7 +138,8 @@ impl<'a, I: Index + ?Sized> Overlay<'a, I> {
 
     /// Keeps the writes of the transaction.
     pub(crate) fn keep(&mut self) {
-        self.block.append(&mut self.scratch);
+        // Not `append`, which rebuilds the whole map each time.
+        self.block.extend(std::mem::take(&mut self.scratch));
     }
 
     /// Forgets the writes of the transaction.

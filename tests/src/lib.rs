@@ -191,3 +191,315 @@ impl Drop for Server {
         let _ = self.child.wait();
     }
 }
+
+/// How a command ended and what it printed, as people see it: without `--json`.
+#[derive(Debug)]
+pub struct Plain {
+    /// Exit code; -1 when a signal ended it.
+    pub code: i32,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+/// Runs `sealgate` with these arguments, as people do.
+pub fn sealgate_plain<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Plain {
+    let output: Output = Command::new(binary()).args(args).output().expect("sealgate runs");
+    Plain {
+        code: output.status.code().unwrap_or(-1),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// Copies a folder with everything in it.
+pub fn copy_folder(from: &Path, to: &Path) {
+    std::fs::create_dir_all(to).unwrap();
+    for entry in std::fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let target = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy_folder(&entry.path(), &target);
+        } else {
+            std::fs::copy(entry.path(), target).unwrap();
+        }
+    }
+}
+
+/// Every file under a folder, sorted.
+pub fn files_under(folder: &Path) -> Vec<PathBuf> {
+    let mut files = Vec::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            files.extend(files_under(&path));
+        } else {
+            files.push(path);
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The cells of a CSV text (RFC 4180), read by these tests' own few lines.
+pub fn parse_csv(text: &str) -> Vec<Vec<String>> {
+    let (mut rows, mut row, mut cell, mut quoted) = (Vec::new(), Vec::new(), String::new(), false);
+    let mut chars = text.chars().peekable();
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                cell.push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => row.push(std::mem::take(&mut cell)),
+            '\r' if !quoted => {}
+            '\n' if !quoted => {
+                row.push(std::mem::take(&mut cell));
+                rows.push(std::mem::take(&mut row));
+            }
+            c => cell.push(c),
+        }
+    }
+    if !cell.is_empty() || !row.is_empty() {
+        row.push(cell);
+        rows.push(row);
+    }
+    rows
+}
+
+/// A table that a test makes itself.
+#[derive(Debug, Clone)]
+pub struct Table {
+    /// The asset's name.
+    pub name: String,
+    /// Key columns.
+    pub key: Vec<String>,
+    /// Columns and their types.
+    pub columns: Vec<(String, String)>,
+    /// Cells; an empty one is null.
+    pub rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    /// A table of these columns.
+    pub fn new(name: &str, key: &[&str], columns: &[(&str, &str)], rows: Vec<Vec<String>>) -> Table {
+        Table {
+            name: name.into(),
+            key: key.iter().map(|name| (*name).to_owned()).collect(),
+            columns: columns.iter().map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned())).collect(),
+            rows,
+        }
+    }
+
+    /// The small table that most tests use: `shop (id, name, fee, opened, area)`; records 1 to
+    /// `count`; every seventh has no fee, every fifth no area.
+    pub fn shops(count: u32) -> Table {
+        let row = |id: u32| {
+            vec![
+                id.to_string(),
+                format!("Shop no. {id}"),
+                if id % 7 == 0 { String::new() } else { format!("{}.50", id * 10) },
+                format!("20{:02}-0{}-15", id % 25, 1 + id % 9),
+                if id % 5 == 0 { String::new() } else { ["Downtown", "Kitsilano", "Sunset"][id as usize % 3].into() },
+            ]
+        };
+        Table::new(
+            "shop",
+            &["id"],
+            &[("id", "int"), ("name", "text"), ("fee", "decimal(2)"), ("opened", "date"), ("area", "text")],
+            (1..=count).map(row).collect(),
+        )
+    }
+
+    /// The manifest's text.
+    pub fn manifest(&self) -> String {
+        let keys = self.key.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
+        let mut text = format!(
+            "[asset]\nname = \"{0}\"\ntitle = \"Test table {0}\"\n\n[source]\nkind = \"csv\"\npath = \"{0}.csv\"\n\n[key]\ncolumns = [{keys}]\n",
+            self.name
+        );
+        for (name, kind) in &self.columns {
+            text.push_str(&format!("\n[[column]]\nname = {name:?}\ntype = \"{kind}\"\n"));
+        }
+        text
+    }
+
+    /// The CSV text.
+    pub fn csv(&self) -> String {
+        let quote = |cell: &str| {
+            if cell.contains([',', '"', '\n', '\r']) {
+                format!("\"{}\"", cell.replace('"', "\"\""))
+            } else {
+                cell.to_owned()
+            }
+        };
+        let header: Vec<String> = self.columns.iter().map(|(name, _)| quote(name)).collect();
+        let mut text = header.join(",") + "\n";
+        for row in &self.rows {
+            text.push_str(&row.iter().map(|cell| quote(cell)).collect::<Vec<_>>().join(","));
+            text.push('\n');
+        }
+        text
+    }
+
+    /// Writes both into a folder; the manifest's path.
+    pub fn write(&self, folder: &Path) -> PathBuf {
+        std::fs::write(folder.join(format!("{}.csv", self.name)), self.csv()).unwrap();
+        let manifest = folder.join(format!("{}.toml", self.name));
+        std::fs::write(&manifest, self.manifest()).unwrap();
+        manifest
+    }
+}
+
+impl World {
+    /// A world in which a table is published.
+    pub fn with(table: &Table) -> World {
+        let world = World::new();
+        world.publish(&table.write(world.dir.path())).ok();
+        world
+    }
+
+    /// Takes an account off an asset's list.
+    pub fn revoke(&self, asset: &str, to: &str) -> Run {
+        sealgate(&["revoke", "--data-dir", &self.path("owner"), "--asset", asset, "--to", to])
+    }
+
+    /// The owner's audit of its folder.
+    pub fn audit_owner(&self) -> Run {
+        sealgate(&["audit", "--data-dir", &self.path("owner")])
+    }
+
+    /// The height of the owner's ledger, from an audit that must pass.
+    pub fn height(&self) -> u64 {
+        self.audit_owner().ok()["height"].as_u64().unwrap()
+    }
+
+    /// An audit of a gateway.
+    pub fn audit_gateway(&self, url: &str, home: &str) -> Run {
+        sealgate(&["audit", "--gateway", url, "--home", &self.path(home)])
+    }
+
+    /// The trail's lines as a home sees them.
+    pub fn trail(&self, url: &str, home: &str) -> Vec<Value> {
+        sealgate(&["trail", "--gateway", url, "--home", &self.path(home)]).ok().as_array().unwrap().clone()
+    }
+
+    /// Makes another account that trusts the ledger; its address.
+    pub fn account(&self, home: &str) -> String {
+        let account = sealgate(&["account", "new", "--home", &self.path(home), "--name", home]).ok();
+        sealgate(&["trust", "--home", &self.path(home), &self.fingerprint]).ok();
+        text(&account["address"])
+    }
+
+    /// A second world in the very same state: same keys, same ledger, same memories.
+    pub fn twin(&self) -> World {
+        let dir = tempfile::tempdir().unwrap();
+        copy_folder(self.dir.path(), dir.path());
+        World {
+            dir,
+            fingerprint: self.fingerprint.clone(),
+            requester: self.requester.clone(),
+            auditor: self.auditor.clone(),
+        }
+    }
+}
+
+/// The answers of `ask` and `verify`: item and answer.
+pub fn answers(verified: &Value) -> Vec<(String, String)> {
+    let line = |line: &Value| (text(&line["item"]), text(&line["answer"]));
+    verified["result"].as_array().unwrap().iter().map(line).collect()
+}
+
+/// One exchange that went through a [`Wire`].
+#[derive(Debug, Clone)]
+pub struct Exchange {
+    /// Method and path.
+    pub call: String,
+    /// HTTP status.
+    pub status: u16,
+    /// The response's head, without the date.
+    pub head: Vec<String>,
+    /// The response's body.
+    pub body: Vec<u8>,
+    /// The request's body.
+    pub request: Vec<u8>,
+}
+
+/// Passes connections on to a gateway and keeps what an onlooker sees.
+pub struct Wire {
+    /// Its address.
+    pub url: String,
+    seen: std::sync::Arc<std::sync::Mutex<Vec<Exchange>>>,
+}
+
+impl Wire {
+    /// Listens on a free port for a gateway.
+    pub fn to(gateway: &str) -> Wire {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let target = gateway.trim_start_matches("http://").to_owned();
+        let seen = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let kept = seen.clone();
+        std::thread::spawn(move || {
+            for client in listener.incoming().flatten() {
+                let (target, kept) = (target.clone(), kept.clone());
+                std::thread::spawn(move || pass_on(client, &target, &kept));
+            }
+        });
+        Wire { url, seen }
+    }
+
+    /// The exchanges so far, taken.
+    pub fn take(&self) -> Vec<Exchange> {
+        std::mem::take(&mut self.seen.lock().unwrap())
+    }
+}
+
+/// One message with its head; `None` at the end of the connection.
+fn message(from: &mut impl std::io::BufRead) -> Option<(Vec<String>, Vec<u8>)> {
+    let mut head = Vec::new();
+    loop {
+        let mut line = String::new();
+        if from.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        match line.trim_end() {
+            "" => break,
+            line => head.push(line.to_owned()),
+        }
+    }
+    let length = head.iter().find_map(|line| {
+        let (name, value) = line.split_once(':')?;
+        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>().ok())?
+    });
+    let mut body = vec![0; length.unwrap_or(0)];
+    from.read_exact(&mut body).ok()?;
+    Some((head, body))
+}
+
+fn pass_on(client: std::net::TcpStream, target: &str, kept: &std::sync::Mutex<Vec<Exchange>>) {
+    use std::io::Write as _;
+    let Ok(server) = std::net::TcpStream::connect(target) else { return };
+    let (mut from_client, mut from_server) = (BufReader::new(&client), BufReader::new(&server));
+    let send = |to: &std::net::TcpStream, head: &[String], body: &[u8]| {
+        let mut bytes = (head.join("\r\n") + "\r\n\r\n").into_bytes();
+        bytes.extend_from_slice(body);
+        let mut to = to;
+        to.write_all(&bytes).is_ok()
+    };
+    while let Some((head, request)) = message(&mut from_client) {
+        if !send(&server, &head, &request) {
+            return;
+        }
+        let Some((answer, body)) = message(&mut from_server) else { return };
+        let call = head.first().map(|line| line.trim_end_matches(" HTTP/1.1").to_owned()).unwrap_or_default();
+        let status = answer.first().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or(0);
+        let seen = answer.iter().filter(|line| !line.to_lowercase().starts_with("date:")).cloned().collect();
+        kept.lock().unwrap().push(Exchange { call, status, head: seen, body: body.clone(), request });
+        if !send(&client, &answer, &body) {
+            return;
+        }
+    }
+}

@@ -14,7 +14,7 @@ static KEYS: LazyLock<[ProvingKey; 2]> =
 fn schema(fields: usize) -> Schema {
     let column = |i: usize| Column {
         name: format!("c{i}"),
-        kind: if i % 2 == 0 { ColumnType::Int } else { ColumnType::Text },
+        kind: if i.is_multiple_of(2) { ColumnType::Int } else { ColumnType::Text },
         allowed: ColumnUse { disclose: true, prove: true },
     };
     Schema { columns: (0..fields).map(column).collect(), key: vec![0] }

@@ -84,8 +84,9 @@ fn terms(args: &Grant, schema: &Schema) -> Result<GrantTerms, Failure> {
     let mut disclose = Vec::new();
     for name in args.disclose.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
         let known = || schema.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
-        let (position, _) =
-            schema.column(name).ok_or_else(|| Failure(format!("--disclose: the table has no column '{name}'; it has {}", known())))?;
+        let (position, _) = schema
+            .column(name)
+            .ok_or_else(|| Failure(format!("--disclose: the table has no column '{name}'; it has {}", known())))?;
         disclose.push(position);
     }
     disclose.sort_unstable();
@@ -97,9 +98,9 @@ fn terms(args: &Grant, schema: &Schema) -> Result<GrantTerms, Failure> {
             prove.push(predicate);
         }
     }
-    let until_ms = args.until.map(|until| {
-        u64::try_from(until.as_millisecond()).map_err(|_| Failure("--until lies before 1970".into()))
-    });
+    let until_ms = args
+        .until
+        .map(|until| u64::try_from(until.as_millisecond()).map_err(|_| Failure("--until lies before 1970".into())));
     Ok(GrantTerms {
         disclose,
         prove,

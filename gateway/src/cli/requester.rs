@@ -14,7 +14,7 @@ use crate::asking::{Session, ask as ask_question};
 use crate::auditing::{audit_owner, replay};
 use crate::client::Client;
 use crate::files::{FileError, read_bounded, write_private};
-use crate::home::{Home, HomeError, Relation};
+use crate::home::{Asked, Home, HomeError, Relation};
 use crate::owner::Owner;
 
 #[derive(Debug, Args)]
@@ -131,9 +131,8 @@ pub(super) async fn ask(args: Ask, output: &Output) -> Result<(), Failure> {
     let home = Home::at(&args.home.home);
     let answered = ask_question(&home, &Client::new(&args.gateway.gateway)?, &args.purpose, &args.sql).await?;
     write_private(&args.out, &answered.file.to_bytes()?, true).map_err(FileError::io(&args.out))?;
-    output.result(&answered.verified, || {
-        format!("{}\n\nwritten to {}", report(&answered.verified), args.out.display())
-    });
+    output
+        .result(&answered.verified, || format!("{}\n\nwritten to {}", report(&answered.verified), args.out.display()));
     Ok(())
 }
 
@@ -172,19 +171,15 @@ pub(crate) async fn verify_file(
     let refused = |error: &dyn std::fmt::Display| Failure(format!("{} does not verify: {error}", path.display()));
     let file = AnswerFile::read(&read_bounded(path, ANSWER_BYTES_MAX)?).map_err(|error| refused(&error))?;
     file.genesis.validate().map_err(|error| refused(&error))?;
-    let (checkpoint, relation) =
-        home.relation(&file.genesis, &file.checkpoint).map_err(|error| refused(&error))?;
+    let (checkpoint, relation) = home.relation(&file.genesis, &file.checkpoint).map_err(|error| refused(&error))?;
     let verified = file.verify(&checkpoint, expected).map_err(|error| refused(&error))?;
-    if let Some(asked) = home.asked(&verified.request)? {
-        if asked.sql != verified.sql || asked.purpose != verified.purpose || asked.nonce != file.nonce {
-            return Err(refused(&"it is not about the question that this home asked"));
-        }
+    let same =
+        |asked: Asked| asked.sql == verified.sql && asked.purpose == verified.purpose && asked.nonce == file.nonce;
+    if !home.asked(&verified.request)?.is_none_or(same) {
+        return Err(refused(&"it is not about the question that this home asked"));
     }
-    let unconnected = |highest| HomeError::Unconnected {
-        size: checkpoint.size,
-        highest,
-        home: home.folder().to_owned(),
-    };
+    let unconnected =
+        |highest| HomeError::Unconnected { size: checkpoint.size, highest, home: home.folder().to_owned() };
     match (relation, gateway) {
         (Relation::Known, _) => {}
         (Relation::First, _) => {
@@ -316,7 +311,9 @@ pub(crate) fn trail_text(lines: &[TrailLine]) -> String {
         let status = match line.status {
             RequestStatus::Denied { reason } => format!("DENIED: {reason}"),
             RequestStatus::Granted { deadline, .. } => format!("granted, answer awaited until block {deadline}"),
-            RequestStatus::Answered { version, height, .. } => format!("answered from version {version} in block {height}"),
+            RequestStatus::Answered { version, height, .. } => {
+                format!("answered from version {version} in block {height}")
+            }
             RequestStatus::Unanswered { height } => format!("UNANSWERED, says block {height}"),
         };
         format!(

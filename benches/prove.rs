@@ -1,0 +1,59 @@
+//! Proving one answer: ours beside stock `ark_groth16` with full synthesis, on the same key and
+//! statement; and loading the proving key.
+
+use sealgate_benches::sample::{SIZES, Sample};
+use sealgate_benches::{Cost, Fault, Run, times};
+use sealgate_circuits::prover::{ProvingKey, stock};
+
+/// Constraints of the circuits as `circuits/src/circuit/tests.rs` pins them, by the first digits of
+/// the shape's digest: a changed circuit is not given an old number.
+const CONSTRAINTS: [(&str, u32); 2] = [("2f91c013", 1291), ("e9a2bfc6", 1971)];
+
+fn main() -> Result<(), Fault> {
+    let run = Run::begin("prove", 9);
+    for (circuit, size, fields) in SIZES {
+        let sample = Sample::new(fields)?;
+        let (Sample { schema, values, salt, statement }, key) = (&sample, ProvingKey::generate_development(circuit)?);
+        println!("\n{size} fields, 4 slots");
+        let shape = key.shape_digest().to_string();
+        if let Some((_, constraints)) = CONSTRAINTS.iter().find(|(digest, _)| shape.starts_with(digest)) {
+            let meaning = format!("{constraints} constraints; with 15 fields under 1,500 are wanted");
+            run.ratio(&format!("prove{size}.constraints_of_1500"), f64::from(*constraints) / 1500.0, meaning);
+        }
+        let [ours, peer] = run.race([
+            ("ours", Box::new(|| Cost::of(|| Ok(key.prove(schema, statement, values, salt).map(drop)?)))),
+            (
+                "stock ark-groth16",
+                Box::new(|| Cost::of(|| Ok(stock::prove(&key, schema, statement, values, salt).map(drop)?))),
+            ),
+        ])?;
+        run.ratio(
+            &format!("prove{size}.cpu"),
+            times(ours.cpu, peer.cpu),
+            "CPU time in units of stock's; 0.25 is wanted",
+        );
+        run.ratio(&format!("prove{size}.wall"), times(ours.wall, peer.wall), "the same in wall time");
+
+        let bytes = key.to_bytes()?;
+        println!("proving key of {:.1} MB", bytes.len() as f64 / 1e6);
+        let [load, copy] = run.race([
+            (
+                "loading, digest checked",
+                Box::new(|| Cost::of(|| Ok(ProvingKey::from_bytes(circuit, &bytes).map(drop)?))),
+            ),
+            (
+                "copying its bytes",
+                Box::new(|| {
+                    Cost::of(|| {
+                        std::hint::black_box(bytes.clone());
+                        Ok(())
+                    })
+                }),
+            ),
+        ])?;
+        let ms = load.wall.as_secs_f64() * 1e3;
+        run.ratio(&format!("load{size}.of_20ms"), ms / 20.0, format!("{ms:.1} ms to load; under 20 ms are wanted"));
+        run.ratio(&format!("load{size}.of_copy"), times(load.wall, copy.wall), "in units of copying the bytes once");
+    }
+    Ok(())
+}

@@ -1,0 +1,217 @@
+//! Sealing and committing a table: ours beside the sum of its parts alone (commitments, places,
+//! the tree's hashes, AES-256-GCM over as many bytes), each on all cores.
+
+use std::cell::Cell;
+use std::fmt::Write as _;
+use std::hint::black_box;
+use std::path::Path;
+use std::sync::Arc;
+
+use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
+use aes_gcm::{Aes256Gcm, Nonce};
+use rayon::prelude::*;
+use sealgate_benches::{Cost, Fault, Run, times};
+use sealgate_circuits::place::PlaceSecret;
+use sealgate_circuits::record::{RecordHasher, Salt};
+use sealgate_circuits::schema::Schema;
+use sealgate_circuits::tree::{Leaf, Subtree, branch, build};
+use sealgate_circuits::value::Value;
+use sealgate_ods::{
+    AssetKeys, AssetLabel, CsvSource, SealRequest, ShareManifest, Source as _, Store, seal_table, silent,
+};
+
+const COLUMNS: [(&str, &str); 15] = [
+    ("Id", "int"),
+    ("Licence", "text"),
+    ("Status", "text"),
+    ("Trade", "text"),
+    ("House", "int"),
+    ("Street", "text"),
+    ("Area", "text"),
+    ("City", "text"),
+    ("Fee", "decimal(2)"),
+    ("Employees", "int"),
+    ("Active", "bool"),
+    ("Issued", "date"),
+    ("Expires", "date"),
+    ("Updated", "timestamp"),
+    ("Remark", "text"),
+];
+/// Rows in a sealed chunk (docs/spec/store.md).
+const CHUNK_ROWS: usize = 64;
+
+/// A row with what the parts need of it.
+struct Prepared {
+    values: Vec<Value>,
+    key_bytes: Vec<u8>,
+    salt: Salt,
+}
+
+fn main() -> Result<(), Fault> {
+    let run = Run::begin("seal", 3);
+    let rows = run.size("SEALGATE_BENCH_ROWS", 20_000, 200);
+    let folder = tempfile::tempdir()?;
+    let csv = table(rows);
+    std::fs::write(folder.path().join("table.csv"), &csv)?;
+    println!("# {} columns, {:.1} MB of CSV, in {}", COLUMNS.len(), csv.len() as f64 / 1e6, folder.path().display());
+    let manifest = manifest(folder.path())?;
+    let schema = manifest.schema();
+    let keys = Arc::new(AssetKeys::generate(AssetLabel::new("bench")?)?);
+    let secret = PlaceSecret::from_seed(*keys.place_seed());
+    let hasher = RecordHasher::new(&schema);
+    let prepared = prepare(&manifest, &schema, &keys)?;
+    let leaves = leaves(&prepared, &hasher, &secret)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let sealed_bytes = Cell::new(0);
+
+    println!("\nthe whole table");
+    let [ours, csv, commits, places, tree, gcm] = run.race([
+        (
+            "seal_table",
+            Box::new(|| {
+                let request = request(folder.path(), &manifest, &keys)?;
+                Cost::of(|| {
+                    let version = runtime.block_on(seal_table(request))?;
+                    sealed_bytes.set(version.bytes_sealed);
+                    let same = version.root == build(&leaves, 0).root();
+                    if same { Ok(()) } else { Err("seal_table gives another root than its parts".into()) }
+                })
+            }),
+        ),
+        ("reading the CSV (not among the parts)", Box::new(|| Cost::of(|| rows_of(&manifest).map(drop)))),
+        (
+            "part: commitments",
+            Box::new(|| {
+                let commit = |row: &Prepared| black_box(hasher.commit(&row.values, &row.salt)).map(|_| ());
+                Cost::of(|| Ok(prepared.par_iter().try_for_each(commit)?))
+            }),
+        ),
+        (
+            "part: places",
+            Box::new(|| {
+                let place = |row: &Prepared| {
+                    black_box(secret.prove(&row.key_bytes));
+                };
+                Cost::of(|| {
+                    prepared.par_iter().for_each(place);
+                    Ok(())
+                })
+            }),
+        ),
+        (
+            "part: tree hashes",
+            Box::new(|| {
+                Cost::of(|| {
+                    black_box(build_on_all_cores(&leaves));
+                    Ok(())
+                })
+            }),
+        ),
+        (
+            "part: AES-256-GCM",
+            Box::new(|| {
+                let chunks = rows.div_ceil(CHUNK_ROWS) * COLUMNS.len();
+                let bytes = usize::try_from(sealed_bytes.get())?;
+                Cost::of(|| encrypt(chunks, bytes / chunks))
+            }),
+        ),
+    ])?;
+    let parts: Cost = [commits, places, tree, gcm].into_iter().sum();
+    println!(
+        "  {:.0} rows a second; {:.1} MB sealed",
+        rows as f64 / ours.wall.as_secs_f64(),
+        sealed_bytes.get() as f64 / 1e6
+    );
+    run.ratio("seal.wall", times(parts.wall, ours.wall), "speed in units of its parts' alone; 0.6 is wanted");
+    run.ratio("seal.cpu", times(parts.cpu, ours.cpu), "the same in CPU time");
+    for (name, part) in [("commitments", commits), ("places", places), ("tree", tree), ("gcm", gcm), ("csv", csv)] {
+        run.ratio(&format!("seal.share.{name}"), times(part.cpu, ours.cpu), format!("{name}: share of the CPU time"));
+    }
+    Ok(())
+}
+
+fn table(rows: usize) -> String {
+    let names: Vec<&str> = COLUMNS.iter().map(|(name, _)| *name).collect();
+    let mut text = names.join(",") + "\n";
+    for i in 0..rows {
+        let (status, area, day) = (i % 5, i * 7 % 24, i % 28 + 1);
+        let _ = writeln!(
+            text,
+            "{i},25-{i:06},status {status},Trade number {},{},\"{} Street, West\",Area {area},Vancouver,{}.{:02},{},{},2024-03-{day:02},2025-12-31,2025-01-{day:02}T09:30:00Z,Remark {i} of the clerk",
+            i % 300,
+            i % 9000,
+            i % 700,
+            i % 4000,
+            i % 100,
+            i % 60,
+            i % 3 == 0,
+        );
+    }
+    text
+}
+
+fn manifest(folder: &Path) -> Result<ShareManifest, Fault> {
+    let mut text = "[asset]\nname='bench'\ntitle='Bench'\n[source]\nkind='csv'\npath='table.csv'\n".to_owned();
+    text.push_str("[key]\ncolumns=['Id']\n");
+    for (name, kind) in COLUMNS {
+        let _ = writeln!(text, "[[column]]\nname='{name}'\ntype='{kind}'");
+    }
+    Ok(ShareManifest::parse(&text, &folder.join("share.toml"))?)
+}
+
+fn request(folder: &Path, manifest: &ShareManifest, keys: &Arc<AssetKeys>) -> Result<SealRequest, Fault> {
+    Ok(SealRequest {
+        source: Box::new(CsvSource::open(manifest)?),
+        schema: manifest.schema(),
+        keys: Arc::clone(keys),
+        store: Store::local(&folder.join("store"))?,
+        spill_dir: folder.join("spill"),
+        version: 1,
+        progress: silent(),
+    })
+}
+
+fn rows_of(manifest: &ShareManifest) -> Result<Vec<Vec<Value>>, Fault> {
+    let mut source = CsvSource::open(manifest)?;
+    let mut rows = Vec::new();
+    while let Some(row) = source.next()? {
+        rows.push(row.values);
+    }
+    Ok(rows)
+}
+
+fn prepare(manifest: &ShareManifest, schema: &Schema, keys: &AssetKeys) -> Result<Vec<Prepared>, Fault> {
+    let prepare = |values: Vec<Value>| {
+        let key_bytes = schema.key_bytes(values.get(..1).unwrap_or_default())?;
+        let salt = Salt::derive(keys.commitment_key(), &key_bytes, 1);
+        Ok(Prepared { values, key_bytes, salt })
+    };
+    rows_of(manifest)?.into_iter().map(prepare).collect()
+}
+
+fn leaves(rows: &[Prepared], hasher: &RecordHasher, secret: &PlaceSecret) -> Result<Vec<Leaf>, Fault> {
+    let leaf = |row: &Prepared| -> Result<Leaf, Fault> {
+        Ok(Leaf { place: secret.place(&row.key_bytes), commitment: hasher.commit(&row.values, &row.salt)? })
+    };
+    let mut leaves: Vec<Leaf> = rows.par_iter().map(leaf).collect::<Result<_, _>>()?;
+    leaves.sort();
+    Ok(leaves)
+}
+
+fn build_on_all_cores(sorted: &[Leaf]) -> Subtree {
+    let (left, right) = sorted.split_at(sorted.partition_point(|leaf| !branch(&leaf.place, 0)));
+    let (left, right) = rayon::join(|| build(left, 1), || build(right, 1));
+    Subtree::combine(left, right)
+}
+
+fn encrypt(chunks: usize, chunk_bytes: usize) -> Result<(), Fault> {
+    let cipher = Aes256Gcm::new(&[7; 32].into());
+    let seal = |buffer: &mut Vec<u8>, chunk: usize| {
+        let mut nonce = [0u8; 12];
+        nonce.iter_mut().zip(chunk.to_be_bytes()).for_each(|(to, from)| *to = from);
+        let tag = cipher.encrypt_inout_detached(&Nonce::from(nonce), b"place", buffer.as_mut_slice().into());
+        black_box(tag).map(|_| ()).map_err(|error| error.to_string())
+    };
+    let sealed = (0..chunks).into_par_iter().map_init(|| vec![0u8; chunk_bytes], seal);
+    Ok(sealed.collect::<Result<(), String>>()?)
+}

@@ -1,0 +1,63 @@
+//! A record and a question about it that fills all four slots.
+
+use sealgate_circuits::bytes::Context;
+use sealgate_circuits::question::{Comparison, Item};
+use sealgate_circuits::record::{RecordHasher, Salt};
+use sealgate_circuits::schema::{Column, ColumnUse, Schema};
+use sealgate_circuits::statement::{Circuit, Statement, answers};
+use sealgate_circuits::value::{ColumnType, Value};
+
+use crate::Fault;
+
+/// A record and what is asked of it.
+pub struct Sample {
+    /// Integer and text columns in turn.
+    pub schema: Schema,
+    /// One value a column.
+    pub values: Vec<Value>,
+    /// The record's salt.
+    pub salt: Salt,
+    /// One disclosed field, two ranges, one equality.
+    pub statement: Statement,
+}
+
+impl Sample {
+    /// A record of so many fields, at least 8.
+    ///
+    /// # Errors
+    /// None for 8 to 31 fields.
+    pub fn new(fields: u8) -> Result<Sample, Fault> {
+        let schema = schema(fields);
+        let values: Vec<Value> = (0..fields).map(value).collect();
+        let salt = Salt::derive(&[1; 32], b"key", 1);
+        let commitment = RecordHasher::new(&schema).commit(&values, &salt)?;
+        let prove = |column, comparison, operands| Item::Prove { column, comparison, operands };
+        let items = [
+            Item::Disclose(1),
+            prove(2, Comparison::Ge, vec![Value::Int(5)]),
+            prove(4, Comparison::NotBetween, vec![Value::Int(1), Value::Int(2)]),
+            prove(7, Comparison::Eq, vec![value(7)]),
+        ];
+        let answers = answers(&items, &values)?;
+        let statement = Statement::new(&schema, &items, &answers, &commitment, &Context([1; 32]))?;
+        Ok(Sample { schema, values, salt, statement })
+    }
+}
+
+/// Integer and text columns in turn, the first the key.
+pub fn schema(fields: u8) -> Schema {
+    let column = |i: u8| Column {
+        name: format!("c{i}"),
+        kind: if i.is_multiple_of(2) { ColumnType::Int } else { ColumnType::Text },
+        allowed: ColumnUse { disclose: true, prove: true },
+    };
+    Schema { columns: (0..fields).map(column).collect(), key: vec![0] }
+}
+
+/// What stands in column `i`.
+pub fn value(i: u8) -> Value {
+    if i.is_multiple_of(2) { Value::Int(i64::from(i) * 10) } else { Value::Text(format!("text of column {i}")) }
+}
+
+/// Name for output and number of fields of the largest record of each circuit.
+pub const SIZES: [(Circuit, &str, u8); 2] = [(Circuit::Record15, "15", 15), (Circuit::Record31, "31", 31)];

@@ -1,0 +1,48 @@
+//! Verifying one answer: ours (zkcrypto) beside ark-groth16's prepared verification, each from the
+//! proof's bytes with every check of its points.
+
+use sealgate_benches::sample::{SIZES, Sample};
+use sealgate_benches::{Cost, Fault, Run, times};
+use sealgate_circuits::prover::{ProvingKey, stock};
+use sealgate_circuits::verifier::VerifyingKey;
+
+fn main() -> Result<(), Fault> {
+    let run = Run::begin("verify", 15);
+    let each = run.size("SEALGATE_BENCH_PROOFS", 20, 1);
+    for (circuit, size, fields) in SIZES {
+        let Sample { schema, values, salt, statement } = Sample::new(fields)?;
+        let key = ProvingKey::generate_development(circuit)?;
+        let proof = key.prove(&schema, &statement, &values, &salt)?;
+        let vk_bytes = key.verifying_key_bytes()?;
+        let vk = VerifyingKey::from_bytes(circuit, &vk_bytes)?;
+        let prepared = stock::prepare(&key);
+        println!("\n{size} fields, 4 slots; one proof");
+        let [ours, peer, decode] = run.race([
+            ("ours", Box::new(|| Cost::of_each(each, || Ok(vk.verify(&statement, &proof)?)))),
+            (
+                "ark-groth16, prepared",
+                Box::new(|| {
+                    Cost::of_each(each, || {
+                        stock::verify(&prepared, &statement, &proof).then_some(()).ok_or_else(|| "refused".into())
+                    })
+                }),
+            ),
+            (
+                "reading our verifying key",
+                Box::new(|| Cost::of(|| Ok(VerifyingKey::from_bytes(circuit, &vk_bytes).map(drop)?))),
+            ),
+        ])?;
+        run.ratio(
+            &format!("verify{size}.cpu"),
+            times(ours.cpu, peer.cpu),
+            "CPU time in units of ark's; 1.5 or less is wanted",
+        );
+        run.ratio(&format!("verify{size}.wall"), times(ours.wall, peer.wall), "the same in wall time");
+        run.ratio(
+            &format!("verify{size}.key"),
+            times(decode.cpu, ours.cpu),
+            "reading the verifying key in units of one verification",
+        );
+    }
+    Ok(())
+}
