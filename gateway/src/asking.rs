@@ -8,7 +8,7 @@ use sealgate_circuits::schema::Schema;
 use sealgate_circuits::statement::Circuit;
 use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::block::{DenyReason, EntryBody, Outcome};
-use sealgate_ledger::checkpoint::Checkpoint;
+use sealgate_ledger::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{AssetId, BlockHeight, TxHash};
 use sealgate_ledger::light::{EntryProof, LightError, verify_entry};
@@ -19,7 +19,7 @@ use crate::answer_file::{AnswerError, AnswerFile, Parts, Verified, check_paramet
 use crate::client::{AssetDetail, Client, ClientError};
 use crate::envelope::{self, EnvelopeError};
 use crate::files::FileError;
-use crate::home::{Asked, Home, HomeError};
+use crate::home::{Asked, Home, HomeError, Relation};
 use crate::messages::{
     AskRequest, AskResponse, Nonce, SecretAnswer, SecretQuestion, answer_purpose, question_purpose, sealed_digest,
 };
@@ -95,13 +95,22 @@ impl<'a> Session<'a> {
     pub async fn open(home: &'a Home, client: &'a Client) -> Result<Session<'a>, AskFailure> {
         let genesis = client.genesis().await?;
         home.admit(&genesis)?;
-        let head = client.head().await?;
-        let seen = home.highest(&genesis)?.map_or(0, |highest| highest.size);
-        let (claimed, _) = home.relation(&genesis, &head.checkpoint)?;
-        let consistency =
-            if seen > 0 && claimed.size > seen { client.consistency(seen, claimed.size).await? } else { Vec::new() };
-        let checkpoint = home.accept(&genesis, &head.checkpoint, &consistency)?;
-        Ok(Session { home, client, genesis, checkpoint, head: head.header.height })
+        loop {
+            let before = home.highest(&genesis)?.map_or(0, |highest| highest.size);
+            let head = client.head().await?;
+            let (checkpoint, relation) = home.relation(&genesis, &head.checkpoint)?;
+            if checkpoint.size < before {
+                let source = LightError::Older { old: before, new: checkpoint.size };
+                return Err(HomeError::Contradiction { home: home.folder().to_owned(), source }.into());
+            }
+            // Older than the highest, but not than what was seen before: another process of this
+            // home was faster.
+            if matches!(relation, Relation::Older(_)) {
+                continue;
+            }
+            connect(home, client, &genesis, &head.checkpoint).await?;
+            return Ok(Session { home, client, genesis, checkpoint, head: head.header.height });
+        }
     }
 
     /// The asset that a question's FROM names.
@@ -132,6 +141,37 @@ impl<'a> Session<'a> {
         let body = TxBody::OpenAccount { account: account.public().clone() };
         self.client.submit(&signed(&self.genesis, self.head, account, body)?).await?;
         Ok(())
+    }
+}
+
+/// Connects a checkpoint to what the home has seen of the ledger, with proofs from the gateway,
+/// and keeps it.
+///
+/// # Errors
+/// [`AskFailure::Home`] when it contradicts anything seen.
+pub async fn connect(
+    home: &Home,
+    client: &Client,
+    genesis: &Genesis,
+    signed: &SignedCheckpoint,
+) -> Result<Checkpoint, AskFailure> {
+    loop {
+        let (checkpoint, relation) = home.relation(genesis, signed)?;
+        let done = match relation {
+            Relation::Known => true,
+            Relation::First => home.accept(genesis, signed, 0, &[])?,
+            Relation::Newer(highest) => {
+                let proof = client.consistency(highest, checkpoint.size).await?;
+                home.accept(genesis, signed, highest, &proof)?
+            }
+            Relation::Older(highest) => {
+                let proof = client.consistency(checkpoint.size, highest).await?;
+                home.accept_older(genesis, &checkpoint, highest, &proof)?
+            }
+        };
+        if done {
+            return Ok(checkpoint);
+        }
     }
 }
 
@@ -272,7 +312,9 @@ async fn conclude(
 ) -> Result<Answered, AskFailure> {
     let refused = |what: &str| AskFailure::Refused(what.into());
     let proofs = response.proofs;
-    let checkpoint = session.home.accept(&session.genesis, &proofs.checkpoint, &proofs.consistency)?;
+    let checkpoint = proofs.checkpoint.verify(&session.genesis).map_err(HomeError::from)?;
+    session.home.extends(&session.checkpoint, &checkpoint, &proofs.consistency)?;
+    connect(session.home, session.client, &session.genesis, &proofs.checkpoint).await?;
     let hash = tx.hash();
     let Some(sealed) = response.sealed else {
         let [request] = proofs.entries.as_slice() else {

@@ -223,50 +223,68 @@ impl Home {
         Ok((checkpoint, relation))
     }
 
-    /// Accepts the gateway's current checkpoint, which must extend the highest seen, and keeps it.
+    /// Accepts a checkpoint that is the first or extends the highest seen, of size `from`, and
+    /// keeps it. `Ok(false)` when another process has accepted one meanwhile: compare again.
     ///
     /// # Errors
-    /// [`HomeError`]; an older checkpoint than one seen is refused.
+    /// [`HomeError::Contradiction`] when `consistency` does not show the extension.
     pub fn accept(
         &self,
         genesis: &Genesis,
         signed: &SignedCheckpoint,
+        from: u64,
         consistency: &[NodeHash],
-    ) -> Result<Checkpoint, HomeError> {
-        let (checkpoint, relation) = self.relation(genesis, signed)?;
-        let contradiction = |source| HomeError::Contradiction { home: self.folder.clone(), source };
-        if let Some(highest) = self.highest(genesis)? {
-            if checkpoint.size < highest.size {
-                let older = LightError::Older { old: highest.size, new: checkpoint.size };
-                return Err(contradiction(older));
-            }
-            if relation != Relation::Known {
-                verify_extension(&highest, &checkpoint, consistency).map_err(contradiction)?;
-            }
+    ) -> Result<bool, HomeError> {
+        let chain = self.admit(genesis)?;
+        let _lock = self.lock(&chain)?;
+        let checkpoint = signed.verify(genesis)?;
+        let highest = self.highest(genesis)?;
+        if highest.map_or(0, |highest| highest.size) != from {
+            return Ok(false);
         }
-        if relation != Relation::Known {
-            self.remember(&genesis.chain_id(), &checkpoint)?;
-            let path = self.ledger_folder(&genesis.chain_id()).join("checkpoint");
-            write_private(&path, signed.0.as_bytes(), true).map_err(FileError::io(&path))?;
+        if let Some(highest) = highest {
+            self.extends(&highest, &checkpoint, consistency)?;
         }
-        Ok(checkpoint)
+        self.remember(&chain, &checkpoint)?;
+        let path = self.ledger_folder(&chain).join("checkpoint");
+        write_private(&path, signed.0.as_bytes(), true).map_err(FileError::io(&path))?;
+        Ok(true)
     }
 
     /// Accepts a checkpoint older than the highest seen, which must extend it.
     ///
     /// # Errors
-    /// [`HomeError`].
+    /// [`HomeError::Contradiction`] when `consistency` does not show that.
     pub fn accept_older(
         &self,
         genesis: &Genesis,
         older: &Checkpoint,
+        highest: u64,
         consistency: &[NodeHash],
-    ) -> Result<(), HomeError> {
-        let contradiction = |source| HomeError::Contradiction { home: self.folder.clone(), source };
-        if let Some(highest) = self.highest(genesis)? {
-            verify_extension(older, &highest, consistency).map_err(contradiction)?;
-        }
-        self.remember(&genesis.chain_id(), older)
+    ) -> Result<bool, HomeError> {
+        let chain = self.admit(genesis)?;
+        let _lock = self.lock(&chain)?;
+        let Some(newer) = self.highest(genesis)?.filter(|newer| newer.size == highest) else { return Ok(false) };
+        self.extends(older, &newer, consistency)?;
+        self.remember(&chain, older)?;
+        Ok(true)
+    }
+
+    /// That one checkpoint extends another, or how it contradicts it.
+    ///
+    /// # Errors
+    /// [`HomeError::Contradiction`].
+    pub fn extends(&self, old: &Checkpoint, new: &Checkpoint, consistency: &[NodeHash]) -> Result<(), HomeError> {
+        verify_extension(old, new, consistency)
+            .map_err(|source| HomeError::Contradiction { home: self.folder.clone(), source })
+    }
+
+    /// One process at a time changes what was seen of a ledger.
+    fn lock(&self, chain: &ChainId) -> Result<std::fs::File, HomeError> {
+        let path = self.ledger_folder(chain).join("lock");
+        let file = std::fs::File::create(&path).map_err(FileError::io(&path))?;
+        file.lock().map_err(FileError::io(&path))?;
+        Ok(file)
     }
 
     fn remember(&self, chain: &ChainId, checkpoint: &Checkpoint) -> Result<(), HomeError> {

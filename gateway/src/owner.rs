@@ -84,9 +84,28 @@ impl Owner {
     /// # Errors
     /// [`OwnerError`]; a folder that holds an account already is refused.
     pub fn init(folder: &Path, name: &str) -> Result<(Owner, Genesis), OwnerError> {
+        let folder = &std::path::absolute(folder).map_err(FileError::io(folder))?;
+        let used = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
+        if used {
+            let what = "the folder is not empty; choose another, or keep using the owner in it";
+            return Err(FileError::content(folder, what).into());
+        }
+        // Everything is made beside the folder and moved there when it is whole.
+        let base = folder.file_name().unwrap_or_default().to_string_lossy();
+        let staging = folder.with_file_name(format!(".{base}.unfinished"));
+        if staging.exists() {
+            std::fs::remove_dir_all(&staging).map_err(FileError::io(&staging))?;
+        }
+        let genesis = Self::fill(&staging, name)?;
+        std::fs::rename(&staging, folder).map_err(FileError::io(folder))?;
+        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(FileError::io(parent))?;
+        Ok((Self::open(folder)?, genesis))
+    }
+
+    fn fill(folder: &Path, name: &str) -> Result<Genesis, OwnerError> {
         let account = account_file::create(folder, name)?;
-        let root = RootKey::generate()?;
-        root.save(&folder.join("root.key"))?;
+        RootKey::generate()?.save(&folder.join("root.key"))?;
         let parameters = Parameters::in_folder(&folder.join("parameters"));
         let genesis = Genesis {
             name: name.to_owned(),
@@ -97,9 +116,8 @@ impl Owner {
             answer_window_blocks: ANSWER_WINDOW_BLOCKS,
             created_ms: clock_ms(),
         };
-        // The ledger is made last: a folder that has one is whole.
-        drop(Ledger::create(&folder.join("ledger"), genesis.clone(), account.clone())?);
-        Ok((Self::open(folder)?, genesis))
+        drop(Ledger::create(&folder.join("ledger"), genesis.clone(), account)?);
+        Ok(genesis)
     }
 
     /// Opens a data folder.

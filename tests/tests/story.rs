@@ -51,6 +51,7 @@ fn unscaled(text: &str, scale: usize) -> i64 {
 fn shown(cell: &str, kind: &str) -> String {
     match kind {
         _ if cell.is_empty() => "NULL".into(),
+        "int" => cell.parse::<i64>().unwrap().to_string(),
         "timestamp" => in_utc(cell),
         "decimal(1)" => format!("{}.{}", unscaled(cell, 1) / 10, unscaled(cell, 1) % 10),
         "decimal(2)" => format!("{}.{:02}", unscaled(cell, 2) / 100, unscaled(cell, 2) % 100),

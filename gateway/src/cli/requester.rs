@@ -6,11 +6,12 @@ use clap::Args;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
 use sealgate_ledger::state::{AssetView, RequestStatus, RequestView};
 use serde::Serialize;
+use unicode_width::UnicodeWidthStr as _;
 
 use super::{Failure, GatewayArg, HomeArg, Output};
 use crate::account_file;
 use crate::answer_file::{ANSWER_BYTES_MAX, AnswerFile, Verified};
-use crate::asking::{Session, ask as ask_question};
+use crate::asking::{Session, ask as ask_question, connect};
 use crate::auditing::{audit_owner, replay};
 use crate::client::Client;
 use crate::files::{FileError, read_bounded, write_private};
@@ -178,21 +179,17 @@ pub(crate) async fn verify_file(
     if !home.asked(&verified.request)?.is_none_or(same) {
         return Err(refused(&"it is not about the question that this home asked"));
     }
-    let unconnected =
-        |highest| HomeError::Unconnected { size: checkpoint.size, highest, home: home.folder().to_owned() };
     match (relation, gateway) {
         (Relation::Known, _) => {}
-        (Relation::First, _) => {
-            home.accept(&file.genesis, &file.checkpoint, &[]).map_err(|error| refused(&error))?;
+        // Should another process of this home be faster, this one is compared next time.
+        (Relation::First, _) => drop(home.accept(&file.genesis, &file.checkpoint, 0, &[])?),
+        (Relation::Newer(highest) | Relation::Older(highest), None) => {
+            let (size, home) = (checkpoint.size, home.folder().to_owned());
+            return Err(refused(&HomeError::Unconnected { size, highest, home }));
         }
-        (Relation::Newer(highest) | Relation::Older(highest), None) => return Err(refused(&unconnected(highest))),
-        (Relation::Newer(highest), Some(url)) => {
-            let proof = Client::new(url)?.consistency(highest, checkpoint.size).await?;
-            home.accept(&file.genesis, &file.checkpoint, &proof).map_err(|error| refused(&error))?;
-        }
-        (Relation::Older(highest), Some(url)) => {
-            let proof = Client::new(url)?.consistency(checkpoint.size, highest).await?;
-            home.accept_older(&file.genesis, &checkpoint, &proof).map_err(|error| refused(&error))?;
+        (_, Some(url)) => {
+            let client = Client::new(url)?;
+            connect(home, &client, &file.genesis, &file.checkpoint).await.map_err(|error| refused(&error))?;
         }
     }
     Ok(verified)
@@ -202,9 +199,10 @@ pub(crate) async fn verify_file(
 pub(crate) fn report(verified: &Verified) -> String {
     let mut lines = vec![verified.sql.clone()];
     if verified.found {
-        let width = verified.result.iter().map(|line| line.item.chars().count()).max().unwrap_or(0);
+        let width = verified.result.iter().map(|line| line.item.width()).max().unwrap_or(0);
         for line in &verified.result {
-            lines.push(format!("  {:width$}  {}", line.item, line.answer));
+            let gap = " ".repeat(width - line.item.width());
+            lines.push(format!("  {}{gap}  {}", line.item, printable(&line.answer)));
         }
         if verified.result.is_empty() {
             lines.push("  a record with this key exists".into());

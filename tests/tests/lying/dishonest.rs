@@ -5,6 +5,7 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sealgate_circuits::bytes::ProofBytes;
+use sealgate_circuits::evidence::{Evidence, Present};
 use sealgate_circuits::prover::ProvingKey;
 use sealgate_circuits::question::{Item, SlotAnswer};
 use sealgate_circuits::schema::Schema;
@@ -16,7 +17,6 @@ use sealgate_gateway::messages::{
     sealed_digest,
 };
 use sealgate_gateway::{api, envelope, gateway::Gateway, owner, owner::Owner};
-use sealgate_circuits::evidence::{Evidence, Present};
 use sealgate_ledger::account::{AccountSecret, EncryptionKey};
 use sealgate_ledger::block::Outcome;
 use sealgate_ledger::ids::TxHash;
@@ -133,7 +133,7 @@ impl Dishonest {
             envelope::seal(&receiver, answer_purpose(&hash), &message).unwrap()
         };
         let sealed = seal();
-        let digest = sealed_digest(if lie.other_envelope { &seal() } else { &sealed }.as_slice());
+        let digest = if lie.other_envelope { sealed_digest(&seal()) } else { sealed_digest(&sealed) };
         let binding = lie.recorded.as_ref().unwrap_or(&lie.answer).binding(&truth.secret);
         let record = self.submit(TxBody::Answer { request: hash, version, binding, sealed: digest });
         let published = ledger.version(&truth.asset.id, version).unwrap().unwrap().entry_index;
@@ -145,8 +145,7 @@ impl Dishonest {
 
     /// The file that an accomplice would show to others.
     fn file(&self, sql: &str, truth: &Truth<'_>, answer: SecretAnswer, proofs: &LedgerProofs) -> AnswerFile {
-        let [registration, publication, request, record]: [EntryProof; 4] =
-            proofs.entries.clone().try_into().unwrap();
+        let [registration, publication, request, record]: [EntryProof; 4] = proofs.entries.clone().try_into().unwrap();
         let circuit = Circuit::for_schema(&truth.asset.schema);
         AnswerFile::assemble(Parts {
             sql: sql.into(),
@@ -218,6 +217,6 @@ impl Truth<'_> {
 
 impl From<AskResponse> for Reply {
     fn from(response: AskResponse) -> Self {
-        Reply::of(&response)
+        Reply::of(&serde_json::to_value(response).unwrap())
     }
 }

@@ -35,7 +35,7 @@ pub struct Reply {
 }
 
 impl Reply {
-    pub fn of(value: &impl serde::Serialize) -> Reply {
+    pub fn of(value: &Value) -> Reply {
         Reply { status: 200, body: serde_json::to_vec(value).unwrap() }
     }
 
