@@ -53,7 +53,8 @@ impl ProvingKey {
     /// [`ProveError::Synthesis`] should the proof system refuse the circuit.
     pub fn generate_development(circuit: Circuit) -> Result<Self, ProveError> {
         let shape = circuit::shape(circuit);
-        let key = Groth16::<Bls12_381>::generate_random_parameters_with_reduction(&shape, &mut OsRng)
+        let synthesis = Synthesis { shape: &shape, assignment: &[] };
+        let key = Groth16::<Bls12_381>::generate_random_parameters_with_reduction(synthesis, &mut OsRng)
             .map_err(ProveError::Synthesis)?;
         Ok(Self::new(circuit, key, shape))
     }
@@ -165,21 +166,26 @@ impl ProvingKey {
     }
 }
 
-/// Hands the shape to arkworks, variable for variable.
-impl ConstraintSynthesizer<Fr> for &Shape {
+/// Hands a shape to arkworks, variable for variable, with the values of an assignment; without
+/// them (an empty assignment) for a setup.
+struct Synthesis<'a> {
+    shape: &'a Shape,
+    assignment: &'a [Fr],
+}
+
+impl ConstraintSynthesizer<Fr> for Synthesis<'_> {
     fn generate_constraints(self, cs: ConstraintSystemRef<Fr>) -> Result<(), SynthesisError> {
+        let Shape { publics, witnesses, a, b, c } = self.shape;
         let mut variables = vec![Variable::One];
-        for _ in 0..self.publics {
-            variables.push(cs.new_input_variable(|| Ok(Fr::default()))?);
-        }
-        for _ in 0..self.witnesses {
-            variables.push(cs.new_witness_variable(|| Ok(Fr::default()))?);
+        for i in 1..=publics + witnesses {
+            let value = || Ok(self.assignment.get(i).copied().unwrap_or_default());
+            variables.push(if i <= *publics { cs.new_input_variable(value)? } else { cs.new_witness_variable(value)? });
         }
         let combination = |row: &Row| -> LinearCombination<Fr> {
             let terms = row.iter().filter_map(|(factor, i)| variables.get(*i).map(|variable| (*factor, *variable)));
             terms.fold(LinearCombination::zero(), |sum, term| sum + term)
         };
-        for ((a, b), c) in self.a.iter().zip(&self.b).zip(&self.c) {
+        for ((a, b), c) in a.iter().zip(b).zip(c) {
             cs.enforce_r1cs_constraint(|| combination(a), || combination(b), || combination(c))?;
         }
         Ok(())

@@ -4,45 +4,16 @@
 use ark_bls12_381::{Bls12_381, Fr};
 use ark_ff::UniformRand;
 use ark_groth16::{Groth16, PreparedVerifyingKey, Proof};
-use ark_relations::gr1cs::{ConstraintSynthesizer, ConstraintSystemRef, LinearCombination, SynthesisError, Variable};
 use ark_serialize::CanonicalDeserialize;
 use rand08::rngs::OsRng;
 
-use super::{ProveError, ProvingKey};
+use super::{ProveError, ProvingKey, Synthesis};
 use crate::bytes::ProofBytes;
 use crate::circuit;
-use crate::r1cs::{Row, Shape};
 use crate::record::{RecordHasher, Salt};
 use crate::schema::Schema;
 use crate::statement::Statement;
 use crate::value::Value;
-
-/// A circuit with its assignment, synthesised afresh for each proof.
-struct Assigned<'a> {
-    shape: &'a Shape,
-    assignment: &'a [Fr],
-}
-
-impl ConstraintSynthesizer<Fr> for Assigned<'_> {
-    fn generate_constraints(self, cs: ConstraintSystemRef<Fr>) -> Result<(), SynthesisError> {
-        let mut variables = vec![Variable::One];
-        for (i, value) in self.assignment.iter().enumerate().skip(1) {
-            variables.push(if i <= self.shape.publics {
-                cs.new_input_variable(|| Ok(*value))?
-            } else {
-                cs.new_witness_variable(|| Ok(*value))?
-            });
-        }
-        let combination = |row: &Row| -> LinearCombination<Fr> {
-            let terms = row.iter().filter_map(|(factor, i)| variables.get(*i).map(|variable| (*factor, *variable)));
-            terms.fold(LinearCombination::zero(), |sum, term| sum + term)
-        };
-        for ((a, b), c) in self.shape.a.iter().zip(&self.shape.b).zip(&self.shape.c) {
-            cs.enforce_r1cs_constraint(|| combination(a), || combination(b), || combination(c))?;
-        }
-        Ok(())
-    }
-}
 
 /// Proves with `create_random_proof_with_reduction`.
 ///
@@ -57,9 +28,9 @@ pub fn prove(
 ) -> Result<Proof<Bls12_381>, ProveError> {
     let elements = RecordHasher::new(schema).elements(values)?;
     let assignment = circuit::assignment(statement, &elements, salt.to_field());
-    let assigned = Assigned { shape: &key.shape, assignment: &assignment };
+    let synthesis = Synthesis { shape: &key.shape, assignment: &assignment };
     let (r, s) = (Fr::rand(&mut OsRng), Fr::rand(&mut OsRng));
-    Groth16::<Bls12_381>::create_proof_with_reduction(assigned, &key.key, r, s).map_err(ProveError::Synthesis)
+    Groth16::<Bls12_381>::create_proof_with_reduction(synthesis, &key.key, r, s).map_err(ProveError::Synthesis)
 }
 
 /// Prepares arkworks' own verifying key.
