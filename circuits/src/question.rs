@@ -391,6 +391,10 @@ impl SlotAnswer {
     /// How it is written on a terminal; `kind` is the column's type.
     pub fn display(&self, kind: ColumnType) -> String {
         match self {
+            // A text that could be taken for NULL, or for such a quoted text, is quoted.
+            SlotAnswer::Value(value @ Value::Text(text)) if text == "NULL" || text.starts_with('\'') => {
+                value.literal(kind)
+            }
             SlotAnswer::Value(value) => value.display(kind),
             SlotAnswer::Truth(Some(truth)) => truth.to_string(),
             SlotAnswer::Truth(None) => "NULL".into(),

@@ -3,14 +3,15 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use sealgate_circuits::bytes::DecodeError;
+use sealgate_circuits::bytes::{DecodeError, TreeRoot};
 use sealgate_circuits::evidence::{Evidence, EvidenceError, Published};
-use sealgate_circuits::question::sql::{QuestionError, parse_question};
+use sealgate_circuits::question::sql::{QuestionError, parse_question, table_name};
 use sealgate_circuits::question::{ShapeItem, SlotAnswer};
 use sealgate_circuits::schema::Schema;
 use sealgate_circuits::statement::Circuit;
 use sealgate_circuits::value::ColumnType;
 use sealgate_circuits::verifier::{self, VerifyingKey};
+use sealgate_ledger::account::AccountPublic;
 use sealgate_ledger::block::{EntryBody, Outcome};
 use sealgate_ledger::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealgate_ledger::genesis::Genesis;
@@ -47,6 +48,10 @@ pub struct AnswerFile {
     pub genesis: Genesis,
     /// The signed checkpoint under which the entries are proven.
     pub checkpoint: SignedCheckpoint,
+    /// Public keys of the asset's owner.
+    pub owner: AccountPublic,
+    /// Public keys of the requester.
+    pub requester: AccountPublic,
     /// The asset's registration.
     pub registration: EntryProof,
     /// The publication of the answered version, when it is not the registration.
@@ -101,6 +106,16 @@ pub enum AnswerError {
     /// The ledger does not know this circuit, or by another key or shape.
     #[error("the ledger's parameters: {0}")]
     Parameters(String),
+    /// The FROM clause names another asset.
+    #[error("the question is about '{asked}', the answer about '{name}' ({asset})")]
+    Table {
+        /// What the question names.
+        asked: String,
+        /// The asset's name.
+        name: String,
+        /// The asset.
+        asset: AssetId,
+    },
     /// The answer was given to somebody else.
     #[error(
         "the answer was given to {found}, not to {expected}: to check somebody else's answer name them with --requester"
@@ -126,8 +141,12 @@ pub struct Verified {
     pub asset: AssetId,
     /// Its name.
     pub name: String,
+    /// Its owner.
+    pub owner: Address,
     /// The version that was asked.
     pub version: u32,
+    /// Root of that version's tree.
+    pub root: TreeRoot,
     /// Who asked.
     pub requester: Address,
     /// For what purpose.
@@ -192,26 +211,23 @@ impl AnswerFile {
     /// Registration and version.
     fn published(&self, checkpoint: &Checkpoint, checks: &mut Vec<String>) -> Result<Registered, AnswerError> {
         let entry = "registration";
-        let tx = included(entry, &self.registration, checkpoint, Outcome::Accepted)?;
+        let tx = self.included(entry, &self.registration, checkpoint, &self.owner)?;
         let TxBody::RegisterAsset { name, schema, place_key, version, .. } = &tx.tx.body else {
             return Err(mismatch(entry, "it is no registration of an asset"));
         };
-        let chain = self.genesis.chain_id();
-        if tx.tx.chain != chain {
-            return Err(mismatch(entry, "it belongs to another ledger"));
-        }
-        let asset = AssetId::of(&chain, &tx.tx.sender, name);
+        let asset = AssetId::of(&self.genesis.chain_id(), &tx.tx.sender, name);
         let info = match &self.publication {
-            None => version.clone(),
+            None if version.number == 1 => version.clone(),
+            None => return Err(mismatch(entry, "it is not of version 1")),
             Some(proof) => {
                 let entry = "publication";
-                match &included(entry, proof, checkpoint, Outcome::Accepted)?.tx.body {
+                match &self.included(entry, proof, checkpoint, &self.owner)?.tx.body {
                     TxBody::PublishVersion { asset: of, version } if *of == asset => version.clone(),
                     _ => return Err(mismatch(entry, "it is no version of this asset")),
                 }
             }
         };
-        checks.push(format!("asset '{name}', version {}: registered by {} on this ledger", info.number, tx.tx.sender));
+        checks.push(format!("asset '{name}', version {}: registered and signed by {}", info.number, tx.tx.sender));
         Ok(Registered {
             asset,
             owner: tx.tx.sender,
@@ -235,6 +251,7 @@ impl AnswerFile {
         let EntryBody::Transaction { tx, outcome } = &self.request.entry.body else {
             return Err(mismatch(entry, "it is no transaction"));
         };
+        self.signed(entry, tx, &self.requester)?;
         let TxBody::Request { asset, shape, purpose, commitment, .. } = &tx.tx.body else {
             return Err(mismatch(entry, "it is no request"));
         };
@@ -255,6 +272,12 @@ impl AnswerFile {
         if tx.tx.sender != *expected {
             return Err(AnswerError::Requester { expected: *expected, found: tx.tx.sender });
         }
+        let asked = table_name(&self.sql)?;
+        if asked != published.name && asked != published.asset.to_string() {
+            let (name, asset) = (published.name.clone(), published.asset);
+            return Err(AnswerError::Table { asked, name, asset });
+        }
+        self.in_order(outcome)?;
         let question = parse_question(&self.sql, &published.schema)?
             .reshaped(shape)
             .ok_or_else(|| mismatch(entry, "it asks another question than the file shows"))?;
@@ -263,8 +286,8 @@ impl AnswerFile {
             return Err(mismatch(entry, "its commitment is to another question or nonce than the file shows"));
         }
         checks.push(format!(
-            "request: recorded and granted in block {} for purpose '{purpose}'; it commits to this question",
-            self.request.entry.height
+            "request: signed by {}, granted in block {} for purpose '{purpose}'; it commits to this question",
+            tx.tx.sender, self.request.entry.height
         ));
         Ok(Asked { hash: tx.hash(), sender: tx.tx.sender, purpose: purpose.clone(), secret })
     }
@@ -280,7 +303,7 @@ impl AnswerFile {
         let secret_answer =
             SecretAnswer { request: asked.hash, version: published.info.number, evidence: self.evidence()? };
         let entry = "answer";
-        let tx = included(entry, &self.answer, checkpoint, Outcome::Accepted)?;
+        let tx = self.included(entry, &self.answer, checkpoint, &self.owner)?;
         match &tx.tx.body {
             TxBody::Answer { request, .. } if *request != asked.hash => {
                 return Err(mismatch(entry, "it answers another request"));
@@ -290,10 +313,10 @@ impl AnswerFile {
             TxBody::Answer { .. } => return Err(mismatch(entry, "the ledger recorded another answer to this request")),
             _ => return Err(mismatch(entry, "it is no record of an answer")),
         }
-        if tx.tx.sender != published.owner {
-            return Err(mismatch(entry, "it is not by the asset's owner"));
-        }
-        checks.push(format!("answer: recorded in block {}, and it is this one", self.answer.entry.height));
+        checks.push(format!(
+            "answer: signed by the owner, recorded in block {}, and it is this one",
+            self.answer.entry.height
+        ));
 
         let circuit = Circuit::for_schema(&published.schema);
         let key = self.circuit_key(circuit)?;
@@ -317,7 +340,9 @@ impl AnswerFile {
             result,
             asset: published.asset,
             name: published.name.clone(),
+            owner: published.owner,
             version: published.info.number,
+            root: published.info.root,
             requester: asked.sender,
             purpose: asked.purpose,
             request: asked.hash,
@@ -328,6 +353,50 @@ impl AnswerFile {
             checks,
             notes: self.notes(),
         })
+    }
+
+    /// The accepted transaction of an entry that is in the ledger, signed by `signer`.
+    fn included<'a>(
+        &self,
+        entry: &'static str,
+        proof: &'a EntryProof,
+        checkpoint: &Checkpoint,
+        signer: &AccountPublic,
+    ) -> Result<&'a SignedTx, AnswerError> {
+        verify_entry(proof, checkpoint).map_err(|source| AnswerError::Entry { entry, source })?;
+        match &proof.entry.body {
+            EntryBody::Transaction { tx, outcome: Outcome::Accepted } => {
+                self.signed(entry, tx, signer)?;
+                Ok(tx)
+            }
+            _ => Err(mismatch(entry, "the ledger did not accept it")),
+        }
+    }
+
+    /// That a transaction is of this ledger, within its bounds, and signed by this account. The
+    /// account's address is the hash of its keys, so they need no proof of their own.
+    fn signed(&self, entry: &'static str, tx: &SignedTx, signer: &AccountPublic) -> Result<(), AnswerError> {
+        if tx.tx.chain != self.genesis.chain_id() {
+            return Err(mismatch(entry, "it belongs to another ledger"));
+        }
+        if tx.tx.sender != signer.address() {
+            return Err(mismatch(entry, "it is by another account than the file names"));
+        }
+        tx.validate().map_err(|error| AnswerError::Mismatch { entry, what: error.to_string() })?;
+        tx.verify(signer).map_err(|error| AnswerError::Mismatch { entry, what: error.to_string() })
+    }
+
+    /// Registration, publication, request, answer: in this order on the ledger, the answer in time.
+    fn in_order(&self, outcome: &Outcome) -> Result<(), AnswerError> {
+        let entries = [Some(&self.registration), self.publication.as_ref(), Some(&self.request), Some(&self.answer)];
+        let positions: Vec<(u64, BlockHeight)> =
+            entries.into_iter().flatten().map(|proof| (proof.entry_index, proof.entry.height)).collect();
+        let ordered = positions.is_sorted_by(|(i, height), (j, next)| i < j && height <= next);
+        let in_time = matches!(outcome, Outcome::Granted { deadline, .. } if self.answer.entry.height <= *deadline);
+        if ordered && in_time {
+            return Ok(());
+        }
+        Err(mismatch("ledger", "registration, version, request and answer do not follow each other in time"))
     }
 
     fn evidence(&self) -> Result<Evidence, AnswerError> {
@@ -348,6 +417,7 @@ impl AnswerFile {
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![
             "owner-operated ledger: no witness besides its operator has signed this checkpoint".to_owned(),
+            "that the contract's rules were kept rests on the operator until 'sealgate audit --gateway' has replayed them".to_owned(),
             "agreement with what was published is shown, not that what was published is true".to_owned(),
         ];
         if self.genesis.development {
@@ -370,6 +440,10 @@ pub fn check_parameters(genesis: &Genesis, circuit: Circuit, verifying_key: &[u8
         .iter()
         .find(|known| known.circuit == circuit.name())
         .ok_or_else(|| format!("the genesis names no parameters for circuit '{}'", circuit.name()))?;
+    if !genesis.development {
+        // No ceremony's record stands on a ledger yet: nothing would show who made the keys.
+        return Err("this ledger does not say that its parameters are for development, and shows no ceremony for them; do not trust it".into());
+    }
     if known.shape.to_string() != circuit.pinned_shape() {
         return Err(format!(
             "circuit '{}' has shape {} on this ledger and {} in this software: use the release that the ledger was made with",
@@ -420,20 +494,6 @@ fn mismatch(entry: &'static str, what: &str) -> AnswerError {
     AnswerError::Mismatch { entry, what: what.into() }
 }
 
-/// The transaction of an entry that is in the ledger with the expected outcome.
-fn included<'a>(
-    entry: &'static str,
-    proof: &'a EntryProof,
-    checkpoint: &Checkpoint,
-    expected: Outcome,
-) -> Result<&'a SignedTx, AnswerError> {
-    verify_entry(proof, checkpoint).map_err(|source| AnswerError::Entry { entry, source })?;
-    match &proof.entry.body {
-        EntryBody::Transaction { tx, outcome } if *outcome == expected => Ok(tx),
-        _ => Err(mismatch(entry, "the ledger did not accept it")),
-    }
-}
-
 impl AnswerFile {
     /// Puts a file together from what requester and ledger know.
     pub fn assemble(parts: Parts) -> AnswerFile {
@@ -448,6 +508,8 @@ impl AnswerFile {
             verifying_key: BASE64.encode(parts.verifying_key),
             genesis: parts.genesis,
             checkpoint: parts.checkpoint,
+            owner: parts.owner,
+            requester: parts.requester,
             registration: parts.registration,
             publication: parts.publication,
             request: parts.request,
@@ -472,6 +534,10 @@ pub struct Parts {
     pub genesis: Genesis,
     /// The checkpoint of the proofs below.
     pub checkpoint: SignedCheckpoint,
+    /// Public keys of the asset's owner.
+    pub owner: AccountPublic,
+    /// Public keys of the requester.
+    pub requester: AccountPublic,
     /// The asset's registration.
     pub registration: EntryProof,
     /// The version's publication, unless it is the first.

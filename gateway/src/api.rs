@@ -29,7 +29,9 @@ pub use problem::ApiError;
 const ASK_BYTES_MAX: u64 = 2 << 20;
 /// Blocks, and about how many of their bytes, that are given at once.
 const BLOCKS_AT_ONCE: u64 = 256;
-const BLOCKS_BYTES: usize = 4 << 20;
+const BLOCKS_BYTES: usize = 1 << 20;
+/// Reads of the ledger at the same time; more wait their turn.
+const READS_AT_ONCE: usize = 16;
 /// Lines of the trail that are given at once.
 const TRAIL_AT_ONCE: usize = 1000;
 
@@ -57,14 +59,16 @@ pub async fn bind(listen: &str) -> Result<(tokio::net::TcpListener, SocketAddr),
 
 fn routes(gateway: Arc<Gateway>, token: String) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
     let token: Arc<str> = token.into();
+    let turns = Arc::new(tokio::sync::Semaphore::new(READS_AT_ONCE));
     let query = || warp::query::raw().or(warp::any().map(String::new)).unify();
     let state = gateway.clone();
     let reads = warp::get().and(warp::path::full()).and(query()).and(warp::header::headers_cloned()).then(
         move |path: FullPath, query: String, headers: HeaderMap| {
-            let (gateway, token) = (state.clone(), token.clone());
+            let (gateway, token, turns) = (state.clone(), token.clone(), turns.clone());
             // Reads touch files: off the async threads.
             let read = move || read(&gateway, &token, path.as_str(), &query, &headers);
             async move {
+                let _turn = turns.acquire_owned().await;
                 finish(tokio::task::spawn_blocking(read).await.unwrap_or_else(|error| Err(ApiError::internal(error))))
             }
         },

@@ -6,7 +6,7 @@ use sealgate_circuits::question::sql::{QuestionError, parse_question, table_name
 use sealgate_circuits::question::{Predicate, Question, ShapeItem};
 use sealgate_circuits::schema::Schema;
 use sealgate_circuits::statement::Circuit;
-use sealgate_ledger::account::AccountSecret;
+use sealgate_ledger::account::{AccountPublic, AccountSecret};
 use sealgate_ledger::block::{DenyReason, EntryBody, Outcome};
 use sealgate_ledger::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealgate_ledger::genesis::Genesis;
@@ -34,6 +34,9 @@ pub enum AskFailure {
     /// The gateway.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The gateway does not take the question.
+    #[error(transparent)]
+    NotTaken(ClientError),
     /// The question.
     #[error(transparent)]
     Question(#[from] QuestionError),
@@ -108,6 +111,9 @@ impl<'a> Session<'a> {
             if matches!(relation, Relation::Older(_)) {
                 continue;
             }
+            if (head.header.tree_size, head.header.log_root) != (checkpoint.size, checkpoint.root) {
+                return Err(AskFailure::Refused("its head is not the one it signed".into()));
+            }
             connect(home, client, &genesis, &head.checkpoint).await?;
             return Ok(Session { home, client, genesis, checkpoint, head: head.header.height });
         }
@@ -115,20 +121,19 @@ impl<'a> Session<'a> {
 
     /// The asset that a question's FROM names.
     async fn asset(&self, table: &str) -> Result<AssetDetail, AskFailure> {
-        if let Ok(id) = table.parse::<AssetId>() {
-            let found = self.client.asset(&id).await?;
-            return found.ok_or_else(|| AskFailure::Table(format!("the ledger has no asset {id}")));
-        }
-        let mut named: Vec<AssetDetail> =
-            self.client.catalogue().await?.into_iter().filter(|detail| detail.asset.name == table).collect();
-        match (named.len(), named.pop()) {
-            (1, Some(detail)) => Ok(detail),
-            (0, _) | (_, None) => Err(AskFailure::Table(format!(
-                "the ledger has no asset '{table}': 'sealgate catalogue --gateway {}' lists what there is",
+        let chain = self.genesis.chain_id();
+        // A bare name is the ledger's operator's asset: nobody else can answer to it.
+        let id = table.parse().unwrap_or_else(|_| AssetId::of(&chain, &self.genesis.operator.address(), table));
+        match self.client.asset(&id).await? {
+            Some(detail)
+                if detail.asset.id == id && AssetId::of(&chain, &detail.asset.owner, &detail.asset.name) == id =>
+            {
+                Ok(detail)
+            }
+            Some(_) => Err(AskFailure::Refused(format!("it shows another asset under the id {id}"))),
+            None => Err(AskFailure::Table(format!(
+                "the ledger's operator has no asset '{table}': 'sealgate catalogue --gateway {}' lists what there is; name another owner's asset by its id, FROM \"asset1…\"",
                 self.client.url()
-            ))),
-            _ => Err(AskFailure::Table(format!(
-                "several owners have an asset '{table}': write FROM \"asset1…\" with the id that 'sealgate catalogue' shows"
             ))),
         }
     }
@@ -183,6 +188,20 @@ pub struct Answered {
     pub file: AnswerFile,
 }
 
+impl Answered {
+    /// Notes in the home that the file is kept; until then the same words take the same request up
+    /// again.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn kept(&self, home: &Home) -> Result<(), FileError> {
+        match home.asked(&self.verified.request)? {
+            Some(asked) => home.keep_asked(&self.verified.request, &Asked { done: true, ..asked }),
+            None => Ok(()),
+        }
+    }
+}
+
 /// Asks a question and checks everything about the answer. A question that was sent before in the
 /// same words and never came back is taken up again instead of being asked twice.
 ///
@@ -206,22 +225,27 @@ pub async fn ask(home: &Home, client: &Client, purpose: &str, sql: &str) -> Resu
     let question =
         whole.reshaped(shape).ok_or_else(|| AskFailure::Refused("the kept request asks something else".into()))?;
     let secret = SecretQuestion { nonce: asked.nonce, question };
-    let result = match send(&session, &detail, &tx, &secret).await {
-        Ok(response) => conclude(&session, &account, sql, schema, &tx, secret, response).await,
+    let owner = owner_keys(&session, &detail).await?;
+    let result = match send(&session, &owner, &tx, &secret).await {
+        Ok(response) => {
+            let parties = Parties { owner, account: &account };
+            conclude(&session, &parties, sql, schema, &tx, secret, response).await
+        }
         Err(error) => Err(error),
     };
-    if is_final(&result) {
+    // An answer is done when the caller has kept it.
+    if result.as_ref().err().is_some_and(is_final) {
         home.keep_asked(&tx.hash(), &Asked { done: true, ..asked })?;
     }
     result
 }
 
 /// Whether sending the same request again can bring nothing new.
-fn is_final(result: &Result<Answered, AskFailure>) -> bool {
-    match result {
-        Ok(_) | Err(AskFailure::Denied { .. }) => true,
-        Err(AskFailure::Client(ClientError::Problem(problem))) => problem.status < 500,
-        Err(_) => false,
+fn is_final(failure: &AskFailure) -> bool {
+    match failure {
+        AskFailure::Denied { .. } => true,
+        AskFailure::NotTaken(ClientError::Problem(problem)) => problem.status < 500,
+        _ => false,
     }
 }
 
@@ -281,29 +305,39 @@ fn suited(whole: &Question, grant: Option<&GrantView>) -> Question {
     whole.reshaped(&shape).unwrap_or_else(|| whole.clone())
 }
 
+/// The keys of the asset's owner, which are those of its address.
+async fn owner_keys(session: &Session<'_>, detail: &AssetDetail) -> Result<AccountPublic, AskFailure> {
+    let owner = session.client.account(&detail.asset.owner).await?.map(|view| view.account);
+    let owner = owner.filter(|account| account.address() == detail.asset.owner);
+    owner.ok_or_else(|| AskFailure::Refused("the owner's keys are not those of its address".into()))
+}
+
 async fn send(
     session: &Session<'_>,
-    detail: &AssetDetail,
+    owner: &AccountPublic,
     tx: &SignedTx,
     secret: &SecretQuestion,
 ) -> Result<AskResponse, AskFailure> {
-    let owner = session.client.account(&detail.asset.owner).await?;
-    let owner = owner.filter(|view| view.account.address() == detail.asset.owner);
-    let owner = owner.ok_or_else(|| AskFailure::Refused("the owner's keys are not those of its address".into()))?;
     let message = sealgate_ledger::codec::encode(secret);
-    let envelope = envelope::seal(&owner.account.encryption_key, question_purpose(&tx.hash()), &message)?;
+    let envelope = envelope::seal(&owner.encryption_key, question_purpose(&tx.hash()), &message)?;
     let request = AskRequest {
         transaction: BASE64.encode(tx.encode()),
         question: BASE64.encode(envelope),
         seen: session.checkpoint.size,
     };
-    Ok(session.client.ask(&request).await?)
+    session.client.ask(&request).await.map_err(AskFailure::NotTaken)
+}
+
+/// Whose question it is, and whose data.
+struct Parties<'a> {
+    owner: AccountPublic,
+    account: &'a AccountSecret,
 }
 
 /// Checks what came back, down to the proof, and puts the answer file together.
 async fn conclude(
     session: &Session<'_>,
-    account: &AccountSecret,
+    parties: &Parties<'_>,
     sql: &str,
     schema: &Schema,
     tx: &SignedTx,
@@ -333,7 +367,7 @@ async fn conclude(
         Some(TxBody::Answer { sealed: recorded, .. }) if *recorded == sealed_digest(&sealed) => {}
         _ => return Err(refused("the sealed answer is not the one recorded on the ledger")),
     }
-    let opened = envelope::open(account, answer_purpose(&hash), &sealed)?;
+    let opened = envelope::open(parties.account, answer_purpose(&hash), &sealed)?;
     let answer: SecretAnswer = sealgate_ledger::codec::decode("answer", &opened).map_err(AnswerError::from)?;
     if answer.request != hash {
         return Err(refused("the sealed answer is to another request"));
@@ -349,12 +383,15 @@ async fn conclude(
         verifying_key,
         genesis: session.genesis.clone(),
         checkpoint: proofs.checkpoint,
+        owner: parties.owner.clone(),
+        requester: parties.account.public().clone(),
         publication: (publication != registration).then_some(publication),
         registration,
         request,
         record,
     });
-    let verified = file.verify(&checkpoint, &account.address())?;
+    let verified = file.verify(&checkpoint, &parties.account.address())?;
+    session.home.same_version(&session.genesis.chain_id(), &verified.asset, verified.version, &verified.root)?;
     Ok(Answered { verified, file })
 }
 

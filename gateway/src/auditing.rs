@@ -74,9 +74,6 @@ pub async fn replay(session: &Session<'_>, progress: impl Fn(u64, u64)) -> Resul
         }
         for block in &blocks {
             replay.apply(block)?;
-            if let Some(known) = seen.iter().find(|known| known.size == replay.checkpoint().size) {
-                replay.check_checkpoint(known)?;
-            }
             if replay.checkpoint().size >= target {
                 break;
             }
@@ -84,6 +81,9 @@ pub async fn replay(session: &Session<'_>, progress: impl Fn(u64, u64)) -> Resul
         progress(replay.checkpoint().size, target);
     }
     replay.check_checkpoint(&session.checkpoint)?;
+    for known in seen.iter().filter(|known| known.size <= target) {
+        replay.check_checkpoint(known)?;
+    }
     Ok(replay)
 }
 
@@ -121,7 +121,7 @@ pub async fn audit_owner(
     let log = tokio::task::block_in_place(|| audit_log(&owner.ledger_folder()))?;
     if !log.index_compared {
         // A gateway has the ledger open: it compares its index itself.
-        if let Access::Serving(client) = owner.access()? {
+        if let Access::Serving(client) = owner.access().await? {
             client.audit_index().await?;
         }
     }

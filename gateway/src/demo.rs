@@ -176,7 +176,7 @@ async fn prepare(
         quota: Some(10),
     };
     let body = TxBody::Grant { asset: published.asset, to: requester.address(), terms };
-    let receipt = owner.access()?.submit(owner.account(), body).await?;
+    let receipt = owner.access().await?.submit(owner.account(), body).await?;
     let shows = [
         format!("may see: {}   may have proven: {}", plan.disclosed_name, plan.predicate),
         format!("for '{PURPOSE}', 10 questions; block {}", receipt.height),
@@ -200,12 +200,14 @@ async fn questions(story: &mut Story<'_>, parties: &Parties, client: &Client, pl
     let took = start.elapsed();
     let path = parties.folder.join("answer.json");
     write_private(&path, &answered.file.to_bytes()?, true).map_err(FileError::io(&path))?;
+    answered.kept(&parties.requester)?;
     let report = requester::report(&answered.verified);
     let shows: Vec<String> = report.lines().map(str::to_owned).collect();
     story.tell("requester", "asks, and its own copy of the software verifies the answer".into(), took, &shows);
 
     let start = Instant::now();
     let answered = ask(&parties.requester, client, PURPOSE, &plan.absent_question).await?;
+    answered.kept(&parties.requester)?;
     if answered.verified.found {
         return Err(Failure("a key that is not in the table was answered as present".into()));
     }

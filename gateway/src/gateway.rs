@@ -146,11 +146,12 @@ impl Gateway {
             return Ok(AskResponse { proofs: self.proofs(request.seen, &[receipt.entry_index])?, sealed: None });
         };
         let lock = Arc::clone(self.answering().entry(hash).or_default());
+        let turn = Turn { gateway: self, request: hash, lock };
         let outcome = {
-            let _guard = lock.lock().await;
+            let _guard = turn.lock.lock().await;
             self.answer_once(&hash, &asset, version, &secret).await
         };
-        self.release(&hash, lock);
+        drop(turn);
         let (sealed, answer_entry) = outcome?;
         let version_entry = self.ledger.version(&asset.id, version).map_err(internal)?.map(|view| view.entry_index);
         let entries =
@@ -160,14 +161,6 @@ impl Gateway {
 
     fn answering(&self) -> std::sync::MutexGuard<'_, HashMap<TxHash, Arc<Mutex<()>>>> {
         self.answering.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
-    }
-
-    /// Forgets a request's lock once nobody else holds or awaits it.
-    fn release(&self, request: &TxHash, lock: Arc<Mutex<()>>) {
-        let mut answering = self.answering();
-        if Arc::strong_count(&lock) <= 2 {
-            answering.remove(request);
-        }
     }
 
     /// Everything that can be refused from the request alone, whatever the record: decoding,
@@ -219,7 +212,16 @@ impl Gateway {
                 );
                 return Err(AskError::TooLate(why));
             }
-            RequestStatus::Granted { .. } | RequestStatus::Denied { .. } => {}
+            RequestStatus::Denied { .. } => return Err(internal("a denied request came to be answered")),
+            // What the contract would refuse to record is not looked up either.
+            RequestStatus::Granted { .. } => {
+                let grant = self.ledger.grant(&view.asset, &view.sender).map_err(internal)?;
+                if grant.map(|grant| grant.granted_by) != view.grant {
+                    return Err(AskError::TooLate(
+                        "the answer is not released: the grant was withdrawn or replaced".into(),
+                    ));
+                }
+            }
         }
         let path = self.answer_path(request);
         let stored = if path.exists() {
@@ -367,6 +369,24 @@ impl Gateway {
         let prove = |entry: &u64| ledger.prove_entry(*entry, size);
         let entries = entries.iter().map(prove).collect::<Result<_, LedgerError>>().map_err(internal)?;
         Ok(LedgerProofs { checkpoint, consistency, entries })
+    }
+}
+
+/// A call's turn at answering a request: forgets the request's lock when the last one leaves,
+/// also when the caller has gone away.
+struct Turn<'a> {
+    gateway: &'a Gateway,
+    request: TxHash,
+    lock: Arc<Mutex<()>>,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut answering = self.gateway.answering();
+        // One in the map, one here.
+        if Arc::strong_count(&self.lock) <= 2 {
+            answering.remove(&self.request);
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
+use sealgate_circuits::bytes::TreeRoot;
 use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 use sealgate_ledger::genesis::Genesis;
@@ -47,6 +48,16 @@ pub enum HomeError {
         home: PathBuf,
         /// How.
         source: LightError,
+    },
+    /// One version with two roots.
+    #[error(
+        "version {version} of {asset} was shown to this home with another root before: the owner registered two; keep both answers as evidence"
+    )]
+    TwoRoots {
+        /// The asset.
+        asset: AssetId,
+        /// The version.
+        version: u32,
     },
     /// The checkpoint cannot be compared without the gateway's help.
     #[error("the checkpoint (of {size} entries) is not one that {home} has seen: name the ledger's gateway with --gateway URL, so that it can be shown to extend the {highest} entries seen", home = home.display())]
@@ -164,6 +175,10 @@ impl Home {
     pub fn highest(&self, genesis: &Genesis) -> Result<Option<Checkpoint>, HomeError> {
         let path = self.ledger_folder(&genesis.chain_id()).join("checkpoint");
         if !path.exists() {
+            let seen = self.ledger_folder(&genesis.chain_id()).join("seen");
+            if seen.exists() {
+                return Err(FileError::content(&path, "missing, though 'seen' is there; restore it from a copy").into());
+            }
             return Ok(None);
         }
         let text = String::from_utf8_lossy(&read_bounded(&path, 1 << 16)?).into_owned();
@@ -245,9 +260,10 @@ impl Home {
         if let Some(highest) = highest {
             self.extends(&highest, &checkpoint, consistency)?;
         }
-        self.remember(&chain, &checkpoint)?;
+        // The checkpoint first: after a crash in between it counts as known all the same.
         let path = self.ledger_folder(&chain).join("checkpoint");
         write_private(&path, signed.0.as_bytes(), true).map_err(FileError::io(&path))?;
+        self.remember(&chain, &checkpoint)?;
         Ok(true)
     }
 
@@ -285,6 +301,38 @@ impl Home {
         let file = std::fs::File::create(&path).map_err(FileError::io(&path))?;
         file.lock().map_err(FileError::io(&path))?;
         Ok(file)
+    }
+
+    /// Holds a version's root against the one this home was shown before, and keeps it: an owner
+    /// who runs the ledger could register two.
+    ///
+    /// # Errors
+    /// [`HomeError::TwoRoots`], [`HomeError::File`].
+    pub fn same_version(
+        &self,
+        chain: &ChainId,
+        asset: &AssetId,
+        version: u32,
+        root: &TreeRoot,
+    ) -> Result<(), HomeError> {
+        let _lock = self.lock(chain)?;
+        let path = self.ledger_folder(chain).join("versions");
+        let mut known = if path.exists() {
+            String::from_utf8_lossy(&read_bounded(&path, 1 << 26)?).into_owned()
+        } else {
+            String::new()
+        };
+        let name = format!("{asset} {version} ");
+        let line = format!("{name}{root}");
+        match known.lines().find(|known| known.starts_with(&name)) {
+            Some(before) if before == line => Ok(()),
+            Some(_) => Err(HomeError::TwoRoots { asset: *asset, version }),
+            None => {
+                known.push_str(&line);
+                known.push('\n');
+                Ok(write_private(&path, known.as_bytes(), true).map_err(FileError::io(&path))?)
+            }
+        }
     }
 
     fn remember(&self, chain: &ChainId, checkpoint: &Checkpoint) -> Result<(), HomeError> {

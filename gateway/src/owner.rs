@@ -16,13 +16,17 @@ use sealgate_ods::seal::AttemptId;
 use sealgate_ods::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 
-use crate::account_file;
+use crate::account_file::{self, ACCOUNT_FILE};
 use crate::client::{AssetDetail, Client, ClientError};
 use crate::files::{FileError, create_private_dir, read_json};
 use crate::parameters::{ParameterError, Parameters};
 
+/// The root key's file in a data folder.
+const ROOT_KEY_FILE: &str = "root.key";
+/// Stands in a data folder while `init` is at work in it.
+const UNFINISHED: &str = "init.unfinished";
 /// Blocks within which a request must be answered.
-const ANSWER_WINDOW_BLOCKS: u64 = 100;
+const ANSWER_WINDOW_BLOCKS: u64 = 1000;
 /// How long a transaction may wait to be included.
 const EXPIRY_BLOCKS: u64 = EXPIRY_BLOCKS_MAX / 10;
 
@@ -56,6 +60,14 @@ pub enum OwnerError {
     /// The ledger has no such asset of this owner.
     #[error("this owner has published no asset '{0}': 'sealgate catalogue' lists what there is")]
     NoAsset(String),
+    /// The address noted in the folder belongs to another gateway.
+    #[error(
+        "the ledger is in use, and the gateway at {0} serves another one: stop what uses this folder, then try again"
+    )]
+    OtherLedger(String),
+    /// An earlier 'init' was cut short.
+    #[error("an 'init' of {folder} was cut short: run 'sealgate init --data-dir {folder}' again", folder = .0.display())]
+    Unfinished(PathBuf),
     /// The operating system gives no random numbers.
     #[error("the operating system gives no random numbers: {0}")]
     Randomness(String),
@@ -70,7 +82,7 @@ pub struct Owner {
 }
 
 /// How a serving gateway can be reached by the owner's own commands.
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Serialize, Deserialize)]
 pub struct Serving {
     /// Its address, `http://host:port`.
     pub url: String,
@@ -84,28 +96,33 @@ impl Owner {
     /// # Errors
     /// [`OwnerError`]; a folder that holds an account already is refused.
     pub fn init(folder: &Path, name: &str) -> Result<(Owner, Genesis), OwnerError> {
-        let folder = &std::path::absolute(folder).map_err(FileError::io(folder))?;
+        let marker = folder.join(UNFINISHED);
         let used = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
-        if used {
+        if used && !marker.exists() {
             let what = "the folder is not empty; choose another, or keep using the owner in it";
             return Err(FileError::content(folder, what).into());
         }
-        // Everything is made beside the folder and moved there when it is whole.
-        let base = folder.file_name().unwrap_or_default().to_string_lossy();
-        let staging = folder.with_file_name(format!(".{base}.unfinished"));
-        if staging.exists() {
-            std::fs::remove_dir_all(&staging).map_err(FileError::io(&staging))?;
+        create_private_dir(folder).map_err(FileError::io(folder))?;
+        let notice = std::fs::File::create(&marker).map_err(FileError::io(&marker))?;
+        if notice.try_lock().is_err() {
+            return Err(FileError::content(folder, "another 'init' is at work in this folder").into());
         }
-        let genesis = Self::fill(&staging, name)?;
-        std::fs::rename(&staging, folder).map_err(FileError::io(folder))?;
-        let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        std::fs::File::open(parent).and_then(|parent| parent.sync_all()).map_err(FileError::io(parent))?;
+        // What an 'init' that was cut short left behind belongs to nobody yet.
+        for file in [ACCOUNT_FILE, ROOT_KEY_FILE] {
+            remove(&folder.join(file), |path| std::fs::remove_file(path))?;
+        }
+        for part in ["parameters", "ledger"] {
+            remove(&folder.join(part), |path| std::fs::remove_dir_all(path))?;
+        }
+        let genesis = Self::fill(folder, name)?;
+        std::fs::remove_file(&marker).map_err(FileError::io(&marker))?;
+        std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(FileError::io(folder))?;
         Ok((Self::open(folder)?, genesis))
     }
 
     fn fill(folder: &Path, name: &str) -> Result<Genesis, OwnerError> {
         let account = account_file::create(folder, name)?;
-        RootKey::generate()?.save(&folder.join("root.key"))?;
+        RootKey::generate()?.save(&folder.join(ROOT_KEY_FILE))?;
         let parameters = Parameters::in_folder(&folder.join("parameters"));
         let genesis = Genesis {
             name: name.to_owned(),
@@ -125,6 +142,9 @@ impl Owner {
     /// # Errors
     /// [`OwnerError`].
     pub fn open(folder: &Path) -> Result<Owner, OwnerError> {
+        if folder.join(UNFINISHED).exists() {
+            return Err(OwnerError::Unfinished(folder.to_owned()));
+        }
         if !folder.join("ledger").is_dir() {
             return Err(OwnerError::NotInitialised(folder.to_owned()));
         }
@@ -132,7 +152,7 @@ impl Owner {
             let part = folder.join(part);
             create_private_dir(&part).map_err(FileError::io(&part))?;
         }
-        let root = RootKey::load(&folder.join("root.key"))?;
+        let root = RootKey::load(&folder.join(ROOT_KEY_FILE))?;
         Ok(Owner {
             folder: folder.to_owned(),
             account: account_file::load(folder)?,
@@ -202,15 +222,28 @@ impl Owner {
     ///
     /// # Errors
     /// [`OwnerError::Ledger`] when another process has it open that cannot be reached.
-    pub fn access(&self) -> Result<Access, OwnerError> {
+    pub async fn access(&self) -> Result<Access, OwnerError> {
         match Ledger::open(&self.ledger_folder(), self.account.clone()) {
             Ok(ledger) => Ok(Access::Local(ledger)),
             Err(LedgerError::InUse(path)) => {
                 let serving: Serving = read_json(&self.serving_path()).map_err(|_| LedgerError::InUse(path))?;
-                Ok(Access::Serving(Client::new(&serving.url)?.with_token(serving.token)))
+                let chain = sealgate_ledger::solo::read_genesis(&self.ledger_folder())?.chain_id();
+                let client = Client::new(&serving.url)?;
+                if client.genesis().await?.chain_id() != chain {
+                    return Err(OwnerError::OtherLedger(serving.url));
+                }
+                Ok(Access::Serving(client.with_token(serving.token)))
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Removes what may not be there.
+fn remove(path: &Path, how: impl Fn(&Path) -> std::io::Result<()>) -> Result<(), FileError> {
+    match how(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(FileError::io(path)(error)),
+        _ => Ok(()),
     }
 }
 
@@ -282,14 +315,17 @@ impl Access {
         }
     }
 
-    /// Every asset with its current version.
+    /// An asset with its current version.
     ///
     /// # Errors
     /// [`OwnerError`].
-    pub async fn catalogue(&self) -> Result<Vec<AssetDetail>, OwnerError> {
+    pub async fn asset(&self, id: &AssetId) -> Result<Option<AssetDetail>, OwnerError> {
         match self {
-            Access::Local(ledger) => Ok(catalogue(ledger)?),
-            Access::Serving(client) => Ok(client.catalogue().await?),
+            Access::Local(ledger) => match ledger.asset(id)? {
+                Some(asset) => Ok(detail(ledger, asset)?),
+                None => Ok(None),
+            },
+            Access::Serving(client) => Ok(client.asset(id).await?),
         }
     }
 
@@ -298,9 +334,11 @@ impl Access {
     /// # Errors
     /// [`OwnerError::NoAsset`].
     pub async fn own_asset(&self, owner: &Address, name: &str) -> Result<AssetDetail, OwnerError> {
-        let found = self.catalogue().await?.into_iter().find(|detail| {
-            detail.asset.owner == *owner && (detail.asset.name == name || detail.asset.id.to_string() == name)
-        });
+        let id = match name.parse() {
+            Ok(id) => id,
+            Err(_) => AssetId::of(&self.genesis().await?.chain_id(), owner, name),
+        };
+        let found = self.asset(&id).await?.filter(|detail| detail.asset.owner == *owner);
         found.ok_or_else(|| OwnerError::NoAsset(name.chars().take(80).collect()))
     }
 

@@ -6,6 +6,7 @@ use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use sealgate_ledger::SubmitError;
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::ids::{AssetId, Digest};
 use sealgate_ledger::state::VersionView;
@@ -80,16 +81,18 @@ pub async fn publish(
     progress: Arc<dyn ProgressSink>,
 ) -> Result<Published, PublishError> {
     let _lock = publish_lock(owner.folder())?;
-    let access = owner.access()?;
+    let access = owner.access().await?;
     let genesis = access.genesis().await?;
     let schema = manifest.schema();
     let asset = AssetId::of(&genesis.chain_id(), &owner.account().address(), manifest.asset_name());
-    let existing = existing(&access, &asset).await?;
+    let existing = access.asset(&asset).await?;
     if existing.as_ref().is_some_and(|detail| detail.asset.schema != schema) {
         return Err(PublishError::Schema(manifest.asset_name().into()));
     }
     let source = CsvSource::open(manifest)?;
-    let keys = Arc::new(owner.asset_keys_or_new(&asset).map_err(OwnerError::from)?);
+    // A published asset whose keys are lost must not get new ones: they open nothing.
+    let keys = if existing.is_some() { owner.asset_keys(&asset) } else { owner.asset_keys_or_new(&asset) };
+    let keys = Arc::new(keys.map_err(OwnerError::from)?);
     remove_orphans(owner, &access, &asset, &keys, existing.as_ref()).await?;
     let number = existing.as_ref().map_or(1, |detail| detail.asset.current + 1);
     let sealed = seal_table(SealRequest {
@@ -105,10 +108,13 @@ pub async fn publish(
     let registered = register(owner, &access, manifest, &keys, &sealed, existing.as_ref()).await;
     if registered.is_err() {
         let label = label(&asset).map_err(OwnerError::from)?;
-        // A refusal leaves nothing behind; after a lost connection the version may be registered,
-        // and then its objects must stay. The next publish tells the two apart.
-        if matches!(registered, Err(OwnerError::Submit(_))) {
-            remove_attempt(owner.store(), &label, sealed.attempt).await.map_err(OwnerError::from)?;
+        // A refusal leaves nothing behind. After a lost connection, or when the ledger stopped,
+        // the version may be registered, and then its objects must stay: the next publish tells.
+        use SubmitError::{Busy, Rejected, Undone};
+        if matches!(registered, Err(OwnerError::Submit(Rejected(_) | Busy | Undone(_))))
+            && let Err(error) = remove_attempt(owner.store(), &label, sealed.attempt).await
+        {
+            tracing::warn!(%error, "what the refused version wrote is left to the next publish");
         }
     }
     Ok(Published {
@@ -143,10 +149,6 @@ fn publish_lock(folder: &Path) -> Result<File, PublishError> {
     let file = File::create(&path).map_err(FileError::io(&path)).map_err(OwnerError::from)?;
     file.try_lock().map_err(|_| PublishError::Busy)?;
     Ok(file)
-}
-
-async fn existing(access: &Access, asset: &AssetId) -> Result<Option<AssetDetail>, OwnerError> {
-    Ok(access.catalogue().await?.into_iter().find(|detail| detail.asset.id == *asset))
 }
 
 async fn register(

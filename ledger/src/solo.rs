@@ -50,7 +50,7 @@ pub struct SoloConfig {
 
 impl Default for SoloConfig {
     fn default() -> Self {
-        SoloConfig { tick: Duration::from_secs(10), queue: 8192 }
+        SoloConfig { tick: Duration::from_secs(2), queue: 8192 }
     }
 }
 

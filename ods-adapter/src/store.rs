@@ -83,7 +83,7 @@ impl StoreError {
     }
 }
 
-/// A place for objects. What [`Store::put`] wrote is whole and, on a local disk, durable when it
+/// A place for objects. What was put is whole and, on a local disk, durable when it
 /// returns; an object is there entirely or not at all; putting the same object again is harmless.
 #[derive(Clone, Debug)]
 pub struct Store {

@@ -187,6 +187,9 @@ impl Server {
 
 impl Drop for Server {
     fn drop(&mut self) {
+        if matches!(self.child.try_wait(), Ok(Some(_))) {
+            return; // it has ended, and its number may be another's by now
+        }
         let _ = Command::new("kill").arg(self.child.id().to_string()).status();
         let _ = self.child.wait();
     }
@@ -300,9 +303,13 @@ impl Table {
             vec![
                 id.to_string(),
                 format!("Shop no. {id}"),
-                if id % 7 == 0 { String::new() } else { format!("{}.50", id * 10) },
+                if id.is_multiple_of(7) { String::new() } else { format!("{}.50", id * 10) },
                 format!("20{:02}-0{}-15", id % 25, 1 + id % 9),
-                if id % 5 == 0 { String::new() } else { ["Downtown", "Kitsilano", "Sunset"][id as usize % 3].into() },
+                if id.is_multiple_of(5) {
+                    String::new()
+                } else {
+                    ["Downtown", "Kitsilano", "Sunset"][id as usize % 3].into()
+                },
             ]
         };
         Table::new(

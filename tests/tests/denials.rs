@@ -146,7 +146,7 @@ struct Utc(u64);
 impl std::fmt::Display for Utc {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (mut day, second, mut year) = (self.0 / 86_400, self.0 % 86_400, 1970);
-        let leap = |year: u64| year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+        let leap = |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
         while day >= 365 + u64::from(leap(year)) {
             day -= 365 + u64::from(leap(year));
             year += 1;

@@ -1019,11 +1019,7 @@ fn denials_and_grants_are_the_ledgers() {
     world_enrol(&world, &owner);
     let mut cases = Cases::default();
     let denied = "SELECT name, id FROM people WHERE id = 24"; // id is not granted
-    cases.refused(
-        "honestly denied",
-        ask(&world, &owner.url, "honest", denied),
-        &["denied", "does not let"],
-    );
+    cases.refused("honestly denied", ask(&world, &owner.url, "honest", denied), &["denied", "does not let"]);
 
     // Granted, said though the ledger denied it: with the record of another answer, and an envelope
     // that the owner made for this request.

@@ -28,6 +28,16 @@ impl<E: std::error::Error> From<E> for Failure {
     }
 }
 
+/// Text that others had a hand in, safe for a terminal: control characters other than line ends,
+/// and characters that are invisible or turn the direction of writing, are made visible.
+pub(crate) fn printable(text: &str) -> String {
+    let hidden = |c: char| {
+        (c.is_control() && c != '\n')
+            || matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    text.chars().map(|c| if hidden(c) { char::REPLACEMENT_CHARACTER } else { c }).collect()
+}
+
 /// Where a command's results go.
 #[derive(Debug, Clone, Copy)]
 pub struct Output {
@@ -59,7 +69,7 @@ impl Output {
         if self.json {
             let _ = writeln!(std::io::stdout(), "{}", serde_json::json!({ "error": failure.0 }));
         } else {
-            let _ = writeln!(std::io::stderr(), "error: {}", failure.0);
+            let _ = writeln!(std::io::stderr(), "error: {}", printable(&failure.0));
         }
     }
 

@@ -8,6 +8,7 @@ use sealgate_ledger::state::{AssetView, RequestStatus, RequestView};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
+use super::output::printable;
 use super::{Failure, GatewayArg, HomeArg, Output};
 use crate::account_file;
 use crate::answer_file::{ANSWER_BYTES_MAX, AnswerFile, Verified};
@@ -104,7 +105,7 @@ pub(super) async fn catalogue(args: Catalogue, output: &Output) -> Result<(), Fa
                 columns.join(", "),
             )
         };
-        details.iter().map(describe).collect::<Vec<_>>().join("\n\n")
+        printable(&details.iter().map(describe).collect::<Vec<_>>().join("\n\n"))
     });
     Ok(())
 }
@@ -132,6 +133,7 @@ pub(super) async fn ask(args: Ask, output: &Output) -> Result<(), Failure> {
     let home = Home::at(&args.home.home);
     let answered = ask_question(&home, &Client::new(&args.gateway.gateway)?, &args.purpose, &args.sql).await?;
     write_private(&args.out, &answered.file.to_bytes()?, true).map_err(FileError::io(&args.out))?;
+    answered.kept(&home)?;
     output
         .result(&answered.verified, || format!("{}\n\nwritten to {}", report(&answered.verified), args.out.display()));
     Ok(())
@@ -181,8 +183,11 @@ pub(crate) async fn verify_file(
     }
     match (relation, gateway) {
         (Relation::Known, _) => {}
-        // Should another process of this home be faster, this one is compared next time.
-        (Relation::First, _) => drop(home.accept(&file.genesis, &file.checkpoint, 0, &[])?),
+        (Relation::First, _) => {
+            if !home.accept(&file.genesis, &file.checkpoint, 0, &[])? {
+                return Err(Failure("another command of this home has just met this ledger; run verify again".into()));
+            }
+        }
         (Relation::Newer(highest) | Relation::Older(highest), None) => {
             let (size, home) = (checkpoint.size, home.folder().to_owned());
             return Err(refused(&HomeError::Unconnected { size, highest, home }));
@@ -192,6 +197,8 @@ pub(crate) async fn verify_file(
             connect(home, &client, &file.genesis, &file.checkpoint).await.map_err(|error| refused(&error))?;
         }
     }
+    home.same_version(&file.genesis.chain_id(), &verified.asset, verified.version, &verified.root)
+        .map_err(|error| refused(&error))?;
     Ok(verified)
 }
 
@@ -202,7 +209,7 @@ pub(crate) fn report(verified: &Verified) -> String {
         let width = verified.result.iter().map(|line| line.item.width()).max().unwrap_or(0);
         for line in &verified.result {
             let gap = " ".repeat(width - line.item.width());
-            lines.push(format!("  {}{gap}  {}", line.item, printable(&line.answer)));
+            lines.push(format!("  {}{gap}  {}", line.item, line.answer));
         }
         if verified.result.is_empty() {
             lines.push("  a record with this key exists".into());
@@ -213,7 +220,7 @@ pub(crate) fn report(verified: &Verified) -> String {
     lines.push("\nverified:".into());
     lines.extend(verified.checks.iter().map(|check| format!("  ok    {check}")));
     lines.extend(verified.notes.iter().map(|note| format!("  note  {note}")));
-    lines.join("\n")
+    printable(&lines.join("\n"))
 }
 
 #[derive(Debug, Args)]
@@ -318,21 +325,16 @@ pub(crate) fn trail_text(lines: &[TrailLine]) -> String {
             "block {:<5} {}  {} ({})\n  asked    {} FROM {} for '{}'\n  outcome  {}\n  request  {}",
             line.block.to_string(),
             line.time,
-            printable(&line.name),
+            line.name,
             line.requester,
             line.shape,
             line.asset_name,
-            printable(&line.purpose),
+            line.purpose,
             status,
             line.request,
         )
     };
-    lines.iter().map(describe).collect::<Vec<_>>().join("\n")
-}
-
-/// What somebody else wrote, safe for a terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+    printable(&lines.iter().map(describe).collect::<Vec<_>>().join("\n"))
 }
 
 #[derive(Debug, Args)]

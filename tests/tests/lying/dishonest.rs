@@ -18,7 +18,7 @@ use sealgate_gateway::messages::{
 };
 use sealgate_gateway::{api, envelope, gateway::Gateway, owner, owner::Owner};
 use sealgate_ledger::account::{AccountSecret, EncryptionKey};
-use sealgate_ledger::block::Outcome;
+use sealgate_ledger::block::{EntryBody, Outcome};
 use sealgate_ledger::ids::TxHash;
 use sealgate_ledger::light::EntryProof;
 use sealgate_ledger::state::AssetView;
@@ -147,6 +147,9 @@ impl Dishonest {
     fn file(&self, sql: &str, truth: &Truth<'_>, answer: SecretAnswer, proofs: &LedgerProofs) -> AnswerFile {
         let [registration, publication, request, record]: [EntryProof; 4] = proofs.entries.clone().try_into().unwrap();
         let circuit = Circuit::for_schema(&truth.asset.schema);
+        let ledger = self.gateway.ledger();
+        let EntryBody::Transaction { tx, .. } = &request.entry.body else { panic!("a request is a transaction") };
+        let sender = tx.tx.sender;
         AnswerFile::assemble(Parts {
             sql: sql.into(),
             secret: truth.secret.clone(),
@@ -155,6 +158,8 @@ impl Dishonest {
             verifying_key: self.gateway.verifying_key(circuit.name()).unwrap().to_vec(),
             genesis: self.gateway.ledger().genesis().clone(),
             checkpoint: proofs.checkpoint.clone(),
+            owner: ledger.account(&truth.asset.owner).unwrap().unwrap().account,
+            requester: ledger.account(&sender).unwrap().unwrap().account,
             publication: (publication != registration).then_some(publication),
             registration,
             request,
