@@ -144,7 +144,13 @@ impl<'a> Session<'a> {
             return Ok(());
         }
         let body = TxBody::OpenAccount { account: account.public().clone() };
-        self.client.submit(&signed(&self.genesis, self.head, account, body)?).await?;
+        let opened = self.client.submit(&signed(&self.genesis, self.head, account, body)?).await;
+        // Another command of this account may have been faster.
+        if let Err(error) = opened
+            && self.client.account(&account.address()).await?.is_none()
+        {
+            return Err(error.into());
+        }
         Ok(())
     }
 }

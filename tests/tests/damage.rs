@@ -23,13 +23,18 @@ const SQL: &str = "SELECT name, fee >= 100, fee FROM shop WHERE id = 36";
 struct Story {
     world: World,
     trail: Vec<Value>,
+    /// What it is a copy of.
+    _first: Option<Arc<Story>>,
 }
 
 /// A copy of the one story that all tests begin with.
 fn story() -> Story {
-    static STORY: std::sync::OnceLock<Story> = std::sync::OnceLock::new();
-    let first = STORY.get_or_init(make_story);
-    Story { world: first.world.twin(), trail: first.trail.clone() }
+    // Weak: the folder goes when the last test that copied it ends.
+    static FIRST: Mutex<std::sync::Weak<Story>> = Mutex::new(std::sync::Weak::new());
+    let mut kept = FIRST.lock().unwrap();
+    let first = kept.upgrade().unwrap_or_else(|| Arc::new(make_story()));
+    *kept = Arc::downgrade(&first);
+    Story { world: first.world.twin(), trail: first.trail.clone(), _first: Some(first) }
 }
 
 fn make_story() -> Story {
@@ -54,7 +59,7 @@ fn make_story() -> Story {
     }
     let trail = world.trail(&server.url, "auditor");
     drop(server);
-    Story { world, trail }
+    Story { world, trail, _first: None }
 }
 
 /// Works on every item with as many threads as there are cores; `work` gets the thread's number.
