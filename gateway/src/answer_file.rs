@@ -20,7 +20,7 @@ use sealgate_ledger::light::{EntryProof, LightError, verify_entry};
 use sealgate_ledger::tx::{SignedTx, TxBody, VersionInfo};
 use serde::{Deserialize, Serialize};
 
-use crate::messages::{Nonce, SecretAnswer, SecretQuestion, context};
+use crate::messages::{Nonce, SecretAnswer, SecretQuestion, context, outcome};
 
 /// Largest answer file that is read, in bytes.
 pub const ANSWER_BYTES_MAX: u64 = 4 << 20;
@@ -277,7 +277,6 @@ impl AnswerFile {
             let (name, asset) = (published.name.clone(), published.asset);
             return Err(AnswerError::Table { asked, name, asset });
         }
-        self.in_order(outcome)?;
         let question = parse_question(&self.sql, &published.schema)?
             .reshaped(shape)
             .ok_or_else(|| mismatch(entry, "it asks another question than the file shows"))?;
@@ -313,6 +312,7 @@ impl AnswerFile {
             TxBody::Answer { .. } => return Err(mismatch(entry, "the ledger recorded another answer to this request")),
             _ => return Err(mismatch(entry, "it is no record of an answer")),
         }
+        self.in_order()?;
         checks.push(format!(
             "answer: signed by the owner, recorded in block {}, and it is this one",
             self.answer.entry.height
@@ -387,12 +387,12 @@ impl AnswerFile {
     }
 
     /// Registration, publication, request, answer: in this order on the ledger, the answer in time.
-    fn in_order(&self, outcome: &Outcome) -> Result<(), AnswerError> {
+    fn in_order(&self) -> Result<(), AnswerError> {
         let entries = [Some(&self.registration), self.publication.as_ref(), Some(&self.request), Some(&self.answer)];
         let positions: Vec<(u64, BlockHeight)> =
             entries.into_iter().flatten().map(|proof| (proof.entry_index, proof.entry.height)).collect();
         let ordered = positions.is_sorted_by(|(i, height), (j, next)| i < j && height <= next);
-        let in_time = matches!(outcome, Outcome::Granted { deadline, .. } if self.answer.entry.height <= *deadline);
+        let in_time = matches!(outcome(&self.request), Some(Outcome::Granted { deadline, .. }) if self.answer.entry.height <= deadline);
         if ordered && in_time {
             return Ok(());
         }
