@@ -124,17 +124,34 @@ impl<'a> Session<'a> {
         let chain = self.genesis.chain_id();
         // A bare name is the ledger's operator's asset: nobody else can answer to it.
         let id = table.parse().unwrap_or_else(|_| AssetId::of(&chain, &self.genesis.operator.address(), table));
-        match self.client.asset(&id).await? {
-            Some(detail)
-                if detail.asset.id == id && AssetId::of(&chain, &detail.asset.owner, &detail.asset.name) == id =>
-            {
-                Ok(detail)
-            }
-            Some(_) => Err(AskFailure::Refused(format!("it shows another asset under the id {id}"))),
-            None => Err(AskFailure::Table(format!(
+        let Some(detail) = self.client.asset(&id).await? else {
+            return Err(AskFailure::Table(format!(
                 "the ledger's operator has no asset '{table}': 'sealgate catalogue --gateway {}' lists what there is; name another owner's asset by its id, FROM \"asset1…\"",
                 self.client.url()
-            ))),
+            )));
+        };
+        self.registered(&id, &detail).await?;
+        Ok(detail)
+    }
+
+    /// That the asset is registered on the ledger just as the gateway shows it: nothing is signed
+    /// or sealed for a schema or an owner that somebody made up on the way.
+    async fn registered(&self, id: &AssetId, detail: &AssetDetail) -> Result<(), AskFailure> {
+        let proof = self.client.entry(detail.asset.entry_index, self.checkpoint.size).await?;
+        let refused = |what: String| AskFailure::Refused(format!("asset '{}': {what}", detail.asset.name));
+        verify_entry(&proof, &self.checkpoint).map_err(|error| refused(error.to_string()))?;
+        let EntryBody::Transaction { tx, outcome: Outcome::Accepted } = &proof.entry.body else {
+            return Err(refused("it is not registered".into()));
+        };
+        match &tx.tx.body {
+            TxBody::RegisterAsset { name, schema, .. }
+                if AssetId::of(&self.genesis.chain_id(), &tx.tx.sender, name) == *id
+                    && (detail.asset.id, detail.asset.owner) == (*id, tx.tx.sender)
+                    && (&detail.asset.name, &detail.asset.schema) == (name, schema) =>
+            {
+                Ok(())
+            }
+            _ => Err(refused("the gateway shows another id, owner, name or schema than is registered".into())),
         }
     }
 
@@ -221,15 +238,10 @@ pub async fn ask(home: &Home, client: &Client, purpose: &str, sql: &str) -> Resu
     schema.validate().map_err(|error| AskFailure::Refused(format!("the asset's schema: {error}")))?;
     let whole = parse_question(sql, schema)?;
     session.enrol(&account).await?;
-    let (asked, tx) = match home.unfinished(&detail.asset.id, sql, purpose)? {
-        Some(asked) => (asked.clone(), decode_tx(&asked)?),
+    let (asked, tx, question) = match unfinished(home, &detail.asset.id, sql, purpose, &whole)? {
+        Some(before) => before,
         None => new_request(&session, &account, &detail, &whole, purpose, sql).await?,
     };
-    let TxBody::Request { shape, .. } = &tx.tx.body else {
-        return Err(AskFailure::Refused("the kept request is none".into()));
-    };
-    let question =
-        whole.reshaped(shape).ok_or_else(|| AskFailure::Refused("the kept request asks something else".into()))?;
     let secret = SecretQuestion { nonce: asked.nonce, question };
     let owner = owner_keys(&session, &detail).await?;
     let result = match send(&session, &owner, &tx, &secret).await {
@@ -244,6 +256,20 @@ pub async fn ask(home: &Home, client: &Client, purpose: &str, sql: &str) -> Resu
         home.keep_asked(&tx.hash(), &Asked { done: true, ..asked })?;
     }
     result
+}
+
+/// A question in the same words that was sent and never came back.
+fn unfinished(
+    home: &Home,
+    asset: &AssetId,
+    sql: &str,
+    purpose: &str,
+    whole: &Question,
+) -> Result<Option<(Asked, SignedTx, Question)>, AskFailure> {
+    let Some(asked) = home.unfinished(asset, sql, purpose)? else { return Ok(None) };
+    let tx = decode_tx(&asked)?;
+    let TxBody::Request { shape, .. } = &tx.tx.body else { return Ok(None) };
+    Ok(whole.reshaped(shape).map(|question| (asked, tx, question)))
 }
 
 /// Whether sending the same request again can bring nothing new.
@@ -270,7 +296,7 @@ async fn new_request(
     whole: &Question,
     purpose: &str,
     sql: &str,
-) -> Result<(Asked, SignedTx), AskFailure> {
+) -> Result<(Asked, SignedTx, Question), AskFailure> {
     let grant = session.client.grant(&detail.asset.id, &account.address()).await?;
     let question = suited(whole, grant.as_ref());
     let mut nonce = Nonce([0; 32]);
@@ -293,7 +319,7 @@ async fn new_request(
         done: false,
     };
     session.home.keep_asked(&tx.hash(), &asked)?;
-    Ok((asked, tx))
+    Ok((asked, tx, secret.question))
 }
 
 /// The question with every constant left out of the public shape that the grant does not name:

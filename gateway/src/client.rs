@@ -7,6 +7,7 @@ use sealgate_ledger::block::{Block, Header, Receipt};
 use sealgate_ledger::checkpoint::SignedCheckpoint;
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight};
+use sealgate_ledger::light::EntryProof;
 use sealgate_ledger::merkle::NodeHash;
 use sealgate_ledger::state::{AccountView, AssetView, GrantView, VersionView};
 use sealgate_ledger::tx::SignedTx;
@@ -216,6 +217,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn version(&self, asset: &AssetId, number: u32) -> Result<Option<VersionView>, ClientError> {
         self.find(&format!("/v1/assets/{asset}/versions/{number}")).await
+    }
+
+    /// An entry with its proof in the tree of `size` entries.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn entry(&self, index: u64, size: u64) -> Result<EntryProof, ClientError> {
+        self.get(&format!("/v1/entries/{index}?size={size}")).await
     }
 
     /// What an account may ask of an asset.

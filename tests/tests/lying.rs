@@ -401,9 +401,13 @@ fn other_keys_circuits_and_schemas_are_refused() {
     cases.finish();
 }
 
-/// Alters the schema in the catalogue.
+/// Alters an asset's schema.
 fn schema_liar(server: &Server, alter: fn(&mut Value)) -> Liar {
-    Liar::altering(&server.url, "/v1/catalogue", move |catalogue, _| alter(&mut catalogue[0]["asset"]["schema"]))
+    Liar::altering(&server.url, "/v1/assets/asset1", move |detail, _| {
+        if detail["asset"].is_object() {
+            alter(&mut detail["asset"]["schema"]);
+        }
+    })
 }
 
 const SCHEMA_LIES: [(&str, fn(&mut Value)); 6] = [
@@ -425,7 +429,7 @@ const SCHEMA_LIES: [(&str, fn(&mut Value)); 6] = [
 ];
 
 #[test]
-fn an_altered_schema_in_the_catalogue_is_refused() {
+fn an_altered_schema_is_refused() {
     let world = people::world(40);
     let server = world.serve();
     let mut cases = Cases::default();
@@ -465,9 +469,9 @@ fn nobody_but_the_owner_can_open_a_question() {
     let (public, address) = (serde_json::to_value(spy.public()).unwrap(), spy.address());
     let liar = Liar::start(&server.url, move |call, upstream| {
         let mut reply = upstream.forward(call);
-        if call.is("GET", "/v1/catalogue") {
+        if call.is("GET", "/v1/assets/asset1") && !call.path.contains("grants") {
             let mut value = reply.json();
-            value[0]["asset"]["owner"] = json!(address);
+            value["asset"]["owner"] = json!(address);
             reply = Reply::of(&value);
         }
         if call.path == format!("/v1/accounts/{address}") {
@@ -512,7 +516,7 @@ fn broken_responses_are_refused() {
         ("not HTTP", |_| Sent::Raw(b"220 mail.example ESMTP\r\n".to_vec()), &[]),
         ("silence", |_| Sent::Silence(Duration::ZERO), &[]),
     ];
-    for path in ["/v1/genesis", "/v1/checkpoint", "/v1/catalogue", "/v1/accounts", "/v1/asks"] {
+    for path in ["/v1/genesis", "/v1/checkpoint", "/v1/assets/asset1", "/v1/entries", "/v1/accounts", "/v1/asks"] {
         for (name, send, reasons) in &sent {
             if path == "/v1/accounts" && *name == "not found" {
                 continue; // The truth, before the account is enrolled.
@@ -526,7 +530,7 @@ fn broken_responses_are_refused() {
             cases.refused(&format!("{path}: {name}"), ask(&world, &liar.url, "p", SQL), &reasons);
         }
     }
-    for path in ["/v1/genesis", "/v1/catalogue", "/v1/parameters"] {
+    for path in ["/v1/genesis", "/v1/assets/asset1", "/v1/parameters"] {
         let liar = Liar::start(&server.url, move |call, upstream| {
             if call.path.starts_with(path) { Sent::Flood(40 << 20) } else { upstream.forward(call).into() }
         });
