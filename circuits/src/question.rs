@@ -332,6 +332,16 @@ impl Question {
         Ok(items)
     }
 
+    /// The question in SQL, in its one canonical spelling: columns as the schema writes them, every
+    /// constant given, the key in the order of the schema.
+    pub fn display(&self, schema: &Schema, table: &str) -> String {
+        let shape = self.filled().unwrap_or_else(|| self.shape.clone());
+        let part =
+            |(column, value): (&Column, &Value)| format!("{} = {}", quoted(&column.name), value.literal(column.kind));
+        let key: Vec<String> = schema.key_columns().zip(&self.key).map(part).collect();
+        format!("SELECT {} FROM {} WHERE {}", shape.display(schema), quoted(table), key.join(" AND "))
+    }
+
     /// The question's shape with every constant filled in.
     pub fn filled(&self) -> Option<Shape> {
         let item = |item| match item {

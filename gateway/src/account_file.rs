@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use sealgate_circuits::bytes::tagged_hash;
 use sealgate_ledger::account::{AccountSecret, EncryptionKey};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, ZeroizeOnDrop};
@@ -19,8 +20,23 @@ struct AccountFile {
     signing_seed: String,
     encryption_secret: String,
     encryption_key: String,
-    /// The account's address: shows a damaged or half-copied file.
     address: String,
+    /// Hash of all the rest: shows a damaged file.
+    checksum: String,
+}
+
+impl AccountFile {
+    fn sum(&self) -> String {
+        let parts = [
+            &self.format,
+            &self.name,
+            &self.signing_seed,
+            &self.encryption_secret,
+            &self.encryption_key,
+            &self.address,
+        ];
+        hex::encode(tagged_hash("sealgate/account-file/1", &parts.map(|part| part.as_bytes())))
+    }
 }
 
 const FORMAT: &str = "sealgate-account/1";
@@ -33,14 +49,16 @@ pub fn create(folder: &Path, name: &str) -> Result<AccountSecret, FileError> {
     let path = folder.join(ACCOUNT_FILE);
     let secret = AccountSecret::generate(name).map_err(|error| FileError::content(&path, error))?;
     crate::files::create_private_dir(folder).map_err(FileError::io(folder))?;
-    let file = AccountFile {
+    let mut file = AccountFile {
         format: FORMAT.into(),
         name: name.into(),
         signing_seed: hex::encode(secret.signing_seed()),
         encryption_secret: hex::encode(secret.encryption_secret()),
         encryption_key: secret.public().encryption_key.to_string(),
         address: secret.address().to_string(),
+        checksum: String::new(),
     };
+    file.checksum = file.sum();
     write_json(&path, &file, false).map_err(|error| match error {
         FileError::Io { source, path } if source.kind() == std::io::ErrorKind::AlreadyExists => {
             FileError::content(&path, "an account is here already; choose another folder, or keep using this one")
@@ -66,6 +84,9 @@ pub fn load(folder: &Path) -> Result<AccountSecret, FileError> {
     let damaged = || FileError::content(&path, "the account file is damaged; restore it from a copy");
     if file.format != FORMAT {
         return Err(FileError::content(&path, format!("format '{}' is not {FORMAT}", file.format)));
+    }
+    if file.sum() != file.checksum {
+        return Err(damaged());
     }
     let mut seed = [0u8; 32];
     let mut encryption = [0u8; 32];

@@ -11,7 +11,7 @@ use sealgate_circuits::schema::Schema;
 use sealgate_circuits::statement::Circuit;
 use sealgate_circuits::value::ColumnType;
 use sealgate_circuits::verifier::{self, VerifyingKey};
-use sealgate_ledger::account::AccountPublic;
+use sealgate_ledger::account::{AccountPublic, EncryptionKey, VerifyKey};
 use sealgate_ledger::block::{EntryBody, Outcome};
 use sealgate_ledger::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealgate_ledger::genesis::Genesis;
@@ -32,7 +32,7 @@ const FORMAT: &str = "sealgate-answer/1";
 pub struct AnswerFile {
     /// `sealgate-answer/1`.
     pub format: String,
-    /// The question.
+    /// The question, in its one canonical spelling.
     pub sql: String,
     /// Whether a record has the key.
     pub found: bool,
@@ -49,9 +49,9 @@ pub struct AnswerFile {
     /// The signed checkpoint under which the entries are proven.
     pub checkpoint: SignedCheckpoint,
     /// Public keys of the asset's owner.
-    pub owner: AccountPublic,
+    pub owner: PartyKeys,
     /// Public keys of the requester.
-    pub requester: AccountPublic,
+    pub requester: PartyKeys,
     /// The asset's registration.
     pub registration: EntryProof,
     /// The publication of the answered version, when it is not the registration.
@@ -60,6 +60,28 @@ pub struct AnswerFile {
     pub request: EntryProof,
     /// The answer's record.
     pub answer: EntryProof,
+}
+
+/// A party's keys, of which its address is the hash.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PartyKeys {
+    /// Verifies its signatures.
+    pub verify_key: VerifyKey,
+    /// Messages to it are sealed to this key.
+    pub encryption_key: EncryptionKey,
+}
+
+impl PartyKeys {
+    fn of(account: &AccountPublic) -> PartyKeys {
+        PartyKeys { verify_key: account.verify_key, encryption_key: account.encryption_key }
+    }
+
+    /// An account with these keys; what it is called does not matter to signatures and address.
+    fn account(&self) -> AccountPublic {
+        let name = "party".into();
+        AccountPublic { verify_key: self.verify_key, encryption_key: self.encryption_key, name }
+    }
 }
 
 /// One item and its answer.
@@ -280,6 +302,9 @@ impl AnswerFile {
         let question = parse_question(&self.sql, &published.schema)?
             .reshaped(shape)
             .ok_or_else(|| mismatch(entry, "it asks another question than the file shows"))?;
+        if question.display(&published.schema, &published.name) != self.sql {
+            return Err(AnswerError::Form("the same question is spelled in another way".into()));
+        }
         let secret = SecretQuestion { nonce: self.nonce, question };
         if secret.commitment() != *commitment {
             return Err(mismatch(entry, "its commitment is to another question or nonce than the file shows"));
@@ -361,7 +386,7 @@ impl AnswerFile {
         entry: &'static str,
         proof: &'a EntryProof,
         checkpoint: &Checkpoint,
-        signer: &AccountPublic,
+        signer: &PartyKeys,
     ) -> Result<&'a SignedTx, AnswerError> {
         verify_entry(proof, checkpoint).map_err(|source| AnswerError::Entry { entry, source })?;
         match &proof.entry.body {
@@ -375,7 +400,8 @@ impl AnswerFile {
 
     /// That a transaction is of this ledger, within its bounds, and signed by this account. The
     /// account's address is the hash of its keys, so they need no proof of their own.
-    fn signed(&self, entry: &'static str, tx: &SignedTx, signer: &AccountPublic) -> Result<(), AnswerError> {
+    fn signed(&self, entry: &'static str, tx: &SignedTx, signer: &PartyKeys) -> Result<(), AnswerError> {
+        let signer = signer.account();
         if tx.tx.chain != self.genesis.chain_id() {
             return Err(mismatch(entry, "it belongs to another ledger"));
         }
@@ -383,7 +409,7 @@ impl AnswerFile {
             return Err(mismatch(entry, "it is by another account than the file names"));
         }
         tx.validate().map_err(|error| AnswerError::Mismatch { entry, what: error.to_string() })?;
-        tx.verify(signer).map_err(|error| AnswerError::Mismatch { entry, what: error.to_string() })
+        tx.verify(&signer).map_err(|error| AnswerError::Mismatch { entry, what: error.to_string() })
     }
 
     /// Registration, publication, request, answer: in this order on the ledger, the answer in time.
@@ -500,7 +526,7 @@ impl AnswerFile {
         let (found, result) = shown(&parts.schema, &parts.secret, &parts.answer);
         AnswerFile {
             format: FORMAT.into(),
-            sql: parts.sql,
+            sql: parts.secret.question.display(&parts.schema, &parts.name),
             found,
             result,
             nonce: parts.secret.nonce,
@@ -508,8 +534,8 @@ impl AnswerFile {
             verifying_key: BASE64.encode(parts.verifying_key),
             genesis: parts.genesis,
             checkpoint: parts.checkpoint,
-            owner: parts.owner,
-            requester: parts.requester,
+            owner: PartyKeys::of(&parts.owner),
+            requester: PartyKeys::of(&parts.requester),
             registration: parts.registration,
             publication: parts.publication,
             request: parts.request,
@@ -520,8 +546,8 @@ impl AnswerFile {
 
 /// What an answer file is made of.
 pub struct Parts {
-    /// The question as written.
-    pub sql: String,
+    /// The asset's name.
+    pub name: String,
     /// The question and its nonce.
     pub secret: SecretQuestion,
     /// The opened answer.

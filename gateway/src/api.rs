@@ -99,8 +99,11 @@ async fn submit(gateway: Arc<Gateway>, body: impl AsRef<[u8]>) -> Response {
     finish(gateway.submit(tx).await.map(|receipt| json(&receipt)).map_err(ApiError::from))
 }
 
+/// Runs to its end also when the caller hangs up: what was granted gets its answer.
 async fn ask(gateway: Arc<Gateway>, body: AskRequest) -> Response {
-    finish(gateway.ask(body).await.map(|response| json(&response)).map_err(ApiError::from))
+    let asked = tokio::spawn(async move { gateway.ask(body).await });
+    let result = asked.await.map_err(ApiError::internal).and_then(|result| result.map_err(ApiError::from));
+    finish(result.map(|response| json(&response)))
 }
 
 fn json<T: Serialize>(value: &T) -> Response {
@@ -190,6 +193,7 @@ fn read(gateway: &Gateway, token: &str, path: &str, query: &str, headers: &Heade
             let audit = ledger.audit().map_err(|error| ApiError::Damaged(error.to_string()))?;
             Ok(json(&audit.replay.head().height.0))
         }
+        ["v1", "transactions"] | ["v1", "asks"] => Err(ApiError::Method),
         _ => Err(ApiError::NotFound),
     }
 }

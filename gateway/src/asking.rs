@@ -12,7 +12,7 @@ use sealgate_ledger::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{AssetId, BlockHeight, TxHash};
 use sealgate_ledger::light::{EntryProof, LightError, verify_entry};
-use sealgate_ledger::state::GrantView;
+use sealgate_ledger::state::{AssetView, GrantView};
 use sealgate_ledger::tx::{SignedTx, TxBody};
 
 use crate::answer_file::{AnswerError, AnswerFile, Parts, Verified, check_parameters};
@@ -247,7 +247,7 @@ pub async fn ask(home: &Home, client: &Client, purpose: &str, sql: &str) -> Resu
     let result = match send(&session, &owner, &tx, &secret).await {
         Ok(response) => {
             let parties = Parties { owner, account: &account };
-            conclude(&session, &parties, sql, schema, &tx, secret, response).await
+            conclude(&session, &parties, &detail.asset, &tx, secret, response).await
         }
         Err(error) => Err(error),
     };
@@ -370,12 +370,12 @@ struct Parties<'a> {
 async fn conclude(
     session: &Session<'_>,
     parties: &Parties<'_>,
-    sql: &str,
-    schema: &Schema,
+    asset: &AssetView,
     tx: &SignedTx,
     secret: SecretQuestion,
     response: AskResponse,
 ) -> Result<Answered, AskFailure> {
+    let schema = &asset.schema;
     let refused = |what: &str| AskFailure::Refused(what.into());
     let proofs = response.proofs;
     let checkpoint = proofs.checkpoint.verify(&session.genesis).map_err(HomeError::from)?;
@@ -408,7 +408,7 @@ async fn conclude(
     let verifying_key = session.client.verifying_key(circuit.name()).await?;
     check_parameters(&session.genesis, circuit, &verifying_key).map_err(AskFailure::Refused)?;
     let file = AnswerFile::assemble(Parts {
-        sql: sql.to_owned(),
+        name: asset.name.clone(),
         secret,
         answer,
         schema: schema.clone(),

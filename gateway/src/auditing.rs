@@ -118,14 +118,15 @@ pub async fn audit_owner(
     recompute: bool,
     progress: Arc<dyn ProgressSink>,
 ) -> Result<OwnerAudit, AuditFailure> {
-    let log = tokio::task::block_in_place(|| audit_log(&owner.ledger_folder()))?;
-    if !log.index_compared {
+    let replay = match owner.access().await? {
+        // Opening has checked the log and brought the index up to it.
+        Access::Local(ledger) => tokio::task::block_in_place(|| ledger.audit())?.replay,
         // A gateway has the ledger open: it compares its index itself.
-        if let Access::Serving(client) = owner.access().await? {
+        Access::Serving(client) => {
             client.audit_index().await?;
+            tokio::task::block_in_place(|| audit_log(&owner.ledger_folder()))?.replay
         }
-    }
-    let replay = log.replay;
+    };
     let mut audit = OwnerAudit {
         height: replay.head().height,
         checkpoint: replay.checkpoint(),

@@ -22,6 +22,9 @@ const RESPONSE_BYTES_MAX: usize = 32 << 20;
 /// Why the gateway gave no usable answer.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
+    /// Not an address.
+    #[error("'{0}' is no gateway's address: write http://host:port")]
+    Address(String),
     /// Nobody answers there.
     #[error(
         "the gateway at {url} cannot be reached ({source}): is it running ('sealgate serve'), and is the address right?"
@@ -95,11 +98,12 @@ impl Client {
     /// A client of the gateway at `url` (`http://host:port`).
     ///
     /// # Errors
-    /// [`ClientError::Unreadable`] when that is no such address.
+    /// [`ClientError::Address`] when that is no such address.
     pub fn new(url: &str) -> Result<Client, ClientError> {
-        let unreadable = |what: String| ClientError::Unreadable { url: url.to_owned(), what };
-        if !url.starts_with("http://") {
-            return Err(unreadable("an address looks like http://host:port".into()));
+        let bad = || ClientError::Address(url.chars().take(100).collect());
+        let parsed = reqwest::Url::parse(url).map_err(|_| bad())?;
+        if parsed.scheme() != "http" || parsed.host_str().is_none() {
+            return Err(bad());
         }
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
@@ -107,7 +111,7 @@ impl Client {
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()
-            .map_err(|error| unreadable(error.to_string()))?;
+            .map_err(|_| bad())?;
         Ok(Client { base: url.trim_end_matches('/').to_owned(), token: None, http })
     }
 

@@ -61,6 +61,18 @@ pub fn read_bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, FileError> {
     std::fs::read(path).map_err(FileError::io(path))
 }
 
+/// Checks that a file can be written at `path`, whose folder must be there; leaves nothing behind.
+///
+/// # Errors
+/// [`FileError`].
+pub fn check_writable(path: &Path) -> Result<(), FileError> {
+    let mut probe = path.as_os_str().to_owned();
+    probe.push(format!(".{}.probe", std::process::id()));
+    let probe = PathBuf::from(probe);
+    std::fs::File::create_new(&probe).map_err(FileError::io(path))?;
+    std::fs::remove_file(&probe).map_err(FileError::io(&probe))
+}
+
 /// Reads JSON of at most 1 MiB.
 ///
 /// # Errors

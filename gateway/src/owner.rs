@@ -102,6 +102,8 @@ impl Owner {
             let what = "the folder is not empty; choose another, or keep using the owner in it";
             return Err(FileError::content(folder, what).into());
         }
+        // A name that cannot be one is refused before anything is made.
+        AccountSecret::generate(name).map_err(|error| FileError::content(folder, error))?;
         create_private_dir(folder).map_err(FileError::io(folder))?;
         let notice = std::fs::File::create(&marker).map_err(FileError::io(&marker))?;
         if notice.try_lock().is_err() {

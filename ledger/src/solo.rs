@@ -259,13 +259,10 @@ pub fn read_genesis(dir: &Path) -> Result<Genesis, LedgerError> {
         }
         Err(error) => return Err(LedgerError::io("read", &path, &error)),
     };
-    let genesis: Genesis = serde_json::from_slice(&bytes).map_err(|error| LedgerError::Damaged {
-        file: path,
-        offset: 0,
-        height: crate::ids::BlockHeight(0),
-        what: error.to_string(),
-    })?;
-    genesis.validate()?;
+    let damaged =
+        |what: String| LedgerError::Damaged { file: path.clone(), offset: 0, height: crate::ids::BlockHeight(0), what };
+    let genesis: Genesis = serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+    genesis.validate().map_err(|error| damaged(error.to_string()))?;
     Ok(genesis)
 }
 
@@ -365,10 +362,11 @@ fn follow(
     indexed: Option<Header>,
     opened: &Opened,
 ) -> Result<SledIndex, LedgerError> {
-    if indexed == opened.indexed {
-        match catch_up(dir, genesis, &index, indexed.clone()) {
+    // An index that comes back empty is not filled again but made anew: sled reads past a damaged
+    // first segment, and would lose what is written behind it every time.
+    if indexed.is_some() && indexed == opened.indexed {
+        match catch_up(dir, genesis, &index, indexed) {
             Ok(()) => return Ok(index),
-            Err(error) if indexed.is_none() => return Err(error),
             Err(error) => tracing::info!(%error, "the index could not follow the block log"),
         }
     }

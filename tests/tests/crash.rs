@@ -319,7 +319,7 @@ fn blocks_pass(world: &World, count: u64) {
 fn a_question_that_became_unanswered_can_be_asked_again_in_the_same_words() {
     let world = people::world(50);
     record_without_answer(&world).error();
-    blocks_pass(&world, 110);
+    blocks_pass(&world, 1010);
     let server = world.serve();
     let trail = sealgate(&["trail", "--gateway", &server.url, "--home", &world.path("requester")]).ok();
     assert!(trail[0]["status"]["unanswered"].is_object(), "{trail}");

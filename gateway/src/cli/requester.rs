@@ -15,7 +15,7 @@ use crate::answer_file::{ANSWER_BYTES_MAX, AnswerFile, Verified};
 use crate::asking::{Session, ask as ask_question, connect};
 use crate::auditing::{audit_owner, replay};
 use crate::client::Client;
-use crate::files::{FileError, read_bounded, write_private};
+use crate::files::{FileError, check_writable, read_bounded, write_private};
 use crate::home::{Asked, Home, HomeError, Relation};
 use crate::owner::Owner;
 
@@ -130,6 +130,8 @@ pub(super) async fn ask(args: Ask, output: &Output) -> Result<(), Failure> {
     if args.out.is_dir() {
         return Err(Failure(format!("{} is a folder; --out names a file", args.out.display())));
     }
+    // A question counts against the quota: it is not asked when its answer cannot be kept.
+    check_writable(&args.out)?;
     let home = Home::at(&args.home.home);
     let answered = ask_question(&home, &Client::new(&args.gateway.gateway)?, &args.purpose, &args.sql).await?;
     write_private(&args.out, &answered.file.to_bytes()?, true).map_err(FileError::io(&args.out))?;
@@ -176,8 +178,7 @@ pub(crate) async fn verify_file(
     file.genesis.validate().map_err(|error| refused(&error))?;
     let (checkpoint, relation) = home.relation(&file.genesis, &file.checkpoint).map_err(|error| refused(&error))?;
     let verified = file.verify(&checkpoint, expected).map_err(|error| refused(&error))?;
-    let same =
-        |asked: Asked| asked.sql == verified.sql && asked.purpose == verified.purpose && asked.nonce == file.nonce;
+    let same = |asked: Asked| asked.purpose == verified.purpose && asked.nonce == file.nonce;
     if !home.asked(&verified.request)?.is_none_or(same) {
         return Err(refused(&"it is not about the question that this home asked"));
     }

@@ -139,19 +139,19 @@ impl Dishonest {
         let published = ledger.version(&truth.asset.id, version).unwrap().unwrap().entry_index;
         let entries = [truth.asset.entry_index, published, receipt.entry_index, record.entry_index];
         let proofs = self.proofs(request.seen, &entries);
-        let file = self.file(sql, &truth, lie.answer, &proofs);
+        let file = self.file(&truth, lie.answer, &proofs);
         Told { response: AskResponse { proofs, sealed: Some(BASE64.encode(sealed)) }, file: Some(file) }
     }
 
     /// The file that an accomplice would show to others.
-    fn file(&self, sql: &str, truth: &Truth<'_>, answer: SecretAnswer, proofs: &LedgerProofs) -> AnswerFile {
+    fn file(&self, truth: &Truth<'_>, answer: SecretAnswer, proofs: &LedgerProofs) -> AnswerFile {
         let [registration, publication, request, record]: [EntryProof; 4] = proofs.entries.clone().try_into().unwrap();
         let circuit = Circuit::for_schema(&truth.asset.schema);
         let ledger = self.gateway.ledger();
         let EntryBody::Transaction { tx, .. } = &request.entry.body else { panic!("a request is a transaction") };
         let sender = tx.tx.sender;
         AnswerFile::assemble(Parts {
-            sql: sql.into(),
+            name: truth.asset.name.clone(),
             secret: truth.secret.clone(),
             answer,
             schema: truth.asset.schema.clone(),
