@@ -35,7 +35,9 @@ pub enum LedgerError {
     #[error("{0}")]
     Genesis(#[from] GenesisError),
     /// The operator's secret is another account's.
-    #[error("the ledger's operator is {expected}; the key given is {found}'s")]
+    #[error(
+        "genesis.json names {expected} as the ledger's operator, and the key given is {found}'s: one of the two files is damaged or comes from elsewhere; restore it from a copy"
+    )]
     WrongOperator {
         /// The operator of the genesis.
         expected: Address,

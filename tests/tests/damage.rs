@@ -167,7 +167,7 @@ fn verifies(home: &Home, requester: &Address, bytes: &[u8]) -> Result<(), String
         return Err("not connected".into());
     }
     match home.asked(&verified.request).map_err(|error| error.to_string())? {
-        Some(asked) if asked.sql != verified.sql || asked.nonce != file.nonce => Err("another question".into()),
+        Some(asked) if asked.purpose != verified.purpose || asked.nonce != file.nonce => Err("another question".into()),
         _ => Ok(()),
     }
 }

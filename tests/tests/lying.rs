@@ -826,13 +826,13 @@ fn infinity() -> sealgate_circuits::bytes::ProofBytes {
 }
 
 /// A liar in front of a dishonest owner in this process; the file of the last lie goes to `file`.
-fn dishonest_liar(owner: &Arc<Dishonest>, sql: &'static str, lie: OwnerLie, file: String) -> Liar {
+fn dishonest_liar(owner: &Arc<Dishonest>, lie: OwnerLie, file: String) -> Liar {
     let (honest, owner) = (owner.url.clone(), owner.clone());
     Liar::start(&honest, move |call, upstream| {
         if !call.is("POST", "/v1/asks") {
             return upstream.forward(call).into();
         }
-        let told = owner.ask(call, sql, lie);
+        let told = owner.ask(call, lie);
         if let Some(shown) = &told.file {
             std::fs::write(&file, shown.to_bytes().unwrap()).unwrap();
         }
@@ -847,14 +847,14 @@ fn a_dishonest_owner_cannot_prove_a_lie() {
     let mut cases = Cases::default();
     // The machinery itself is sound: the truth, told this way, is believed.
     for sql in [PRESENT, LEVEL, SMALL, ABSENT, EXISTS, NOT_THERE] {
-        let liar = dishonest_liar(&owner, sql, |t| t.answer.clone().into(), world.path("truth.json"));
+        let liar = dishonest_liar(&owner, |t| t.answer.clone().into(), world.path("truth.json"));
         let run = ask(&world, &liar.url, "truth", sql);
         cases.holds(sql, run.code == 0, run);
         let run = world.verify("requester", "truth.json");
         cases.holds(sql, run.code == 0, run);
     }
     for (name, sql, lie, reason) in owner_lies() {
-        let liar = dishonest_liar(&owner, sql, lie, world.path("lie.json"));
+        let liar = dishonest_liar(&owner, lie, world.path("lie.json"));
         cases.refused(name, ask(&world, &liar.url, name, sql), &["the gateway's answer is refused", reason]);
         let (home, file) = (world.path("auditor"), world.path("lie.json"));
         let shown = sealgate(&["verify", "--home", &home, "--requester", &world.requester, &file]);
@@ -915,7 +915,7 @@ fn what_is_released_is_what_is_recorded_for_that_requester_and_request() {
         ),
     ];
     for (name, lie, reasons) in lies {
-        let liar = dishonest_liar(&owner, PRESENT, lie, world.path("lie.json"));
+        let liar = dishonest_liar(&owner, lie, world.path("lie.json"));
         cases.refused(name, ask(&world, &liar.url, name, PRESENT), reasons);
     }
     cases.finish();
@@ -996,7 +996,7 @@ fn an_answer_is_from_the_bound_version() {
         answer.evidence = t.owner.evidence(&t.asset, 1, &t.request, &t.items(), 24);
         answer.into()
     };
-    let liar = dishonest_liar(&owner, sql, old_evidence, world.path("lie.json"));
+    let liar = dishonest_liar(&owner, old_evidence, world.path("lie.json"));
     cases.refused("the old version's evidence", ask(&world, &liar.url, "a", sql), &["path leads to root"]);
 
     let (honest, dishonest) = (owner.url.clone(), owner.clone());
@@ -1004,7 +1004,7 @@ fn an_answer_is_from_the_bound_version() {
         if !call.is("POST", "/v1/asks") {
             return upstream.forward(call).into();
         }
-        let mut response = dishonest.ask(call, sql, old_evidence).response;
+        let mut response = dishonest.ask(call, old_evidence).response;
         response.proofs.entries[1] = response.proofs.entries[0].clone();
         Reply::from(response).into()
     });

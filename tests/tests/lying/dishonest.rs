@@ -105,7 +105,7 @@ impl Dishonest {
     }
 
     /// Handles `POST /v1/asks` with a lie; denied requests are passed on as they are.
-    pub fn ask(&self, call: &Call, sql: &str, lie: impl Fn(&Truth<'_>) -> Lie) -> Told {
+    pub fn ask(&self, call: &Call, lie: impl Fn(&Truth<'_>) -> Lie) -> Told {
         let request: AskRequest = serde_json::from_slice(&call.body).unwrap();
         let tx = SignedTx::decode(&BASE64.decode(&request.transaction).unwrap()).unwrap();
         let hash = tx.hash();
