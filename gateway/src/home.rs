@@ -143,20 +143,7 @@ impl Home {
         Ok(())
     }
 
-    /// The pinned ledgers.
-    ///
-    /// # Errors
-    /// [`FileError`].
-    pub fn trusted(&self) -> Result<Vec<ChainId>, FileError> {
-        let folder = self.folder.join("ledgers");
-        let entries = match std::fs::read_dir(&folder) {
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
-            other => other.map_err(FileError::io(&folder))?,
-        };
-        Ok(entries.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse().ok()).collect())
-    }
-
-    /// Refuses a ledger that is not pinned, and keeps the genesis of one that is.
+    /// Refuses a ledger that is not pinned.
     ///
     /// # Errors
     /// [`HomeError::NotTrusted`], [`HomeError::File`].

@@ -8,7 +8,7 @@ use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight};
-use sealgate_ledger::state::{AssetView, GrantView, VersionView};
+use sealgate_ledger::state::{AssetView, VersionView};
 use sealgate_ledger::tx::{EXPIRY_BLOCKS_MAX, SignedTx, Tx, TxBody};
 use sealgate_ledger::{Ledger, LedgerError, SubmitError};
 use sealgate_ods::keys::{AssetKeys, AssetLabel, KeyError, KeyVault, RootKey};
@@ -342,17 +342,6 @@ impl Access {
         };
         let found = self.asset(&id).await?.filter(|detail| detail.asset.owner == *owner);
         found.ok_or_else(|| OwnerError::NoAsset(name.chars().take(80).collect()))
-    }
-
-    /// A line of an asset's list.
-    ///
-    /// # Errors
-    /// [`OwnerError`].
-    pub async fn grant(&self, asset: &AssetId, to: &Address) -> Result<Option<GrantView>, OwnerError> {
-        match self {
-            Access::Local(ledger) => Ok(ledger.grant(asset, to)?),
-            Access::Serving(client) => Ok(client.grant(asset, to).await?),
-        }
     }
 
     /// Signs and submits a transaction of the owner's; durable when this returns.
