@@ -12,7 +12,7 @@ use rayon::prelude::*;
 use sealgate_benches::sample::schema;
 use sealgate_benches::{Cost, Fault, Run, times};
 use sealgate_circuits::bytes::{PlaceKey, TreeRoot};
-use sealgate_circuits::question::{Comparison, Operand, Predicate, Shape, ShapeItem};
+use sealgate_circuits::question::{Item, Operand, Operator, Predicate, Shape};
 use sealgate_circuits::value::Value;
 use sealgate_ledger::Ledger;
 use sealgate_ledger::account::AccountSecret;
@@ -93,6 +93,7 @@ impl World {
             open_enrolment: true,
             circuits: vec![],
             answer_window_blocks: EXPIRY_BLOCKS_MAX,
+            auditor: None,
             created_ms: 1_000,
         };
         let chain = genesis.chain_id();
@@ -141,12 +142,13 @@ fn register() -> TxBody {
         data_type: "table".into(),
         schema: schema(COLUMNS),
         place_key: PlaceKey([9; 32]),
+        budgets: vec![8; usize::from(COLUMNS)],
         version,
     }
 }
 
 fn predicate() -> Predicate {
-    Predicate { column: 2, comparison: Comparison::Ge, operands: vec![Operand::Fixed(Value::Int(500))] }
+    Predicate::compare(2, Operator::Ge, vec![Operand::Fixed(Value::Int(500))])
 }
 
 fn terms() -> GrantTerms {
@@ -158,14 +160,15 @@ fn terms() -> GrantTerms {
         not_before_ms: None,
         until_ms: None,
         quota: None,
+        bits: None,
     }
 }
 
 fn request(asset: AssetId) -> TxBody {
-    let items = vec![ShapeItem::Disclose(1), ShapeItem::Prove(predicate())];
+    let items = vec![Item::Disclose(1), Item::Prove(predicate())];
     TxBody::Request {
         asset,
-        shape: Shape { items },
+        shape: Shape { items, keys: 1 },
         purpose: "checking licences".into(),
         commitment: Digest([5; 32]),
         consent: None,

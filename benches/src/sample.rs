@@ -1,7 +1,7 @@
 //! A record and a question about it that fills all four slots.
 
 use sealgate_circuits::bytes::Context;
-use sealgate_circuits::question::{Comparison, Item};
+use sealgate_circuits::question::{Item, Operator, Predicate};
 use sealgate_circuits::record::{RecordHasher, Salt};
 use sealgate_circuits::schema::{Column, ColumnUse, Schema};
 use sealgate_circuits::statement::{Circuit, Statement, answers};
@@ -31,15 +31,16 @@ impl Sample {
         let values: Vec<Value> = (0..fields).map(value).collect();
         let salt = Salt::derive(&[1; 32], b"key", 1);
         let commitment = RecordHasher::new(&schema).commit(&values, &salt)?;
-        let prove = |column, comparison, operands| Item::Prove { column, comparison, operands };
+        let prove = |column, operator, operands| Item::Prove(Predicate::compare(column, operator, operands));
         let items = [
             Item::Disclose(1),
-            prove(2, Comparison::Ge, vec![Value::Int(5)]),
-            prove(4, Comparison::NotBetween, vec![Value::Int(1), Value::Int(2)]),
-            prove(7, Comparison::Eq, vec![value(7)]),
+            prove(2, Operator::Ge, vec![Value::Int(5)]),
+            prove(4, Operator::NotBetween, vec![Value::Int(1), Value::Int(2)]),
+            prove(7, Operator::Eq, vec![value(7)]),
         ];
         let answers = answers(&items, &values)?;
-        let statement = Statement::new(&schema, &items, &answers, &commitment, &Context([1; 32]))?;
+        let circuit = if fields <= 15 { Circuit::Record15Slots4 } else { Circuit::Record31Slots4 };
+        let statement = Statement::new(circuit, &schema, &items, &answers, &commitment, &Context([1; 32]))?;
         Ok(Sample { schema, values, salt, statement })
     }
 }
@@ -60,4 +61,4 @@ pub fn value(i: u8) -> Value {
 }
 
 /// Name for output and number of fields of the largest record of each circuit.
-pub const SIZES: [(Circuit, &str, u8); 2] = [(Circuit::Record15, "15", 15), (Circuit::Record31, "31", 31)];
+pub const SIZES: [(Circuit, &str, u8); 2] = [(Circuit::Record15Slots4, "15", 15), (Circuit::Record31Slots4, "31", 31)];

@@ -114,7 +114,7 @@ impl ProvingKey {
     /// [`DecodeError`] never in practice: memory is written to.
     pub fn verifying_key_bytes(&self) -> Result<Vec<u8>, DecodeError> {
         let vk = &self.key.vk;
-        let mut out = Vec::with_capacity(crate::verifier::VERIFYING_KEY_BYTES);
+        let mut out = Vec::with_capacity(crate::verifier::verifying_key_bytes(self.circuit));
         let mut write = || -> Result<(), ark_serialize::SerializationError> {
             vk.alpha_g1.serialize_compressed(&mut out)?;
             for point in [&vk.beta_g2, &vk.gamma_g2, &vk.delta_g2] {

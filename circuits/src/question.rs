@@ -1,149 +1,26 @@
-//! Questions about one record: the SQL people write, and its typed, canonical form
+//! Questions about records: the SQL people write, and its typed, canonical form
 //! (docs/spec/question.md).
 //!
 //! A [`Question`] splits into its [`Shape`], which the ledger sees and a grant allows or denies,
-//! and the rest (the key, and constants left free by the shape), which only the owner sees.
+//! and the rest (the keys, and constants left free by the shape), which only the owner sees.
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use serde::{Deserialize, Serialize};
 
 use crate::schema::{Column, Schema};
 use crate::value::{ColumnType, Value};
 
+mod predicate;
 pub mod sql;
 
+pub use predicate::{
+    Comparison, Connective, LEVELS_MAX, Operand, Operator, Predicate, SET_MAX, SET_OF_TERM, TERMS_MAX,
+};
 pub use sql::QuestionError;
 
-/// Items one question may have: the circuits' slots.
+/// Items and terms that the smaller circuits hold.
 pub const SLOTS: usize = 4;
-
-/// A comparison of a field with constants.
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize,
-)]
-pub enum Comparison {
-    /// `=`
-    Eq,
-    /// `<>`
-    Ne,
-    /// `<`
-    Lt,
-    /// `<=`
-    Le,
-    /// `>`
-    Gt,
-    /// `>=`
-    Ge,
-    /// `BETWEEN lo AND hi`, both ends included.
-    Between,
-    /// `NOT BETWEEN lo AND hi`
-    NotBetween,
-}
-
-impl Comparison {
-    /// How many constants it takes.
-    pub fn operands(self) -> usize {
-        match self {
-            Comparison::Between | Comparison::NotBetween => 2,
-            _ => 1,
-        }
-    }
-
-    /// Whether it compares by order, not only by equality.
-    pub fn is_ordering(self) -> bool {
-        !matches!(self, Comparison::Eq | Comparison::Ne)
-    }
-
-    /// The comparison that is true exactly where this one is false.
-    #[must_use]
-    pub fn negated(self) -> Comparison {
-        match self {
-            Comparison::Eq => Comparison::Ne,
-            Comparison::Ne => Comparison::Eq,
-            Comparison::Lt => Comparison::Ge,
-            Comparison::Ge => Comparison::Lt,
-            Comparison::Le => Comparison::Gt,
-            Comparison::Gt => Comparison::Le,
-            Comparison::Between => Comparison::NotBetween,
-            Comparison::NotBetween => Comparison::Between,
-        }
-    }
-
-    /// SQL's three-valued answer: `None` when the value is null.
-    pub fn holds(self, value: &Value, operands: &[Value]) -> Option<bool> {
-        if *value == Value::Null {
-            return None;
-        }
-        let first = operands.first()?;
-        Some(match self {
-            Comparison::Eq => value == first,
-            Comparison::Ne => value != first,
-            Comparison::Lt => value < first,
-            Comparison::Le => value <= first,
-            Comparison::Gt => value > first,
-            Comparison::Ge => value >= first,
-            Comparison::Between => value >= first && value <= operands.get(1)?,
-            Comparison::NotBetween => value < first || value > operands.get(1)?,
-        })
-    }
-}
-
-/// A constant of a predicate as the ledger sees it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
-pub enum Operand {
-    /// This constant and no other.
-    Fixed(Value),
-    /// Any constant (written `?`): the requester chooses it, and only the owner sees which.
-    Free,
-}
-
-/// A predicate on one field, perhaps with free constants: what a grant names and a shape carries.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
-pub struct Predicate {
-    /// Position of the field in the schema.
-    pub column: u8,
-    /// The comparison.
-    pub comparison: Comparison,
-    /// As many as the comparison takes; all fixed or all free.
-    pub operands: Vec<Operand>,
-}
-
-impl Predicate {
-    /// The same predicate with its constants left free.
-    #[must_use]
-    pub fn freed(&self) -> Predicate {
-        Predicate { operands: vec![Operand::Free; self.operands.len()], ..self.clone() }
-    }
-
-    /// Whether this predicate, as granted, allows `asked`: the same field and comparison, and
-    /// either the same constants or free ones on both sides.
-    pub fn allows(&self, asked: &Predicate) -> bool {
-        self == asked
-    }
-
-    /// How it is written in SQL; free constants as `?`.
-    pub fn display(&self, schema: &Schema) -> String {
-        let Some(column) = schema.at(self.column) else {
-            return format!("column {} of another schema", self.column);
-        };
-        let operand = |i: usize| match self.operands.get(i) {
-            Some(Operand::Fixed(value)) => value.literal(column.kind),
-            Some(Operand::Free) => "?".into(),
-            None => "missing".into(),
-        };
-        let name = quoted(&column.name);
-        match self.comparison {
-            Comparison::Between => format!("{name} BETWEEN {} AND {}", operand(0), operand(1)),
-            Comparison::NotBetween => format!("{name} NOT BETWEEN {} AND {}", operand(0), operand(1)),
-            Comparison::Eq => format!("{name} = {}", operand(0)),
-            Comparison::Ne => format!("{name} <> {}", operand(0)),
-            Comparison::Lt => format!("{name} < {}", operand(0)),
-            Comparison::Le => format!("{name} <= {}", operand(0)),
-            Comparison::Gt => format!("{name} > {}", operand(0)),
-            Comparison::Ge => format!("{name} >= {}", operand(0)),
-        }
-    }
-}
+/// Most keys of one question.
+pub const KEYS_MAX: u16 = 1000;
 
 /// A name as SQL needs it: bare where it can be, in double quotes otherwise.
 pub fn quoted(name: &str) -> String {
@@ -152,95 +29,108 @@ pub fn quoted(name: &str) -> String {
     if bare { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 
-/// One item of a shape.
+/// One item of a question: of a shape with [`Operand`]s, with all constants known with [`Value`]s.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
-pub enum ShapeItem {
+pub enum Item<O = Operand> {
     /// The field's value is disclosed.
     Disclose(u8),
     /// Only the predicate's truth is revealed.
-    Prove(Predicate),
+    Prove(Predicate<O>),
 }
 
-impl ShapeItem {
-    /// The field it is about.
-    pub fn column<'a>(&self, schema: &'a Schema) -> Option<&'a Column> {
-        match self {
-            ShapeItem::Disclose(column) => schema.at(*column),
-            ShapeItem::Prove(predicate) => schema.at(predicate.column),
-        }
-    }
-
+impl Item {
     /// How it is written in SQL.
     pub fn display(&self, schema: &Schema) -> String {
         match self {
-            ShapeItem::Disclose(column) => {
+            Item::Disclose(column) => {
                 schema.at(*column).map_or_else(|| format!("column {column}"), |c| quoted(&c.name))
             }
-            ShapeItem::Prove(predicate) => predicate.display(schema),
+            Item::Prove(predicate) => predicate.display(schema),
+        }
+    }
+
+    /// How many terms of a circuit it takes.
+    fn terms(&self) -> usize {
+        match self {
+            Item::Disclose(_) => 1,
+            Item::Prove(predicate) => predicate.terms().comparisons.len(),
         }
     }
 }
 
-/// Everything of a question but its key and its free constants: public on the ledger. No items
-/// at all asks only whether the record exists.
+/// Everything of a question but its keys and its free constants: public on the ledger. No items
+/// at all asks only whether the records exist.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize)]
 pub struct Shape {
-    /// 0 to [`SLOTS`] items, in the order in which they are asked.
-    pub items: Vec<ShapeItem>,
+    /// In the order in which they are asked.
+    pub items: Vec<Item>,
+    /// Of how many keys, 1 to [`KEYS_MAX`].
+    pub keys: u16,
+}
+
+/// What it takes to answer a shape.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Form {
+    /// Every field is disclosed: the commitment is opened, and nothing is left to prove.
+    Opening,
+    /// Up to [`SLOTS`] fields and single comparisons: the smaller circuits.
+    Slots,
+    /// Up to [`TERMS_MAX`] terms, joined and with sets: the larger ones.
+    Terms,
 }
 
 impl Shape {
-    /// Checks that items fit the schema: positions exist, operands have the column's type and
-    /// number, order is asked only of ordered types, constants are not null.
+    /// Checks that items fit the schema: positions exist, predicates are valid, everything fits one
+    /// proof, and the number of keys is in bounds.
     ///
     /// # Errors
     /// [`QuestionError`] naming the item.
     pub fn validate(&self, schema: &Schema) -> Result<(), QuestionError> {
-        if self.items.len() > SLOTS {
-            return Err(QuestionError::TooManyItems(self.items.len()));
+        if !(1..=KEYS_MAX).contains(&self.keys) {
+            return Err(QuestionError::Keys(usize::from(self.keys)));
         }
         for item in &self.items {
             match item {
-                ShapeItem::Disclose(column) => {
+                Item::Disclose(column) => {
                     column_at(schema, *column)?;
                 }
-                ShapeItem::Prove(predicate) => predicate.validate(schema)?,
+                Item::Prove(predicate) => predicate.validate(schema)?,
             }
         }
-        Ok(())
+        self.form(schema).map(drop)
     }
 
-    /// How it is written in SQL, without its key.
+    /// What it takes to answer this shape.
+    ///
+    /// # Errors
+    /// [`QuestionError::TooManyTerms`] when no circuit holds it.
+    pub fn form(&self, schema: &Schema) -> Result<Form, QuestionError> {
+        let every = (0u8..).map(Item::Disclose).take(schema.columns.len());
+        if every.eq(self.items.iter().cloned()) {
+            return Ok(Form::Opening);
+        }
+        let single = |item: &Item| match item {
+            Item::Disclose(_) => true,
+            Item::Prove(predicate) => {
+                matches!(predicate.comparisons.as_slice(), [comparison] if !comparison.operator.is_set())
+            }
+        };
+        if self.items.len() <= SLOTS && self.items.iter().all(single) {
+            return Ok(Form::Slots);
+        }
+        match self.items.iter().map(Item::terms).sum() {
+            terms if terms <= TERMS_MAX => Ok(Form::Terms),
+            terms => Err(QuestionError::TooManyTerms(terms)),
+        }
+    }
+
+    /// How it is written in SQL, without its keys.
     pub fn display(&self, schema: &Schema) -> String {
         if self.items.is_empty() {
             return "1".into();
         }
         let items: Vec<String> = self.items.iter().map(|item| item.display(schema)).collect();
         items.join(", ")
-    }
-}
-
-impl Predicate {
-    /// Checks the predicate against a schema; see [`Shape::validate`].
-    ///
-    /// # Errors
-    /// [`QuestionError`] naming the column.
-    pub fn validate(&self, schema: &Schema) -> Result<(), QuestionError> {
-        let column = column_at(schema, self.column)?;
-        if self.comparison.is_ordering() && !column.kind.is_ordered() {
-            return Err(QuestionError::NotOrdered { column: column.name.clone(), kind: column.kind });
-        }
-        let free = self.operands.iter().filter(|o| **o == Operand::Free).count();
-        let whole = self.operands.len() == self.comparison.operands() && (free == 0 || free == self.operands.len());
-        if !whole {
-            return Err(QuestionError::Operands { column: column.name.clone() });
-        }
-        for operand in &self.operands {
-            if let Operand::Fixed(value) = operand {
-                constant_fits(column, value)?;
-            }
-        }
-        Ok(())
     }
 }
 
@@ -258,47 +148,41 @@ fn constant_fits(column: &Column, value: &Value) -> Result<(), QuestionError> {
     Ok(())
 }
 
-/// A whole question: its shape, the constants the shape leaves free, and the key.
+/// A whole question: its shape, the constants the shape leaves free, and the keys.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct Question {
     /// What the ledger sees.
     pub shape: Shape,
     /// The free constants, in the order of the shape's free operands.
     pub constants: Vec<Value>,
-    /// The key's values, in the order of the schema's key.
-    pub key: Vec<Value>,
-}
-
-/// One item of a question with all constants known: what a slot of the circuit answers.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Item {
-    /// Disclose the field.
-    Disclose(u8),
-    /// Prove the comparison with these constants.
-    Prove {
-        /// Position of the field.
-        column: u8,
-        /// The comparison.
-        comparison: Comparison,
-        /// Its constants.
-        operands: Vec<Value>,
-    },
+    /// The records asked about, each by its key's values in the order of the schema's key.
+    pub keys: Vec<Vec<Value>>,
 }
 
 impl Question {
-    /// Checks shape, constants and key against the schema.
+    /// Checks shape, constants and keys against the schema.
     ///
     /// # Errors
     /// [`QuestionError`] naming what does not fit.
     pub fn validate(&self, schema: &Schema) -> Result<(), QuestionError> {
         self.shape.validate(schema)?;
         for item in self.items()? {
-            if let Item::Prove { column, operands, .. } = item {
-                let column = column_at(schema, column)?;
-                operands.iter().try_for_each(|value| constant_fits(column, value))?;
+            let Item::Prove(predicate) = item else { continue };
+            for comparison in &predicate.comparisons {
+                let column = column_at(schema, comparison.column)?;
+                comparison.operands.iter().try_for_each(|value| constant_fits(column, value))?;
             }
         }
-        schema.key_bytes(&self.key).map_err(|_| QuestionError::Key { columns: key_names(schema) })?;
+        if self.keys.len() != usize::from(self.shape.keys) {
+            return Err(QuestionError::Keys(self.keys.len()));
+        }
+        let mut seen = std::collections::BTreeSet::new();
+        for key in &self.keys {
+            schema.key_bytes(key).map_err(|_| QuestionError::Key { columns: key_names(schema) })?;
+            if !seen.insert(key) {
+                return Err(QuestionError::RepeatedKey { key: key_literal(schema, key) });
+            }
+        }
         Ok(())
     }
 
@@ -306,24 +190,19 @@ impl Question {
     ///
     /// # Errors
     /// [`QuestionError::FreeConstants`] when there are more or fewer constants than free operands.
-    pub fn items(&self) -> Result<Vec<Item>, QuestionError> {
+    pub fn items(&self) -> Result<Vec<Item<Value>>, QuestionError> {
         let mut free = self.constants.iter();
+        let mut known = |operand: &Operand| match operand {
+            Operand::Fixed(value) => Ok(value.clone()),
+            Operand::Free => free.next().cloned().ok_or(QuestionError::FreeConstants),
+        };
         let mut items = Vec::with_capacity(self.shape.items.len());
         for item in &self.shape.items {
             items.push(match item {
-                ShapeItem::Disclose(column) => Item::Disclose(*column),
-                ShapeItem::Prove(predicate) => Item::Prove {
-                    column: predicate.column,
-                    comparison: predicate.comparison,
-                    operands: predicate
-                        .operands
-                        .iter()
-                        .map(|operand| match operand {
-                            Operand::Fixed(value) => Ok(value.clone()),
-                            Operand::Free => free.next().cloned().ok_or(QuestionError::FreeConstants),
-                        })
-                        .collect::<Result<_, _>>()?,
-                },
+                Item::Disclose(column) => Item::Disclose(*column),
+                Item::Prove(predicate) => {
+                    Item::Prove(predicate.try_map(|comparison| comparison.operands.iter().map(&mut known).collect())?)
+                }
             });
         }
         if free.next().is_some() {
@@ -333,59 +212,72 @@ impl Question {
     }
 
     /// The question in SQL, in its one canonical spelling: columns as the schema writes them, every
-    /// constant given, the key in the order of the schema.
+    /// constant given, one key spelled out in the order of the schema, several as `?`.
     pub fn display(&self, schema: &Schema, table: &str) -> String {
         let shape = self.filled().unwrap_or_else(|| self.shape.clone());
-        let part =
-            |(column, value): (&Column, &Value)| format!("{} = {}", quoted(&column.name), value.literal(column.kind));
-        let key: Vec<String> = schema.key_columns().zip(&self.key).map(part).collect();
-        format!("SELECT {} FROM {} WHERE {}", shape.display(schema), quoted(table), key.join(" AND "))
+        let key = match self.keys.as_slice() {
+            [key] => key_literal(schema, key),
+            _ => schema.key_columns().map(|c| format!("{} = ?", quoted(&c.name))).collect::<Vec<_>>().join(" AND "),
+        };
+        let items = match shape.form(schema) {
+            Ok(Form::Opening) => "*".into(),
+            _ => shape.display(schema),
+        };
+        format!("SELECT {items} FROM {} WHERE {key}", quoted(table))
     }
 
     /// The question's shape with every constant filled in.
     pub fn filled(&self) -> Option<Shape> {
         let item = |item| match item {
-            Item::Disclose(column) => ShapeItem::Disclose(column),
-            Item::Prove { column, comparison, operands } => {
-                let operands = operands.into_iter().map(Operand::Fixed).collect();
-                ShapeItem::Prove(Predicate { column, comparison, operands })
-            }
+            Item::Disclose(column) => Item::Disclose(column),
+            Item::Prove(predicate) => Item::Prove(Predicate::<Value>::fixed(&predicate)),
         };
-        Some(Shape { items: self.items().ok()?.into_iter().map(item).collect() })
+        Some(Shape { items: self.items().ok()?.into_iter().map(item).collect(), keys: self.shape.keys })
     }
 
     /// The same question in the given shape, whose predicates may be fixed or free in other
     /// places. `None` when that shape asks something else.
     pub fn reshaped(&self, shape: &Shape) -> Option<Question> {
         let items = self.items().ok()?;
-        if items.len() != shape.items.len() {
+        if items.len() != shape.items.len() || shape.keys != self.shape.keys {
             return None;
         }
         let mut constants = Vec::new();
         for (item, wanted) in items.into_iter().zip(&shape.items) {
             match (item, wanted) {
-                (Item::Disclose(column), ShapeItem::Disclose(other)) if column == *other => {}
-                (Item::Prove { column, comparison, operands }, ShapeItem::Prove(predicate))
-                    if column == predicate.column && comparison == predicate.comparison =>
-                {
-                    let free = predicate.operands.iter().all(|operand| *operand == Operand::Free);
-                    let fixed = operands.iter().cloned().map(Operand::Fixed).eq(predicate.operands.iter().cloned());
-                    match (free, fixed) {
-                        (true, _) => constants.extend(operands),
-                        (false, true) => {}
-                        (false, false) => return None,
-                    }
-                }
+                (Item::Disclose(column), Item::Disclose(other)) if column == *other => {}
+                (Item::Prove(predicate), Item::Prove(wanted)) => constants.extend(predicate.constants_for(wanted)?),
                 _ => return None,
             }
         }
-        Some(Question { shape: shape.clone(), constants, key: self.key.clone() })
+        Some(Question { shape: shape.clone(), constants, keys: self.keys.clone() })
+    }
+
+    /// The same question as a grant of these predicates allows it to be asked: what the grant
+    /// names stands in the shape as it names it, and all other constants are left free, so that
+    /// what is going to be denied is not published either.
+    #[must_use]
+    pub fn shaped_for(&self, granted: &[Predicate]) -> Question {
+        let Ok(items) = self.items() else { return self.clone() };
+        let item = |item| match item {
+            Item::Disclose(column) => Item::Disclose(column),
+            Item::Prove(predicate) => Item::Prove(predicate.named_by(granted)),
+        };
+        let shape = Shape { items: items.into_iter().map(item).collect(), keys: self.shape.keys };
+        self.reshaped(&shape).unwrap_or_else(|| self.clone())
     }
 }
 
 pub(crate) fn key_names(schema: &Schema) -> String {
     let parts: Vec<String> = schema.key_columns().map(|c| format!("{} = …", quoted(&c.name))).collect();
     parts.join(" AND ")
+}
+
+/// A key as a WHERE clause spells it.
+pub fn key_literal(schema: &Schema, key: &[Value]) -> String {
+    let part =
+        |(column, value): (&Column, &Value)| format!("{} = {}", quoted(&column.name), value.literal(column.kind));
+    schema.key_columns().zip(key).map(part).collect::<Vec<_>>().join(" AND ")
 }
 
 /// What an item's answer is.

@@ -120,8 +120,21 @@ impl Shape {
     /// The first constraint that the assignment breaks.
     #[cfg(test)]
     pub(crate) fn violated(&self, assignment: &[Fr]) -> Option<usize> {
+        (0..self.constraints()).find(|row| !self.holds(*row, assignment))
+    }
+
+    /// Whether the assignment satisfies one constraint.
+    #[cfg(test)]
+    pub(crate) fn holds(&self, row: usize, assignment: &[Fr]) -> bool {
         let dot = |row: &Row| -> Fr { row.iter().map(|(factor, i)| *factor * assignment[*i]).sum() };
-        (0..self.constraints()).find(|i| dot(&self.a[*i]) * dot(&self.b[*i]) != dot(&self.c[*i]))
+        dot(&self.a[row]) * dot(&self.b[row]) == dot(&self.c[row])
+    }
+
+    /// The constraints in which a variable occurs.
+    #[cfg(test)]
+    pub(crate) fn touches(&self, variable: usize) -> impl Iterator<Item = usize> + '_ {
+        let occurs = move |row: &Row| row.binary_search_by_key(&variable, |(_, i)| *i).is_ok();
+        (0..self.constraints()).filter(move |i| occurs(&self.a[*i]) || occurs(&self.b[*i]) || occurs(&self.c[*i]))
     }
 }
 

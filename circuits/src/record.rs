@@ -79,6 +79,15 @@ impl Salt {
         Salt(field_to_bytes(&element))
     }
 
+    /// Checks that bytes from outside are those of a field element: a salt has one spelling.
+    ///
+    /// # Errors
+    /// [`DecodeError`] at r or above.
+    pub(crate) fn check(&self) -> Result<(), DecodeError> {
+        let fits = field_from_bytes(&self.0).is_some();
+        fits.then_some(()).ok_or_else(|| DecodeError::new("salt", "a number below r", "a larger one"))
+    }
+
     /// The field element.
     pub(crate) fn to_field(&self) -> Fr {
         Fr::from_le_bytes_mod_order(&self.0)

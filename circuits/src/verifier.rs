@@ -8,13 +8,15 @@ use sha2::{Digest as _, Sha256};
 
 use crate::bytes::{DecodeError, ProofBytes, VerifyingKeyDigest};
 use crate::record::field_to_bytes;
-use crate::statement::{Circuit, PUBLIC_INPUTS, Statement};
+use crate::statement::{Circuit, Statement};
 
 const G1_BYTES: usize = 48;
 const G2_BYTES: usize = 96;
-/// Bytes of a serialised verifying key: alpha in G1; beta, gamma, delta in G2; one point of G1 for
-/// the constant and each public input; all compressed in Zcash's format.
-pub const VERIFYING_KEY_BYTES: usize = G1_BYTES + 3 * G2_BYTES + (PUBLIC_INPUTS + 1) * G1_BYTES;
+/// Bytes of a circuit's serialised verifying key: alpha in G1; beta, gamma, delta in G2; one point
+/// of G1 for the constant and each public input; all compressed in Zcash's format.
+pub fn verifying_key_bytes(circuit: Circuit) -> usize {
+    G1_BYTES + 3 * G2_BYTES + (circuit.public_inputs() + 1) * G1_BYTES
+}
 
 /// Why a proof is not accepted.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -43,20 +45,21 @@ pub struct VerifyingKey {
 }
 
 impl VerifyingKey {
-    /// Decodes the [`VERIFYING_KEY_BYTES`] of a key.
+    /// Decodes the [`verifying_key_bytes`] of a key.
     ///
     /// # Errors
     /// [`DecodeError`] for another length, or a point that is not on the curve, not in the
     /// subgroup, or the identity.
     pub fn from_bytes(circuit: Circuit, bytes: &[u8]) -> Result<Self, DecodeError> {
-        if bytes.len() != VERIFYING_KEY_BYTES {
-            let (expected, found) = (format!("{VERIFYING_KEY_BYTES} bytes"), format!("{} bytes", bytes.len()));
+        let expected = verifying_key_bytes(circuit);
+        if bytes.len() != expected {
+            let (expected, found) = (format!("{expected} bytes"), format!("{} bytes", bytes.len()));
             return Err(DecodeError::new("verifying key", expected, found));
         }
         let mut reader = Reader { what: "verifying key", rest: bytes };
         let alpha_g1 = reader.g1()?;
         let [beta_g2, gamma_g2, delta_g2] = [reader.g2()?, reader.g2()?, reader.g2()?];
-        let ic = (0..=PUBLIC_INPUTS).map(|_| reader.g1()).collect::<Result<Vec<_>, _>>()?;
+        let ic = (0..=circuit.public_inputs()).map(|_| reader.g1()).collect::<Result<Vec<_>, _>>()?;
         let key = groth16::VerifyingKey::<Bls12> {
             alpha_g1,
             // Only a prover looks at beta and delta in G1; our keys carry them elsewhere.

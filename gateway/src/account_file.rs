@@ -11,6 +11,8 @@ use crate::files::{FileError, read_json, write_json};
 
 /// Name of the file in a home or data folder.
 pub const ACCOUNT_FILE: &str = "account.key";
+/// Name of the file beside it with what others may know.
+pub const PUBLIC_FILE: &str = "account.public";
 
 #[derive(Serialize, Deserialize, Zeroize, ZeroizeOnDrop)]
 #[serde(deny_unknown_fields)]
@@ -65,6 +67,7 @@ pub fn create(folder: &Path, name: &str) -> Result<AccountSecret, FileError> {
         }
         other => other,
     })?;
+    write_json(&folder.join(PUBLIC_FILE), secret.public(), true)?;
     Ok(secret)
 }
 

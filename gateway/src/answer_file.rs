@@ -4,12 +4,12 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sealgate_circuits::bytes::{DecodeError, TreeRoot};
-use sealgate_circuits::evidence::{Evidence, EvidenceError, Published};
+use sealgate_circuits::evidence::{self, Evidence, Published, Unproven};
 use sealgate_circuits::question::sql::{QuestionError, parse_question, table_name};
-use sealgate_circuits::question::{ShapeItem, SlotAnswer};
+use sealgate_circuits::question::{Item, KEYS_MAX, SlotAnswer};
 use sealgate_circuits::schema::Schema;
 use sealgate_circuits::statement::Circuit;
-use sealgate_circuits::value::ColumnType;
+use sealgate_circuits::value::{ColumnType, Value};
 use sealgate_circuits::verifier::{self, VerifyingKey};
 use sealgate_ledger::account::{AccountPublic, EncryptionKey, VerifyKey};
 use sealgate_ledger::block::{EntryBody, Outcome};
@@ -23,27 +23,25 @@ use serde::{Deserialize, Serialize};
 use crate::messages::{Nonce, SecretAnswer, SecretQuestion, context, outcome};
 
 /// Largest answer file that is read, in bytes.
-pub const ANSWER_BYTES_MAX: u64 = 4 << 20;
-const FORMAT: &str = "sealgate-answer/1";
+pub const ANSWER_BYTES_MAX: u64 = 32 << 20;
+const FORMAT: &str = "sealgate-answer/2";
 
 /// An answer that convinces whoever trusts the ledger, offline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AnswerFile {
-    /// `sealgate-answer/1`.
+    /// `sealgate-answer/2`.
     pub format: String,
     /// The question, in its one canonical spelling.
     pub sql: String,
-    /// Whether a record has the key.
-    pub found: bool,
-    /// The answers, as people read them; empty when there is no record.
-    pub result: Vec<ResultLine>,
+    /// For each key asked about what the answer is, as people read it.
+    pub records: Vec<RecordAnswer>,
     /// The requester's nonce.
     pub nonce: Nonce,
     /// The evidence, borsh in base64.
     pub evidence: String,
-    /// The circuit's verifying key in base64.
-    pub verifying_key: String,
+    /// The circuit's verifying key in base64; absent where whole records are opened.
+    pub verifying_key: Option<String>,
     /// The ledger's genesis.
     pub genesis: Genesis,
     /// The signed checkpoint under which the entries are proven.
@@ -82,6 +80,18 @@ impl PartyKeys {
         let name = "party".into();
         AccountPublic { verify_key: self.verify_key, encryption_key: self.encryption_key, name }
     }
+}
+
+/// The answer about one key.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RecordAnswer {
+    /// The key's values, in the order of the schema's key.
+    pub key: Vec<String>,
+    /// Whether a record has the key.
+    pub found: bool,
+    /// The answers; empty when there is no record.
+    pub result: Vec<ResultLine>,
 }
 
 /// One item and its answer.
@@ -124,7 +134,7 @@ pub enum AnswerError {
     Question(#[from] QuestionError),
     /// The evidence does not hold.
     #[error(transparent)]
-    Evidence(#[from] EvidenceError),
+    Evidence(#[from] Unproven),
     /// The ledger does not know this circuit, or by another key or shape.
     #[error("the ledger's parameters: {0}")]
     Parameters(String),
@@ -155,10 +165,8 @@ pub enum AnswerError {
 pub struct Verified {
     /// The question.
     pub sql: String,
-    /// Whether a record has the key.
-    pub found: bool,
-    /// The answers.
-    pub result: Vec<ResultLine>,
+    /// The answer about each key.
+    pub records: Vec<RecordAnswer>,
     /// The asset.
     pub asset: AssetId,
     /// Its name.
@@ -299,7 +307,7 @@ impl AnswerFile {
             let (name, asset) = (published.name.clone(), published.asset);
             return Err(AnswerError::Table { asked, name, asset });
         }
-        let question = parse_question(&self.sql, &published.schema)?
+        let question = parse_question(&self.sql, &published.schema, self.keys(&published.schema)?)?
             .reshaped(shape)
             .ok_or_else(|| mismatch(entry, "it asks another question than the file shows"))?;
         if question.display(&published.schema, &published.name) != self.sql {
@@ -343,26 +351,25 @@ impl AnswerFile {
             self.answer.entry.height
         ));
 
-        let circuit = Circuit::for_schema(&published.schema);
-        let key = self.circuit_key(circuit)?;
+        let form = asked.secret.question.shape.form(&published.schema)?;
+        let key = match Circuit::for_question(&published.schema, form) {
+            Some(circuit) => Some(self.circuit_key(circuit)?),
+            None if self.verifying_key.is_none() => None,
+            None => return Err(AnswerError::Form("whole records are opened, which takes no verifying key".into())),
+        };
         let proof_context = context(&self.genesis.chain_id(), &asked.hash, published.info.number);
         let on_ledger =
             Published { schema: &published.schema, place_key: &published.place_key, root: &published.info.root };
-        secret_answer.evidence.verify(&on_ledger, &key, &asked.secret.question, &proof_context)?;
+        evidence::verify(&secret_answer.evidence, &on_ledger, key.as_ref(), &asked.secret.question, &proof_context)?;
         checks.push("place: the key has exactly one place in the published tree, proven (RFC 9381)".into());
-        let (found, result) = shown(&published.schema, &asked.secret, &secret_answer);
-        if (found, &result) != (self.found, &self.result) {
+        let records = shown(&published.schema, &asked.secret, &secret_answer);
+        if records != self.records {
             return Err(AnswerError::Form("the result it shows is not the one it proves".into()));
         }
-        checks.push(if found {
-            "path and zero-knowledge proof: the record published at that place gives these answers".into()
-        } else {
-            "path: nothing is published at that place, so no record has this key".into()
-        });
+        checks.extend(shows(&records, key.is_some()));
         Ok(Verified {
             sql: self.sql.clone(),
-            found,
-            result,
+            records,
             asset: published.asset,
             name: published.name.clone(),
             owner: published.owner,
@@ -425,7 +432,19 @@ impl AnswerFile {
         Err(mismatch("ledger", "registration, version, request and answer do not follow each other in time"))
     }
 
-    fn evidence(&self) -> Result<Evidence, AnswerError> {
+    /// The keys that the SQL leaves open, none where it spells its one key.
+    fn keys(&self, schema: &Schema) -> Result<Vec<Vec<Value>>, AnswerError> {
+        if self.records.len() > usize::from(KEYS_MAX) {
+            return Err(QuestionError::Keys(self.records.len()).into());
+        }
+        if self.records.len() <= 1 {
+            return Ok(Vec::new());
+        }
+        let key = |record: &RecordAnswer| parse_key(schema, &record.key);
+        self.records.iter().map(key).collect::<Result<_, _>>().map_err(AnswerError::Form)
+    }
+
+    fn evidence(&self) -> Result<Vec<Evidence>, AnswerError> {
         let bytes =
             BASE64.decode(&self.evidence).map_err(|error| DecodeError::new("evidence", "base64", error.to_string()))?;
         Ok(sealgate_ledger::codec::decode("evidence", &bytes)?)
@@ -433,9 +452,9 @@ impl AnswerFile {
 
     /// The verifying key, if it is the one that the ledger has for this circuit.
     fn circuit_key(&self, circuit: Circuit) -> Result<VerifyingKey, AnswerError> {
-        let bytes = BASE64
-            .decode(&self.verifying_key)
-            .map_err(|error| DecodeError::new("verifying key", "base64", error.to_string()))?;
+        let encoded = self.verifying_key.as_deref().unwrap_or_default();
+        let bytes =
+            BASE64.decode(encoded).map_err(|error| DecodeError::new("verifying key", "base64", error.to_string()))?;
         check_parameters(&self.genesis, circuit, &bytes).map_err(AnswerError::Parameters)?;
         Ok(VerifyingKey::from_bytes(circuit, &bytes)?)
     }
@@ -489,15 +508,59 @@ pub fn check_parameters(genesis: &Genesis, circuit: Circuit, verifying_key: &[u8
     Ok(())
 }
 
-/// The result as the file shows it.
-pub fn shown(schema: &Schema, secret: &SecretQuestion, answer: &SecretAnswer) -> (bool, Vec<ResultLine>) {
-    let Some(present) = &answer.evidence.present else { return (false, Vec::new()) };
+/// Reads a key as texts, one a key column.
+///
+/// # Errors
+/// A sentence that says which part is not of its column's type.
+pub fn parse_key(schema: &Schema, texts: &[String]) -> Result<Vec<Value>, String> {
+    let columns: Vec<_> = schema.key_columns().collect();
+    if columns.len() != texts.len() {
+        return Err(format!("a key has {} parts, not {}", columns.len(), texts.len()));
+    }
+    let part = |(column, text): (&&sealgate_circuits::schema::Column, &String)| {
+        Value::parse(text, column.kind).map_err(|error| format!("key column '{}': {error}", column.name))
+    };
+    columns.iter().zip(texts).map(part).collect()
+}
+
+/// The result as the file shows it, for each key.
+pub fn shown(schema: &Schema, secret: &SecretQuestion, answer: &SecretAnswer) -> Vec<RecordAnswer> {
     let items = secret.question.filled().unwrap_or_else(|| secret.question.shape.clone()).items;
-    let line = |(item, slot): (&ShapeItem, &SlotAnswer)| {
-        let kind = item.column(schema).map_or(ColumnType::Text, |column| column.kind);
+    let line = |(item, slot): (&Item, &SlotAnswer)| {
+        let kind = match item {
+            Item::Disclose(column) => schema.at(*column).map_or(ColumnType::Text, |column| column.kind),
+            Item::Prove(_) => ColumnType::Bool,
+        };
         ResultLine { item: item.display(schema), answer: slot.display(kind) }
     };
-    (true, items.iter().zip(&present.answers).map(line).collect())
+    let record = |(key, one): (&Vec<Value>, &Evidence)| RecordAnswer {
+        key: schema.key_columns().zip(key).map(|(column, value)| value.display(column.kind)).collect(),
+        found: one.present.is_some(),
+        result: one
+            .present
+            .as_ref()
+            .map_or_else(Vec::new, |present| items.iter().zip(&present.answers).map(line).collect()),
+    };
+    secret.question.keys.iter().zip(&answer.evidence).map(record).collect()
+}
+
+/// What was checked of the records themselves.
+fn shows(records: &[RecordAnswer], proven: bool) -> Vec<String> {
+    let found = records.iter().filter(|record| record.found).count();
+    let mut checks = Vec::new();
+    if found > 0 {
+        checks.push(match proven {
+            true => "path and zero-knowledge proof: the record published at that place gives these answers".into(),
+            false => "path and opening: these are all values of the record published at that place".into(),
+        });
+    }
+    if found < records.len() {
+        checks.push("path: nothing is published at that place, so no record has this key".into());
+    }
+    if records.len() > 1 {
+        checks.push(format!("{} keys: {found} found, {} without a record", records.len(), records.len() - found));
+    }
+    checks
 }
 
 struct Registered {
@@ -523,15 +586,13 @@ fn mismatch(entry: &'static str, what: &str) -> AnswerError {
 impl AnswerFile {
     /// Puts a file together from what requester and ledger know.
     pub fn assemble(parts: Parts) -> AnswerFile {
-        let (found, result) = shown(&parts.schema, &parts.secret, &parts.answer);
         AnswerFile {
             format: FORMAT.into(),
             sql: parts.secret.question.display(&parts.schema, &parts.name),
-            found,
-            result,
+            records: shown(&parts.schema, &parts.secret, &parts.answer),
             nonce: parts.secret.nonce,
             evidence: BASE64.encode(sealgate_ledger::codec::encode(&parts.answer.evidence)),
-            verifying_key: BASE64.encode(parts.verifying_key),
+            verifying_key: parts.verifying_key.map(|key| BASE64.encode(key)),
             genesis: parts.genesis,
             checkpoint: parts.checkpoint,
             owner: PartyKeys::of(&parts.owner),
@@ -554,8 +615,8 @@ pub struct Parts {
     pub answer: SecretAnswer,
     /// The asset's schema.
     pub schema: Schema,
-    /// The circuit's verifying key.
-    pub verifying_key: Vec<u8>,
+    /// The circuit's verifying key, unless records are opened.
+    pub verifying_key: Option<Vec<u8>>,
     /// The ledger's genesis.
     pub genesis: Genesis,
     /// The checkpoint of the proofs below.

@@ -26,7 +26,7 @@ mod problem;
 pub use problem::ApiError;
 
 /// Largest body of an ask, in bytes.
-const ASK_BYTES_MAX: u64 = 2 << 20;
+const ASK_BYTES_MAX: u64 = 12 << 20;
 /// Blocks, and about how many of their bytes, that are given at once.
 const BLOCKS_AT_ONCE: u64 = 256;
 const BLOCKS_BYTES: usize = 1 << 20;
@@ -171,6 +171,7 @@ fn read(gateway: &Gateway, token: &str, path: &str, query: &str, headers: &Heade
         ["v1", "accounts", address] => found(ledger.account(&id(address)?)),
         ["v1", "transactions", hash] => found(ledger.receipt(&id(hash)?)),
         ["v1", "requests", hash] => found(ledger.request(&id(hash)?)),
+        ["v1", "requests", hash, "progress"] => Ok(json(&gateway.progress(&id(hash)?).ok_or(ApiError::NotFound)?)),
         ["v1", "answers", hash] => {
             let at: At = parameters(query)?;
             let answer = gateway.answer_of(&id(hash)?, at.seen.unwrap_or(0))?;

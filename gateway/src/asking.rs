@@ -2,8 +2,8 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use sealgate_circuits::question::Question;
 use sealgate_circuits::question::sql::{QuestionError, parse_question, table_name};
-use sealgate_circuits::question::{Predicate, Question, ShapeItem};
 use sealgate_circuits::schema::Schema;
 use sealgate_circuits::statement::Circuit;
 use sealgate_ledger::account::{AccountPublic, AccountSecret};
@@ -12,10 +12,10 @@ use sealgate_ledger::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{AssetId, BlockHeight, TxHash};
 use sealgate_ledger::light::{EntryProof, LightError, verify_entry};
-use sealgate_ledger::state::{AssetView, GrantView};
+use sealgate_ledger::state::AssetView;
 use sealgate_ledger::tx::{SignedTx, TxBody};
 
-use crate::answer_file::{AnswerError, AnswerFile, Parts, Verified, check_parameters};
+use crate::answer_file::{AnswerError, AnswerFile, Parts, Verified, check_parameters, parse_key};
 use crate::client::{AssetDetail, Client, ClientError};
 use crate::envelope::{self, EnvelopeError};
 use crate::files::FileError;
@@ -40,6 +40,9 @@ pub enum AskFailure {
     /// The question.
     #[error(transparent)]
     Question(#[from] QuestionError),
+    /// A key.
+    #[error("the keys asked about: {0}")]
+    Key(String),
     /// The ledger has no such table, or several.
     #[error("{0}")]
     Table(String),
@@ -50,6 +53,18 @@ pub enum AskFailure {
         reason: DenyReason,
         /// Why, with the names of fields and items.
         why: String,
+        /// The request.
+        request: TxHash,
+        /// The block.
+        block: BlockHeight,
+    },
+    /// The owner declined it, and the ledger says so.
+    #[error(
+        "declined: the answer would tell more of the record than its budget leaves (request {request}, recorded in \
+         block {block}; it does not count against the quota). Questions that were answered before about the \
+         unchanged record can be asked again"
+    )]
+    Declined {
         /// The request.
         request: TxHash,
         /// The block.
@@ -225,26 +240,50 @@ impl Answered {
     }
 }
 
+/// What is asked.
+pub struct Asking<'a> {
+    /// The question.
+    pub sql: &'a str,
+    /// The keys it is asked about where its WHERE clause leaves them open, as texts, one a column.
+    pub keys: &'a [Vec<String>],
+    /// Told how many keys of how many are answered.
+    pub progress: &'a (dyn Fn(u64, u64) + Sync),
+}
+
+impl<'a> Asking<'a> {
+    /// A question that spells its key.
+    pub fn one(sql: &'a str) -> Asking<'a> {
+        Asking { sql, keys: &[], progress: &|_, _| {} }
+    }
+}
+
 /// Asks a question and checks everything about the answer. A question that was sent before in the
 /// same words and never came back is taken up again instead of being asked twice.
 ///
 /// # Errors
 /// [`AskFailure`]; a denial is one of them and stands on the ledger.
-pub async fn ask(home: &Home, client: &Client, purpose: &str, sql: &str) -> Result<Answered, AskFailure> {
+pub async fn ask(home: &Home, client: &Client, purpose: &str, asking: &Asking<'_>) -> Result<Answered, AskFailure> {
+    let sql = asking.sql;
     let account = home.account()?;
     let session = Session::open(home, client).await?;
     let detail = session.asset(&table_name(sql)?).await?;
     let schema = &detail.asset.schema;
     schema.validate().map_err(|error| AskFailure::Refused(format!("the asset's schema: {error}")))?;
-    let whole = parse_question(sql, schema)?;
+    let keys = asking.keys.iter().map(|key| parse_key(schema, key)).collect::<Result<Vec<_>, _>>();
+    let whole = parse_question(sql, schema, keys.map_err(AskFailure::Key)?)?;
     session.enrol(&account).await?;
-    let (asked, tx, question) = match unfinished(home, &detail.asset.id, sql, purpose, &whole)? {
+    // The same question in the same words and with the same keys.
+    let words = match asking.keys {
+        [] => sql.to_owned(),
+        keys => format!("{sql}\n{}", keys.iter().map(|key| key.join("\t")).collect::<Vec<_>>().join("\n")),
+    };
+    let (asked, tx, question) = match unfinished(home, &detail.asset.id, &words, purpose, &whole)? {
         Some(before) => before,
-        None => new_request(&session, &account, &detail, &whole, purpose, sql).await?,
+        None => new_request(&session, &account, &detail, &whole, purpose, &words).await?,
     };
     let secret = SecretQuestion { nonce: asked.nonce, question };
     let owner = owner_keys(&session, &detail).await?;
-    let result = match send(&session, &owner, &tx, &secret).await {
+    let result = match send_watching(&session, &owner, &tx, &secret, asking.progress).await {
         Ok(response) => {
             let parties = Parties { owner, account: &account };
             conclude(&session, &parties, &detail.asset, &tx, secret, response).await
@@ -275,7 +314,7 @@ fn unfinished(
 /// Whether sending the same request again can bring nothing new.
 fn is_final(failure: &AskFailure) -> bool {
     match failure {
-        AskFailure::Denied { .. } => true,
+        AskFailure::Denied { .. } | AskFailure::Declined { .. } => true,
         AskFailure::NotTaken(ClientError::Problem(problem)) => problem.status < 500,
         _ => false,
     }
@@ -298,7 +337,7 @@ async fn new_request(
     sql: &str,
 ) -> Result<(Asked, SignedTx, Question), AskFailure> {
     let grant = session.client.grant(&detail.asset.id, &account.address()).await?;
-    let question = suited(whole, grant.as_ref());
+    let question = whole.shaped_for(grant.as_ref().map_or(&[], |grant| &grant.terms.prove));
     let mut nonce = Nonce([0; 32]);
     getrandom::fill(&mut nonce.0).map_err(|error| OwnerError::Randomness(error.to_string()))?;
     let secret = SecretQuestion { nonce, question };
@@ -322,21 +361,6 @@ async fn new_request(
     Ok((asked, tx, secret.question))
 }
 
-/// The question with every constant left out of the public shape that the grant does not name:
-/// what is going to be denied need not be published either.
-fn suited(whole: &Question, grant: Option<&GrantView>) -> Question {
-    let named = |predicate: &Predicate| grant.is_some_and(|grant| grant.terms.prove.contains(predicate));
-    let mut shape = whole.shape.clone();
-    for item in &mut shape.items {
-        if let ShapeItem::Prove(predicate) = item
-            && !named(predicate)
-        {
-            *predicate = predicate.freed();
-        }
-    }
-    whole.reshaped(&shape).unwrap_or_else(|| whole.clone())
-}
-
 /// The keys of the asset's owner, which are those of its address.
 async fn owner_keys(session: &Session<'_>, detail: &AssetDetail) -> Result<AccountPublic, AskFailure> {
     let owner = session.client.account(&detail.asset.owner).await?.map(|view| view.account);
@@ -357,7 +381,34 @@ async fn send(
         question: BASE64.encode(envelope),
         seen: session.checkpoint.size,
     };
-    session.client.ask(&request).await.map_err(AskFailure::NotTaken)
+    session.client.ask(&request, secret.question.keys.len()).await.map_err(AskFailure::NotTaken)
+}
+
+/// Sends, and meanwhile asks how far the answer is where that takes a while.
+async fn send_watching(
+    session: &Session<'_>,
+    owner: &AccountPublic,
+    tx: &SignedTx,
+    secret: &SecretQuestion,
+    progress: &(dyn Fn(u64, u64) + Sync),
+) -> Result<AskResponse, AskFailure> {
+    let sent = send(session, owner, tx, secret);
+    if secret.question.keys.len() <= 1 {
+        return sent.await;
+    }
+    let watch = async {
+        loop {
+            tokio::time::sleep(std::time::Duration::from_millis(400)).await;
+            // Only a show: what comes back is checked, not this.
+            if let Ok(Some(at)) = session.client.progress(&tx.hash()).await {
+                progress(at.done, at.total);
+            }
+        }
+    };
+    tokio::select! {
+        response = sent => response,
+        () = watch => Err(AskFailure::Refused("nothing came back".into())),
+    }
 }
 
 /// Whose question it is, and whose data.
@@ -383,10 +434,11 @@ async fn conclude(
     connect(session.home, session.client, &session.genesis, &proofs.checkpoint).await?;
     let hash = tx.hash();
     let Some(sealed) = response.sealed else {
-        let [request] = proofs.entries.as_slice() else {
-            return Err(refused("it says neither granted nor denied"));
-        };
-        return Err(denial(request, &checkpoint, &hash, schema));
+        return Err(match proofs.entries.as_slice() {
+            [request] => denial(request, &checkpoint, &hash, schema),
+            [_, declined] => decline(declined, &checkpoint, &hash, &parties.owner),
+            _ => refused("it says neither granted nor denied"),
+        });
     };
     let Ok([registration, publication, request, record]) = <[EntryProof; 4]>::try_from(proofs.entries) else {
         return Err(refused("it does not prove registration, version, request and answer"));
@@ -404,9 +456,14 @@ async fn conclude(
     if answer.request != hash {
         return Err(refused("the sealed answer is to another request"));
     }
-    let circuit = Circuit::for_schema(schema);
-    let verifying_key = session.client.verifying_key(circuit.name()).await?;
-    check_parameters(&session.genesis, circuit, &verifying_key).map_err(AskFailure::Refused)?;
+    let verifying_key = match Circuit::for_question(schema, secret.question.shape.form(schema)?) {
+        None => None,
+        Some(circuit) => {
+            let key = session.client.verifying_key(circuit.name()).await?;
+            check_parameters(&session.genesis, circuit, &key).map_err(AskFailure::Refused)?;
+            Some(key)
+        }
+    };
     let file = AnswerFile::assemble(Parts {
         name: asset.name.clone(),
         secret,
@@ -443,6 +500,21 @@ fn denial(request: &EntryProof, checkpoint: &Checkpoint, hash: &TxHash, schema: 
             }
         }
         _ => AskFailure::Refused("it says the request was denied, and the ledger does not".into()),
+    }
+}
+
+/// That the owner really recorded that it declined.
+fn decline(entry: &EntryProof, checkpoint: &Checkpoint, hash: &TxHash, owner: &AccountPublic) -> AskFailure {
+    if let Err(source) = verify_entry(entry, checkpoint) {
+        return AskFailure::Refused(format!("the refusal is not on the ledger: {source}"));
+    }
+    match &entry.entry.body {
+        EntryBody::Transaction { tx, outcome: Outcome::Accepted }
+            if tx.tx.body == TxBody::Decline { request: *hash } && tx.verify(owner).is_ok() =>
+        {
+            AskFailure::Declined { request: *hash, block: entry.entry.height }
+        }
+        _ => AskFailure::Refused("it says the request was declined, and the ledger does not".into()),
     }
 }
 

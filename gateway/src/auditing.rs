@@ -3,7 +3,9 @@
 
 use std::sync::Arc;
 
+use sealgate_ledger::Ledger;
 use sealgate_ledger::audit::{AuditError, Replay, Summary, audit_log};
+use sealgate_ledger::block::Block;
 use sealgate_ledger::checkpoint::Checkpoint;
 use sealgate_ledger::ids::BlockHeight;
 use sealgate_ods::progress::ProgressSink;
@@ -12,6 +14,7 @@ use sealgate_ods::table::{VerifyRequest, verify_objects};
 use serde::Serialize;
 
 use crate::asking::{AskFailure, Session};
+use crate::budget::{Book, Reader};
 use crate::client::ClientError;
 use crate::files::FileError;
 use crate::owner::{Access, Owner, OwnerError};
@@ -63,6 +66,18 @@ impl From<FileError> for AuditFailure {
 /// # Errors
 /// [`AuditFailure`], naming the block.
 pub async fn replay(session: &Session<'_>, progress: impl Fn(u64, u64)) -> Result<Replay, AuditFailure> {
+    replay_each(session, progress, |_| {}).await
+}
+
+/// [`replay`], and shows each block that has been replayed to `inspect`.
+///
+/// # Errors
+/// As [`replay`].
+pub async fn replay_each(
+    session: &Session<'_>,
+    progress: impl Fn(u64, u64),
+    mut inspect: impl FnMut(&Block),
+) -> Result<Replay, AuditFailure> {
     let mut replay = Replay::new(session.genesis.clone())?;
     let target = session.checkpoint.size;
     let seen = session.home.seen_checkpoints(&session.genesis).map_err(AskFailure::from)?;
@@ -74,6 +89,7 @@ pub async fn replay(session: &Session<'_>, progress: impl Fn(u64, u64)) -> Resul
         }
         for block in &blocks {
             replay.apply(block)?;
+            inspect(block);
             if replay.checkpoint().size >= target {
                 break;
             }
@@ -85,6 +101,18 @@ pub async fn replay(session: &Session<'_>, progress: impl Fn(u64, u64)) -> Resul
         replay.check_checkpoint(known)?;
     }
     Ok(replay)
+}
+
+/// Reads an owner's account book back from its ledger, and how many answers' charges were checked.
+///
+/// # Errors
+/// [`OwnerError::Budget`] for an entry that is not what the rules make of it.
+pub fn read_book(ledger: &Ledger, reader: &Reader<'_>) -> Result<(Book, u64), OwnerError> {
+    let (mut book, mut checked) = (Book::default(), 0);
+    for height in 1..=ledger.head().height.0 {
+        checked += book.read(ledger.genesis(), reader, &ledger.block(BlockHeight(height))?)?;
+    }
+    Ok((book, checked))
 }
 
 /// What an owner's audit checked and found whole.

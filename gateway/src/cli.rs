@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod access;
+mod budget;
 mod output;
 mod owner;
 pub(crate) mod requester;
@@ -44,6 +45,8 @@ enum Command {
     Grant(access::Grant),
     /// Take an account off an asset's list.
     Revoke(access::Revoke),
+    /// Show what answers have told of which record's fields, and check it against the budgets.
+    Budget(budget::Budget),
     /// List the assets of a gateway's ledger.
     Catalogue(requester::Catalogue),
     /// Ask a question; the answer is verified before it is shown.
@@ -105,6 +108,7 @@ pub async fn run() -> ExitCode {
         Command::Publish(args) => owner::publish(args, &output).await,
         Command::Grant(args) => access::grant(args, &output).await,
         Command::Revoke(args) => access::revoke(args, &output).await,
+        Command::Budget(args) => budget::budget(args, &output).await,
         Command::Catalogue(args) => requester::catalogue(args, &output).await,
         Command::Ask(args) => requester::ask(args, &output).await,
         Command::Verify(args) => requester::verify(args, &output).await,

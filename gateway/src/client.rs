@@ -6,7 +6,7 @@ use std::time::Duration;
 use sealgate_ledger::block::{Block, Header, Receipt};
 use sealgate_ledger::checkpoint::SignedCheckpoint;
 use sealgate_ledger::genesis::Genesis;
-use sealgate_ledger::ids::{Address, AssetId, BlockHeight};
+use sealgate_ledger::ids::{Address, AssetId, BlockHeight, TxHash};
 use sealgate_ledger::light::EntryProof;
 use sealgate_ledger::merkle::NodeHash;
 use sealgate_ledger::state::{AccountView, AssetView, GrantView, VersionView};
@@ -14,10 +14,14 @@ use sealgate_ledger::tx::SignedTx;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::messages::{AskRequest, AskResponse};
+use crate::messages::{AskProgress, AskRequest, AskResponse};
 
 /// Largest response that is read, in bytes.
 const RESPONSE_BYTES_MAX: usize = 32 << 20;
+
+/// How long a call may take, and how much longer for each key that is asked about.
+const TIMEOUT: Duration = Duration::from_secs(120);
+const KEY_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Why the gateway gave no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -107,7 +111,7 @@ impl Client {
         }
         let http = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
-            .timeout(Duration::from_secs(120))
+            .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
             .no_proxy()
             .build()
@@ -262,11 +266,20 @@ impl Client {
     ///
     /// # Errors
     /// [`ClientError`].
-    pub async fn ask(&self, request: &AskRequest) -> Result<AskResponse, ClientError> {
+    pub async fn ask(&self, request: &AskRequest, keys: usize) -> Result<AskResponse, ClientError> {
         let url = format!("{}/v1/asks", self.base);
-        let body = self.send(self.http.post(url).json(request)).await?;
+        let patience = TIMEOUT + KEY_TIMEOUT * u32::try_from(keys).unwrap_or(u32::MAX);
+        let body = self.send(self.http.post(url).json(request).timeout(patience)).await?;
         let body = body.ok_or_else(|| self.unreadable("it does not take questions"))?;
         serde_json::from_slice(&body).map_err(|error| self.unreadable(error))
+    }
+
+    /// How far the answer to a request is; `None` when it is not being made just now.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn progress(&self, request: &TxHash) -> Result<Option<AskProgress>, ClientError> {
+        self.find(&format!("/v1/requests/{request}/progress")).await
     }
 
     /// Blocks from a height on, as many as the gateway gives at once.

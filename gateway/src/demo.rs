@@ -10,7 +10,7 @@ use sealgate_ods::manifest::ShareManifest;
 use serde::Serialize;
 
 use crate::account_file;
-use crate::asking::{AskFailure, Session, ask};
+use crate::asking::{AskFailure, Asking, Session, ask};
 use crate::auditing::{audit_owner, replay};
 use crate::cli::{Failure, Output, requester, stop_signal};
 use crate::client::Client;
@@ -137,10 +137,15 @@ async fn prepare(
     plan: &Plan,
 ) -> Result<Running, Failure> {
     let start = Instant::now();
-    let (owner, genesis) = tokio::task::block_in_place(|| Owner::init(&parties.owner, "Licensing Department"))?;
+    let auditor = account_file::create(parties.auditor.folder(), "Audit Office")?.public().clone();
+    let (owner, genesis) =
+        tokio::task::block_in_place(|| Owner::init(&parties.owner, "Licensing Department", Some(auditor)))?;
     let fingerprint = genesis.chain_id();
-    let shows =
-        [format!("fingerprint {fingerprint}"), "parameters for development only, and the ledger says so".into()];
+    let shows = [
+        format!("fingerprint {fingerprint}"),
+        "parameters for development only, and the ledger says so".into(),
+        "the Audit Office is named as the ledger's auditor".into(),
+    ];
     story.tell("owner", "makes keys, proving parameters and an embedded ledger".into(), start.elapsed(), &shows);
 
     let start = Instant::now();
@@ -158,7 +163,6 @@ async fn prepare(
 
     let start = Instant::now();
     let requester = account_file::create(parties.requester.folder(), "Example Bank")?;
-    account_file::create(parties.auditor.folder(), "Audit Office")?;
     for home in [&parties.requester, &parties.auditor] {
         home.trust(&fingerprint)?;
     }
@@ -174,6 +178,7 @@ async fn prepare(
         not_before_ms: None,
         until_ms: None,
         quota: Some(10),
+        bits: None,
     };
     let body = TxBody::Grant { asset: published.asset, to: requester.address(), terms };
     let receipt = owner.access().await?.submit(owner.account(), body).await?;
@@ -196,7 +201,7 @@ async fn prepare(
 /// A question about a record that is there, and one about a key that is not.
 async fn questions(story: &mut Story<'_>, parties: &Parties, client: &Client, plan: &Plan) -> Result<(), Failure> {
     let start = Instant::now();
-    let answered = ask(&parties.requester, client, PURPOSE, &plan.question).await?;
+    let answered = ask(&parties.requester, client, PURPOSE, &Asking::one(&plan.question)).await?;
     let took = start.elapsed();
     let path = parties.folder.join("answer.json");
     write_private(&path, &answered.file.to_bytes()?, true).map_err(FileError::io(&path))?;
@@ -206,9 +211,9 @@ async fn questions(story: &mut Story<'_>, parties: &Parties, client: &Client, pl
     story.tell("requester", "asks, and its own copy of the software verifies the answer".into(), took, &shows);
 
     let start = Instant::now();
-    let answered = ask(&parties.requester, client, PURPOSE, &plan.absent_question).await?;
+    let answered = ask(&parties.requester, client, PURPOSE, &Asking::one(&plan.absent_question)).await?;
     answered.kept(&parties.requester)?;
-    if answered.verified.found {
+    if answered.verified.records.iter().any(|record| record.found) {
         return Err(Failure("a key that is not in the table was answered as present".into()));
     }
     let shows =
@@ -220,7 +225,7 @@ async fn questions(story: &mut Story<'_>, parties: &Parties, client: &Client, pl
 /// What must fail: an ungranted question, and an answer somebody changed.
 async fn refusals(story: &mut Story<'_>, parties: &Parties, client: &Client, plan: &Plan) -> Result<(), Failure> {
     let start = Instant::now();
-    match ask(&parties.requester, client, PURPOSE, &plan.forbidden_question).await {
+    match ask(&parties.requester, client, PURPOSE, &Asking::one(&plan.forbidden_question)).await {
         Err(AskFailure::Denied { why, block, .. }) => {
             let shows = [plan.forbidden_question.clone(), format!("denied: {why} (on the ledger in block {block})")];
             story.tell(

@@ -12,7 +12,7 @@ const ENCAPSULATED_BYTES: usize = 32;
 /// Smallest padded message, in bytes; larger ones go up to the next power of two.
 pub const PADDED_BYTES_MIN: usize = 8192;
 /// Largest envelope that is read.
-pub const ENVELOPE_BYTES_MAX: usize = 1 << 20;
+pub const ENVELOPE_BYTES_MAX: usize = 8 << 20;
 
 /// Why a message cannot be sealed or opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -42,13 +42,20 @@ pub struct Purpose<'a> {
 /// # Errors
 /// [`EnvelopeError::Key`], [`EnvelopeError::TooLong`].
 pub fn seal(to: &EncryptionKey, purpose: Purpose<'_>, message: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
+    seal_unpadded(to, purpose, &pad(message)?)
+}
+
+/// Seals a message whose length says nothing.
+///
+/// # Errors
+/// [`EnvelopeError::Key`].
+pub fn seal_unpadded(to: &EncryptionKey, purpose: Purpose<'_>, message: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
     let key = <X25519HkdfSha256 as Kem>::PublicKey::from_bytes(&to.0).map_err(|_| EnvelopeError::Key(*to))?;
-    let padded = pad(message)?;
     let (encapsulated, sealed) = single_shot_seal::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
         &OpModeS::Base,
         &key,
         purpose.info.as_bytes(),
-        &padded,
+        message,
         purpose.associated,
     )
     .map_err(|_| EnvelopeError::Key(*to))?;
@@ -66,13 +73,25 @@ pub fn open(
     purpose: Purpose<'_>,
     envelope: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+    unpad(&open_unpadded(receiver, purpose, envelope)?)
+}
+
+/// Opens what [`seal_unpadded`] sealed.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_unpadded(
+    receiver: &AccountSecret,
+    purpose: Purpose<'_>,
+    envelope: &[u8],
+) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
     if envelope.len() > ENVELOPE_BYTES_MAX {
         return Err(EnvelopeError::TooLong(envelope.len()));
     }
     let (encapsulated, sealed) = envelope.split_first_chunk::<ENCAPSULATED_BYTES>().ok_or(EnvelopeError::NotOpened)?;
     let encapsulated =
         <X25519HkdfSha256 as Kem>::EncappedKey::from_bytes(encapsulated).map_err(|_| EnvelopeError::NotOpened)?;
-    let padded = single_shot_open::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
+    let message = single_shot_open::<AesGcm256, HkdfSha256, X25519HkdfSha256>(
         &OpModeR::Base,
         &private_key(receiver)?,
         &encapsulated,
@@ -81,7 +100,7 @@ pub fn open(
         purpose.associated,
     )
     .map_err(|_| EnvelopeError::NotOpened)?;
-    unpad(&Zeroizing::new(padded))
+    Ok(Zeroizing::new(message))
 }
 
 /// Whether an account's X25519 key pair belongs together.

@@ -4,12 +4,15 @@
 
 use std::collections::HashMap;
 use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use borsh::{BorshDeserialize, BorshSerialize};
-use sealgate_circuits::evidence::{Evidence, Present};
+use rayon::prelude::*;
+use sealgate_circuits::bytes::Context;
+use sealgate_circuits::evidence::{Evidence, Present, Shown};
 use sealgate_circuits::prover::ProvingKey;
 use sealgate_circuits::question::Item;
 use sealgate_circuits::record::{RecordHasher, Salt};
@@ -18,18 +21,20 @@ use sealgate_circuits::statement::{Circuit, Statement, answers};
 use sealgate_circuits::value::Value;
 use sealgate_circuits::verifier::VerifyingKey;
 use sealgate_ledger::block::{Outcome, Receipt};
-use sealgate_ledger::ids::{Address, AssetId, Digest, TxHash};
-use sealgate_ledger::state::{AssetView, RequestStatus};
+use sealgate_ledger::ids::{AssetId, Digest, TxHash};
+use sealgate_ledger::state::{AssetView, RequestStatus, RequestView};
 use sealgate_ledger::tx::{SignedTx, TxBody};
 use sealgate_ledger::{Ledger, LedgerError, SubmitError};
 use sealgate_ods::table::{Lookup, SealedTable};
 use tokio::sync::{Mutex, Semaphore};
 
+use crate::auditing::read_book;
+use crate::budget::{self, Book, BudgetError, KeyAsk, Reader};
 use crate::envelope;
 use crate::files::{FileError, read_bounded, write_private};
 use crate::messages::{
-    AskRequest, AskResponse, LedgerProofs, SecretAnswer, SecretQuestion, answer_purpose, context, question_purpose,
-    sealed_digest,
+    AskProgress, AskRequest, AskResponse, LedgerProofs, SecretAnswer, SecretQuestion, answer_purpose, context,
+    question_purpose, sealed_digest,
 };
 use crate::owner::{Owner, OwnerError, signed};
 use crate::parameters::ParameterError;
@@ -46,7 +51,10 @@ pub struct Gateway {
     keys: HashMap<Circuit, (ProvingKey, VerifyingKey)>,
     tables: Mutex<HashMap<(AssetId, u32), Arc<SealedTable>>>,
     /// One lock for each request being answered, so that it is answered once.
-    answering: StdMutex<HashMap<TxHash, Arc<Mutex<()>>>>,
+    answering: StdMutex<HashMap<TxHash, Arc<Turns>>>,
+    /// What has been told of which record. Held while an answer is recorded: its charges build on
+    /// those before.
+    book: Mutex<Book>,
     provers: Semaphore,
     waiting: Semaphore,
 }
@@ -75,11 +83,27 @@ pub enum AskError {
     Internal(String),
 }
 
+/// The turns at answering one request, and how far the answer is.
+#[derive(Default)]
+struct Turns {
+    lock: Mutex<()>,
+    done: AtomicU64,
+    total: AtomicU64,
+}
+
+/// How a granted request ended: the entry that says so, and the sealed answer if there is one.
+struct Concluded {
+    entry: u64,
+    sealed: Option<Vec<u8>>,
+}
+
 /// A sealed answer as it lies on disk until the requester has it, and after.
 #[derive(BorshSerialize, BorshDeserialize)]
 struct StoredAnswer {
     binding: Digest,
     version: u32,
+    /// What it tells, to be charged when it is recorded.
+    asks: Vec<KeyAsk>,
     sealed: Vec<u8>,
 }
 
@@ -90,6 +114,7 @@ impl Gateway {
     /// [`OwnerError`], in particular when another process serves from the folder.
     pub fn open(owner: Owner) -> Result<Gateway, OwnerError> {
         let ledger = Ledger::open(&owner.ledger_folder(), owner.account().clone())?;
+        let (book, _) = read_book(&ledger, &Reader { account: owner.account(), auditor: false })?;
         let mut keys = HashMap::new();
         for circuit in Circuit::ALL {
             let pair = owner.parameters().load(circuit, ledger.genesis()).map_err(parameters)?;
@@ -101,6 +126,7 @@ impl Gateway {
             keys,
             tables: Mutex::default(),
             answering: StdMutex::default(),
+            book: Mutex::new(book),
             provers: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             waiting: Semaphore::new(WAITING_MAX),
         })
@@ -145,21 +171,27 @@ impl Gateway {
         let Outcome::Granted { version, .. } = receipt.outcome else {
             return Ok(AskResponse { proofs: self.proofs(request.seen, &[receipt.entry_index])?, sealed: None });
         };
-        let lock = Arc::clone(self.answering().entry(hash).or_default());
-        let turn = Turn { gateway: self, request: hash, lock };
+        let turns = Arc::clone(self.answering().entry(hash).or_default());
+        let turn = Turn { gateway: self, request: hash, turns };
         let outcome = {
-            let _guard = turn.lock.lock().await;
-            self.answer_once(&hash, &asset, version, &secret).await
+            let _guard = turn.turns.lock.lock().await;
+            let concluded = self.answer_once(&hash, &asset, version, &secret, &turn.turns).await;
+            // What was not recorded was not told.
+            self.book.lock().await.release(&hash);
+            concluded
         };
         drop(turn);
-        let (sealed, answer_entry) = outcome?;
+        let Concluded { entry: last, sealed } = outcome?;
+        let Some(sealed) = sealed else {
+            let entries = [receipt.entry_index, last];
+            return Ok(AskResponse { proofs: self.proofs(request.seen, &entries)?, sealed: None });
+        };
         let version_entry = self.ledger.version(&asset.id, version).map_err(internal)?.map(|view| view.entry_index);
-        let entries =
-            [asset.entry_index, version_entry.unwrap_or(asset.entry_index), receipt.entry_index, answer_entry];
+        let entries = [asset.entry_index, version_entry.unwrap_or(asset.entry_index), receipt.entry_index, last];
         Ok(AskResponse { proofs: self.proofs(request.seen, &entries)?, sealed: Some(BASE64.encode(sealed)) })
     }
 
-    fn answering(&self) -> std::sync::MutexGuard<'_, HashMap<TxHash, Arc<Mutex<()>>>> {
+    fn answering(&self) -> std::sync::MutexGuard<'_, HashMap<TxHash, Arc<Turns>>> {
         self.answering.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
@@ -201,11 +233,15 @@ impl Gateway {
         asset: &AssetView,
         version: u32,
         secret: &SecretQuestion,
-    ) -> Result<(Vec<u8>, u64), AskError> {
+        turns: &Turns,
+    ) -> Result<Concluded, AskError> {
         let view = self.ledger.request(request).map_err(internal)?;
         let view = view.ok_or_else(|| internal("the request has vanished"))?;
         match view.status {
-            RequestStatus::Answered { entry_index, .. } => return Ok((self.stored(request)?.sealed, entry_index)),
+            RequestStatus::Answered { entry_index, .. } => {
+                return Ok(Concluded { entry: entry_index, sealed: Some(self.stored(request)?.sealed) });
+            }
+            RequestStatus::Declined { entry_index, .. } => return Ok(Concluded { entry: entry_index, sealed: None }),
             RequestStatus::Unanswered { height } => {
                 let why = format!(
                     "the request was not answered in time, says block {height}; its quota has returned: ask again"
@@ -216,74 +252,122 @@ impl Gateway {
             // What the contract would refuse to record is not looked up either.
             RequestStatus::Granted { .. } => {
                 let grant = self.ledger.grant(&view.asset, &view.sender).map_err(internal)?;
-                if grant.map(|grant| grant.granted_by) != view.grant {
+                let standing = grant.filter(|grant| Some(grant.granted_by) == view.grant);
+                let Some(grant) = standing else {
                     return Err(AskError::TooLate(
                         "the answer is not released: the grant was withdrawn or replaced".into(),
                     ));
-                }
+                };
+                self.conclude(&Case { request, view: &view, asset, version, share: grant.terms.bits }, secret, turns)
+                    .await
             }
         }
-        let path = self.answer_path(request);
-        let stored = if path.exists() {
-            self.stored(request)?
-        } else {
-            let stored = self.make(request, &view.sender, asset, version, secret).await?;
-            write_private(&path, &sealgate_ledger::codec::encode(&stored), false)
-                .map_err(FileError::io(&path))
-                .map_err(internal)?;
-            stored
-        };
-        let body = TxBody::Answer {
-            request: *request,
-            version: stored.version,
-            binding: stored.binding,
-            sealed: sealed_digest(&stored.sealed),
-        };
-        let tx =
-            signed(self.ledger.genesis(), self.ledger.head().height, self.owner.account(), body).map_err(internal)?;
-        let receipt = self.submit(tx).await.map_err(|error| match error {
-            SubmitError::Rejected(why) => AskError::TooLate(format!("the answer is not released: {why}")),
-            other => internal(other),
-        })?;
-        Ok((stored.sealed, receipt.entry_index))
     }
 
-    /// Looks the record up, proves, checks the proof with the other implementation, seals.
+    /// Makes the answer, or takes the one that was made before, charges it, and records it; or
+    /// records that the budget does not reach.
+    async fn conclude(&self, case: &Case<'_>, secret: &SecretQuestion, turns: &Turns) -> Result<Concluded, AskError> {
+        let path = self.answer_path(case.request);
+        let stored = if path.exists() {
+            let stored = self.stored(case.request)?;
+            self.reserve(case, &stored.asks).await.map(|()| stored)
+        } else {
+            self.make(case, secret, turns).await?
+        };
+        let Ok(stored) = stored else {
+            // An answer that was made and cannot be released any more is of no use to anybody.
+            let _ = std::fs::remove_file(&path);
+            let receipt = self.record(TxBody::Decline { request: *case.request }).await?;
+            return Ok(Concluded { entry: receipt.entry_index, sealed: None });
+        };
+        let mut book = self.book.lock().await;
+        let auditor = self.ledger.genesis().auditor.as_ref().map(|auditor| &auditor.encryption_key);
+        let owner = &self.owner.account().public().encryption_key;
+        let charges = budget::seal(&book.settle(case.request), case.request, owner, auditor).map_err(internal)?;
+        let receipt = self
+            .record(TxBody::Answer {
+                request: *case.request,
+                version: stored.version,
+                binding: stored.binding,
+                sealed: sealed_digest(&stored.sealed),
+                charges,
+            })
+            .await?;
+        book.told(case.request);
+        Ok(Concluded { entry: receipt.entry_index, sealed: Some(stored.sealed) })
+    }
+
+    async fn record(&self, body: TxBody) -> Result<Receipt, AskError> {
+        let tx =
+            signed(self.ledger.genesis(), self.ledger.head().height, self.owner.account(), body).map_err(internal)?;
+        self.submit(tx).await.map_err(|error| match error {
+            SubmitError::Rejected(why) => AskError::TooLate(format!("the answer is not released: {why}")),
+            other => internal(other),
+        })
+    }
+
+    async fn reserve(&self, case: &Case<'_>, asks: &[KeyAsk]) -> Result<(), BudgetError> {
+        let mut book = self.book.lock().await;
+        let AssetView { id, owner, name, schema, budgets, .. } = case.asset;
+        book.know(*id, *owner, name, schema, budgets);
+        book.reserve(case.request, id, case.view.sender, case.share, asks)
+    }
+
+    /// Looks the records up, charges, proves, checks the proofs with the other implementation,
+    /// seals, and stores durably. The inner error says that the budget does not reach.
     async fn make(
         &self,
-        request: &TxHash,
-        sender: &Address,
-        asset: &AssetView,
-        version: u32,
+        case: &Case<'_>,
         secret: &SecretQuestion,
-    ) -> Result<StoredAnswer, AskError> {
-        let requester = self.ledger.account(sender).map_err(internal)?;
+        turns: &Turns,
+    ) -> Result<Result<StoredAnswer, BudgetError>, AskError> {
+        let Case { request, asset, version, .. } = case;
+        let requester = self.ledger.account(&case.view.sender).map_err(internal)?;
         let requester = requester.ok_or_else(|| internal("the requester has vanished"))?;
-        let table = self.table(asset, version).await.map_err(internal)?;
-        let lookup = table.lookup(&secret.question.key).await.map_err(internal)?;
+        turns.done.store(0, Ordering::Relaxed);
+        turns.total.store(secret.question.keys.len() as u64, Ordering::Relaxed);
+        let table = self.table(asset, *version).await.map_err(internal)?;
         let items = secret.question.items().map_err(internal)?;
+        let keys = self.owner.asset_keys(&asset.id).map_err(internal)?;
+        let (mut lookups, mut asks) = (Vec::new(), Vec::new());
+        for key in &secret.question.keys {
+            let lookup = table.lookup(key).await.map_err(internal)?;
+            let state = lookup.record.as_ref().map(|record| &record.commitment);
+            asks.push(budget::ask_of(keys.commitment_key(), &asset.schema, key, &items, state));
+            lookups.push(lookup);
+        }
+        if let Err(exhausted) = self.reserve(case, &asks).await {
+            return Ok(Err(exhausted));
+        }
+        let form = secret.question.shape.form(&asset.schema).map_err(internal)?;
+        let circuit = Circuit::for_question(&asset.schema, form);
+        let context = context(&self.ledger.genesis().chain_id(), request, *version);
+        let asked = Asked { schema: &asset.schema, items: &items, circuit, context: &context };
         let _prover = self.provers.acquire().await.map_err(internal)?;
-        let chain = self.ledger.genesis().chain_id();
-        let binding_context = context(&chain, request, version);
-        let evidence = tokio::task::block_in_place(|| self.prove(&asset.schema, &items, lookup, &binding_context))?;
-        let answer = SecretAnswer { request: *request, version, evidence };
+        let evidence = tokio::task::block_in_place(|| {
+            let prove = |lookup: Lookup| {
+                let evidence = self.prove(&asked, lookup);
+                turns.done.fetch_add(1, Ordering::Relaxed);
+                evidence
+            };
+            lookups.into_par_iter().map(prove).collect::<Result<Vec<_>, _>>()
+        })?;
+        let answer = SecretAnswer { request: **request, version: *version, evidence };
         let message = sealgate_ledger::codec::encode(&answer);
         let sealed =
             envelope::seal(&requester.account.encryption_key, answer_purpose(request), &message).map_err(internal)?;
-        Ok(StoredAnswer { binding: answer.binding(secret), version, sealed })
+        let stored = StoredAnswer { binding: answer.binding(secret), version: *version, asks, sealed };
+        let path = self.answer_path(request);
+        write_private(&path, &sealgate_ledger::codec::encode(&stored), false)
+            .map_err(FileError::io(&path))
+            .map_err(internal)?;
+        Ok(Ok(stored))
     }
 
-    /// Proves what there is to prove. Where there is no record, the same work is done for a record
-    /// of nulls and thrown away, so that time tells nothing.
-    fn prove(
-        &self,
-        schema: &Schema,
-        items: &[Item],
-        lookup: Lookup,
-        binding_context: &sealgate_circuits::bytes::Context,
-    ) -> Result<Evidence, AskError> {
-        let (proving, verifying) =
-            self.keys.get(&Circuit::for_schema(schema)).ok_or_else(|| internal("no keys for the circuit"))?;
+    /// Shows what there is to show of one record. Where there is none, the same work is done for a
+    /// record of nulls and thrown away, so that time tells nothing.
+    fn prove(&self, asked: &Asked<'_>, lookup: Lookup) -> Result<Evidence, AskError> {
+        let Asked { schema, items, .. } = asked;
         let (values, salt, commitment) = match &lookup.record {
             Some(record) => (record.values.clone(), record.salt.clone(), record.commitment),
             None => {
@@ -294,11 +378,27 @@ impl Gateway {
             }
         };
         let answers = answers(items, &values).map_err(internal)?;
-        let statement = Statement::new(schema, items, &answers, &commitment, binding_context).map_err(internal)?;
-        let proof = proving.prove(schema, &statement, &values, &salt).map_err(internal)?;
-        verifying.verify(&statement, &proof).map_err(internal)?;
-        let present = lookup.record.is_some().then_some(Present { answers, proof });
+        let shown = match asked.circuit {
+            None => Shown::Opening(salt),
+            Some(circuit) => {
+                let (proving, verifying) =
+                    self.keys.get(&circuit).ok_or_else(|| internal("no keys for the circuit"))?;
+                let statement =
+                    Statement::new(circuit, schema, items, &answers, &commitment, asked.context).map_err(internal)?;
+                let proof = proving.prove(schema, &statement, &values, &salt).map_err(internal)?;
+                verifying.verify(&statement, &proof).map_err(internal)?;
+                Shown::Proof(proof)
+            }
+        };
+        let present = lookup.record.is_some().then_some(Present { answers, shown });
         Ok(Evidence { place_proof: lookup.place_proof, path: lookup.path, present })
+    }
+
+    /// How far the answer to a request is, while it is being made.
+    pub fn progress(&self, request: &TxHash) -> Option<AskProgress> {
+        let turns = Arc::clone(self.answering().get(request)?);
+        let (done, total) = (turns.done.load(Ordering::Relaxed), turns.total.load(Ordering::Relaxed));
+        (total > 0).then_some(AskProgress { done, total })
     }
 
     async fn table(&self, asset: &AssetView, version: u32) -> Result<Arc<SealedTable>, OwnerError> {
@@ -372,19 +472,38 @@ impl Gateway {
     }
 }
 
+/// A granted request to be answered.
+struct Case<'a> {
+    request: &'a TxHash,
+    view: &'a RequestView,
+    asset: &'a AssetView,
+    version: u32,
+    /// Bits that the grant leaves this requester.
+    share: Option<u16>,
+}
+
+/// What all records of a question are asked.
+struct Asked<'a> {
+    schema: &'a Schema,
+    items: &'a [Item<Value>],
+    /// `None` where records are opened.
+    circuit: Option<Circuit>,
+    context: &'a Context,
+}
+
 /// A call's turn at answering a request: forgets the request's lock when the last one leaves,
 /// also when the caller has gone away.
 struct Turn<'a> {
     gateway: &'a Gateway,
     request: TxHash,
-    lock: Arc<Mutex<()>>,
+    turns: Arc<Turns>,
 }
 
 impl Drop for Turn<'_> {
     fn drop(&mut self) {
         let mut answering = self.gateway.answering();
         // One in the map, one here.
-        if Arc::strong_count(&self.lock) <= 2 {
+        if Arc::strong_count(&self.turns) <= 2 {
             answering.remove(&self.request);
         }
     }

@@ -6,6 +6,7 @@ pub mod answer_file;
 pub mod api;
 pub mod asking;
 pub mod auditing;
+pub mod budget;
 pub mod cli;
 pub mod client;
 pub mod demo;

@@ -4,7 +4,7 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealgate_circuits::bytes::{Context, tagged_hash};
 use sealgate_circuits::evidence::Evidence;
-use sealgate_circuits::question::Question;
+use sealgate_circuits::question::{Question, SlotAnswer};
 use sealgate_ledger::block::{EntryBody, Outcome};
 use sealgate_ledger::checkpoint::SignedCheckpoint;
 use sealgate_ledger::ids::{ChainId, Digest, TxHash};
@@ -42,14 +42,15 @@ pub struct SecretAnswer {
     pub request: TxHash,
     /// The version it is from.
     pub version: u32,
-    /// The answer and what proves it.
-    pub evidence: Evidence,
+    /// For each key of the question the answer and what proves it.
+    pub evidence: Vec<Evidence>,
 }
 
 impl SecretAnswer {
     /// H(nonce, request, version, statement, values), as the ledger records it.
     pub fn binding(&self, secret: &SecretQuestion) -> Digest {
-        let answers = self.evidence.present.as_ref().map(|present| present.answers.clone());
+        let answers: Vec<Option<&Vec<SlotAnswer>>> =
+            self.evidence.iter().map(|one| one.present.as_ref().map(|present| &present.answers)).collect();
         Digest(tagged_hash(
             "sealgate/answer/1",
             &[
@@ -116,10 +117,20 @@ pub struct AskRequest {
 #[serde(deny_unknown_fields)]
 pub struct AskResponse {
     /// Registration, publication of the bound version, request and answer; the request alone when
-    /// it was denied.
+    /// it was denied, request and refusal when it was declined for want of budget.
     pub proofs: LedgerProofs,
-    /// The sealed [`SecretAnswer`] in base64; absent when the request was denied.
+    /// The sealed [`SecretAnswer`] in base64; absent when the request was denied or declined.
     pub sealed: Option<String>,
+}
+
+/// How far the answer to a request is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskProgress {
+    /// Keys that are answered.
+    pub done: u64,
+    /// Keys that were asked about.
+    pub total: u64,
 }
 
 /// The outcome in an entry that should be a transaction's.

@@ -4,7 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use sealgate_ledger::account::AccountSecret;
+use sealgate_ledger::account::{AccountPublic, AccountSecret};
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight};
@@ -65,6 +65,9 @@ pub enum OwnerError {
         "the ledger is in use, and the gateway at {0} serves another one: stop what uses this folder, then try again"
     )]
     OtherLedger(String),
+    /// The account book of what answers told does not add up.
+    #[error("the ledger's account of what answers have told: {0}")]
+    Budget(#[from] crate::budget::BudgetError),
     /// An earlier 'init' was cut short.
     #[error("an 'init' of {folder} was cut short: run 'sealgate init --data-dir {folder}' again", folder = .0.display())]
     Unfinished(PathBuf),
@@ -95,7 +98,7 @@ impl Owner {
     ///
     /// # Errors
     /// [`OwnerError`]; a folder that holds an account already is refused.
-    pub fn init(folder: &Path, name: &str) -> Result<(Owner, Genesis), OwnerError> {
+    pub fn init(folder: &Path, name: &str, auditor: Option<AccountPublic>) -> Result<(Owner, Genesis), OwnerError> {
         let marker = folder.join(UNFINISHED);
         let used = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
         if used && !marker.exists() {
@@ -116,13 +119,13 @@ impl Owner {
         for part in ["parameters", "ledger"] {
             remove(&folder.join(part), |path| std::fs::remove_dir_all(path))?;
         }
-        let genesis = Self::fill(folder, name)?;
+        let genesis = Self::fill(folder, name, auditor)?;
         std::fs::remove_file(&marker).map_err(FileError::io(&marker))?;
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(FileError::io(folder))?;
         Ok((Self::open(folder)?, genesis))
     }
 
-    fn fill(folder: &Path, name: &str) -> Result<Genesis, OwnerError> {
+    fn fill(folder: &Path, name: &str, auditor: Option<AccountPublic>) -> Result<Genesis, OwnerError> {
         let account = account_file::create(folder, name)?;
         RootKey::generate()?.save(&folder.join(ROOT_KEY_FILE))?;
         let parameters = Parameters::in_folder(&folder.join("parameters"));
@@ -133,6 +136,7 @@ impl Owner {
             open_enrolment: true,
             circuits: parameters.generate_development()?,
             answer_window_blocks: ANSWER_WINDOW_BLOCKS,
+            auditor,
             created_ms: clock_ms(),
         };
         drop(Ledger::create(&folder.join("ledger"), genesis.clone(), account)?);

@@ -184,6 +184,7 @@ async fn register(
             description: manifest.description().into(),
             data_type: "table".into(),
             schema: manifest.schema(),
+            budgets: manifest.budgets().to_vec(),
             place_key: sealgate_circuits::place::PlaceSecret::from_seed(*keys.place_seed()).public(),
             version,
         },

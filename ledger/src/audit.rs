@@ -84,6 +84,8 @@ pub struct Summary {
     pub denied: u64,
     /// Answers.
     pub answers: u64,
+    /// Requests that were declined for want of budget.
+    pub declined: u64,
     /// Requests that were not answered in time.
     pub unanswered: u64,
 }
@@ -244,6 +246,7 @@ impl Replay {
                 TxBody::Request { .. } if matches!(outcome, Outcome::Denied { .. }) => summary.denied += 1,
                 TxBody::Request { .. } => summary.granted += 1,
                 TxBody::Answer { .. } => summary.answers += 1,
+                TxBody::Decline { .. } => summary.declined += 1,
             }
         }
     }

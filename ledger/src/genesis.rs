@@ -46,6 +46,8 @@ pub struct Genesis {
     pub circuits: Vec<CircuitParameters>,
     /// Blocks after which a granted request without an answer becomes unanswered.
     pub answer_window_blocks: u64,
+    /// Whoever may read what answers told of records: charges are sealed to this account too.
+    pub auditor: Option<AccountPublic>,
     /// When it was made, in milliseconds since 1970-01-01 UTC; the first block's time.
     pub created_ms: u64,
 }
@@ -62,9 +64,9 @@ pub enum GenesisError {
     /// The answer window is out of range.
     #[error("an answer window of {0} blocks is outside 1 to {ANSWER_WINDOW_BLOCKS_MAX}")]
     AnswerWindow(u64),
-    /// The operator's account cannot be one.
-    #[error("the operator's account: {0}")]
-    Operator(#[from] AccountError),
+    /// The operator's or the auditor's account cannot be one.
+    #[error("the operator's or auditor's account: {0}")]
+    Account(#[from] AccountError),
 }
 
 impl Genesis {
@@ -89,6 +91,9 @@ impl Genesis {
         }
         if !(1..=ANSWER_WINDOW_BLOCKS_MAX).contains(&self.answer_window_blocks) {
             return Err(GenesisError::AnswerWindow(self.answer_window_blocks));
+        }
+        if let Some(auditor) = &self.auditor {
+            auditor.validate()?;
         }
         Ok(self.operator.validate()?)
     }

@@ -1,7 +1,7 @@
 //! What the tests of this crate share.
 
 use sealgate_circuits::bytes::{PlaceKey, TreeRoot};
-use sealgate_circuits::question::{Comparison, Operand, Predicate, Shape, ShapeItem};
+use sealgate_circuits::question::{Item, Operand, Operator, Predicate, Shape};
 use sealgate_circuits::schema::{Column, ColumnUse, Schema};
 use sealgate_circuits::value::{ColumnType, Value};
 
@@ -23,6 +23,7 @@ pub(crate) fn genesis() -> (Genesis, AccountSecret) {
         open_enrolment: true,
         circuits: vec![],
         answer_window_blocks: 3,
+        auditor: None,
         created_ms: 1_000,
     };
     (genesis, operator)
@@ -58,7 +59,7 @@ pub(crate) fn version(number: u32) -> VersionInfo {
 
 pub(crate) fn fee_at_least(constant: Option<i64>) -> Predicate {
     let operand = constant.map_or(Operand::Free, |c| Operand::Fixed(Value::Int(c)));
-    Predicate { column: 2, comparison: Comparison::Ge, operands: vec![operand] }
+    Predicate::compare(2, Operator::Ge, vec![operand])
 }
 
 pub(crate) fn terms() -> GrantTerms {
@@ -70,6 +71,7 @@ pub(crate) fn terms() -> GrantTerms {
         not_before_ms: None,
         until_ms: None,
         quota: None,
+        bits: None,
     }
 }
 
@@ -81,14 +83,15 @@ pub(crate) fn register(name: &str) -> TxBody {
         data_type: "table".into(),
         schema: schema(),
         place_key: PlaceKey([9; 32]),
+        budgets: vec![8; 4],
         version: version(1),
     }
 }
 
-pub(crate) fn request(asset: AssetId, items: Vec<ShapeItem>) -> TxBody {
+pub(crate) fn request(asset: AssetId, items: Vec<Item>) -> TxBody {
     TxBody::Request {
         asset,
-        shape: Shape { items },
+        shape: Shape { items, keys: 1 },
         purpose: "test".into(),
         commitment: Digest([5; 32]),
         consent: None,
@@ -96,7 +99,7 @@ pub(crate) fn request(asset: AssetId, items: Vec<ShapeItem>) -> TxBody {
 }
 
 pub(crate) fn answer(request: TxHash, version: u32) -> TxBody {
-    TxBody::Answer { request, version, binding: Digest([6; 32]), sealed: Digest([7; 32]) }
+    TxBody::Answer { request, version, binding: Digest([6; 32]), sealed: Digest([7; 32]), charges: vec![8; 40] }
 }
 
 pub(crate) fn sign(genesis: &Genesis, secret: &AccountSecret, nonce: u64, expiry: u64, body: TxBody) -> SignedTx {

@@ -13,13 +13,13 @@ use crate::ids::{Address, AssetId, BlockHeight, ChainId, Digest, TxHash};
 mod bounds;
 
 pub use bounds::{
-    ACCESS_BYTES_MAX, ASSET_NAME_BYTES_MAX, DESCRIPTION_BYTES_MAX, PREDICATES_MAX, PURPOSE_BYTES_MAX, SUITE_BYTES_MAX,
-    TITLE_BYTES_MAX, TxError,
+    ACCESS_BYTES_MAX, ASSET_NAME_BYTES_MAX, BUDGET_BITS_MAX, CHARGES_BYTES_MAX, DESCRIPTION_BYTES_MAX, PREDICATES_MAX,
+    PURPOSE_BYTES_MAX, SUITE_BYTES_MAX, TITLE_BYTES_MAX, TxError,
 };
 pub(crate) use bounds::{check_terms, check_version};
 
 /// Largest signed transaction, in bytes of its canonical encoding.
-pub const TX_BYTES_MAX: usize = 256 * 1024;
+pub const TX_BYTES_MAX: usize = 384 * 1024;
 /// How many blocks past the head a transaction's expiry may lie.
 pub const EXPIRY_BLOCKS_MAX: u64 = 10_000;
 /// Domain of a transaction's hash and signature.
@@ -66,6 +66,10 @@ pub enum TxBody {
         schema: Schema,
         /// Public key of the function that gives keys their places.
         place_key: PlaceKey,
+        /// For each column the most bits that predicates may tell of it about one record, all
+        /// requesters together, over all versions (docs/spec/budget.md). At most
+        /// [`BUDGET_BITS_MAX`].
+        budgets: Vec<u16>,
         /// Version 1.
         version: VersionInfo,
     },
@@ -117,6 +121,16 @@ pub enum TxBody {
         binding: Digest,
         /// Hash of the sealed answer.
         sealed: Digest,
+        /// What the answer tells of which record's fields, sealed to owner and auditor; its size
+        /// follows from the request's shape. At most [`CHARGES_BYTES_MAX`] bytes.
+        #[serde(with = "crate::codec::hex_bytes")]
+        charges: Vec<u8>,
+    },
+    /// Records that a granted request is not answered because it would tell more than the budget
+    /// leaves. Owner only; the request's quota returns.
+    Decline {
+        /// The request.
+        request: TxHash,
     },
 }
 
@@ -170,8 +184,11 @@ pub struct GrantTerms {
     pub not_before_ms: Option<u64>,
     /// Until and including this block time.
     pub until_ms: Option<u64>,
-    /// How many questions may be asked: each is about one key.
+    /// How many keys may be asked about, a key counting each time it is asked about.
     pub quota: Option<u64>,
+    /// The most bits that predicates may tell this account of one record's field; none leaves it
+    /// the whole budget.
+    pub bits: Option<u16>,
 }
 
 /// A transaction and its sender's signature.

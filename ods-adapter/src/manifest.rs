@@ -11,6 +11,12 @@ use toml::Spanned;
 /// Longest name of an asset, in bytes.
 pub const ASSET_NAME_BYTES_MAX: usize = 64;
 
+/// Bits that predicates may tell of a field of one record where the manifest does not say: of a
+/// million values four thousand are still possible.
+pub const BUDGET_BITS: u16 = 8;
+/// Largest budget, in bits.
+pub const BUDGET_BITS_MAX: u16 = 4096;
+
 /// Why a share manifest cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum ManifestError {
@@ -78,6 +84,7 @@ pub struct ShareManifest {
     source_path: PathBuf,
     delimiter: u8,
     schema: Schema,
+    budgets: Vec<u16>,
     columns: Vec<ColumnSource>,
 }
 
@@ -149,6 +156,12 @@ impl ShareManifest {
         self.schema.clone()
     }
 
+    /// For each column of the schema, in its order, the most bits that predicates may tell of it
+    /// about one record.
+    pub fn budgets(&self) -> &[u16] {
+        &self.budgets
+    }
+
     /// Where each column of the schema comes from, in its order.
     pub fn columns(&self) -> &[ColumnSource] {
         &self.columns
@@ -199,6 +212,7 @@ struct RawColumn {
     allowed: Option<Vec<Spanned<String>>>,
     source: Option<Spanned<String>>,
     null: Option<Vec<String>>,
+    budget_bits: Option<Spanned<u16>>,
 }
 
 /// The text beside its path, so that what is wrong can be named by line.
@@ -223,6 +237,7 @@ impl Reader<'_> {
         let nulls = raw.source.null.unwrap_or_else(|| vec![String::new()]);
         let mut columns = Vec::with_capacity(raw.column.len());
         let mut sources: Vec<ColumnSource> = Vec::with_capacity(raw.column.len());
+        let mut budgets = Vec::with_capacity(raw.column.len());
         let mut names = BTreeSet::new();
         for column in raw.column {
             if !names.insert(column.name.get_ref().to_lowercase()) {
@@ -235,6 +250,13 @@ impl Reader<'_> {
             sources.push(ColumnSource {
                 name: source.get_ref().clone(),
                 nulls: column.null.clone().unwrap_or_else(|| nulls.clone()),
+            });
+            budgets.push(match &column.budget_bits {
+                Some(bits) if *bits.get_ref() > BUDGET_BITS_MAX => {
+                    return Err(self.wrong(bits, format!("a budget has 0 to {BUDGET_BITS_MAX} bits")));
+                }
+                Some(bits) => *bits.get_ref(),
+                None => BUDGET_BITS,
             });
             columns.push(self.column(&column)?);
         }
@@ -250,6 +272,7 @@ impl Reader<'_> {
             source_path: folder.join(raw.source.path),
             delimiter,
             schema,
+            budgets,
             columns: sources,
         })
     }
@@ -329,6 +352,7 @@ type = "int"
 [[column]]
 name = "FeePaid"
 type = "decimal(2)"
+budget_bits = 3
 use = ["prove"]
 source = "Fee Paid"
 null = ["NA"]
@@ -351,6 +375,7 @@ use = []
         );
         assert_eq!((manifest.source_path(), manifest.delimiter()), (Path::new("/data/licences.csv"), b','));
         let schema = manifest.schema();
+        assert_eq!(manifest.budgets(), [BUDGET_BITS, 3, BUDGET_BITS]);
         assert_eq!(schema.key, [0]);
         let uses: Vec<_> = schema.columns.iter().map(|c| (c.allowed.disclose, c.allowed.prove)).collect();
         assert_eq!(uses, [(true, true), (false, true), (false, false)]);
@@ -371,9 +396,10 @@ use = []
             ("[\"LicenceRSN\"]", "[]", "the key must name one or more"),
             ("\"int\"", "\"integer\"", "line 12: column 'LicenceRSN': unknown type 'integer'"),
             ("\"decimal(2)\"", "\"decimal(30)\"", "line 15: column 'FeePaid': unknown type"),
-            ("[\"prove\"]", "[\"show\"]", "line 16: column 'FeePaid': 'show' is not a use"),
-            ("\"Notes\"", "\"feepaid\"", "line 20: two columns are named 'feepaid'"),
-            ("\"Fee Paid\"", "\"LicenceRSN\"", "line 17: two columns come from 'LicenceRSN'"),
+            ("[\"prove\"]", "[\"show\"]", "line 17: column 'FeePaid': 'show' is not a use"),
+            ("budget_bits = 3", "budget_bits = 5000", "line 16: a budget has 0 to 4096 bits"),
+            ("\"Notes\"", "\"feepaid\"", "line 21: two columns are named 'feepaid'"),
+            ("\"Fee Paid\"", "\"LicenceRSN\"", "line 18: two columns come from 'LicenceRSN'"),
             ("[key]", "[[key", "line 8"),
         ] {
             let message = parse(&GOOD.replacen(from, to, 1)).unwrap_err().to_string();

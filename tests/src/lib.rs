@@ -416,7 +416,7 @@ impl World {
 /// The answers of `ask` and `verify`: item and answer.
 pub fn answers(verified: &Value) -> Vec<(String, String)> {
     let line = |line: &Value| (text(&line["item"]), text(&line["answer"]));
-    verified["result"].as_array().unwrap().iter().map(line).collect()
+    verified["records"][0]["result"].as_array().unwrap().iter().map(line).collect()
 }
 
 /// One exchange that went through a [`Wire`].

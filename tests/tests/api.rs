@@ -8,7 +8,7 @@ use std::net::TcpStream;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use reqwest::{Client, Method, StatusCode};
-use sealgate_circuits::question::ShapeItem;
+use sealgate_circuits::question::Item;
 use sealgate_circuits::question::sql::parse_question;
 use sealgate_gateway::account_file;
 use sealgate_gateway::messages::{AskRequest, Nonce, SecretQuestion, question_purpose};
@@ -118,12 +118,12 @@ impl Api {
         let schema = serde_json::from_value(detail["asset"]["schema"].clone()).unwrap();
         let owner = self.get(&format!("/v1/accounts/{}", text(&detail["asset"]["owner"]))).await.ok();
         let key = serde_json::from_value(owner["account"]["encryption_key"].clone()).unwrap();
-        let mut question = parse_question(sql, &schema).unwrap();
+        let mut question = parse_question(sql, &schema, vec![]).unwrap();
         // The grant leaves the constant of `level` free.
         let mut shape = question.shape.clone();
         for item in &mut shape.items {
-            if let ShapeItem::Prove(predicate) = item
-                && predicate.column == 4
+            if let Item::Prove(predicate) = item
+                && predicate.columns().contains(&4)
             {
                 *predicate = predicate.freed();
             }
@@ -391,7 +391,7 @@ async fn malformed_calls_are_told_so_and_nothing_is_recorded() {
     }
     // A question that is not what was committed to, or not in the request's shape.
     let other_key: fn(&mut SecretQuestion) =
-        |secret| secret.question.key = vec![sealgate_circuits::value::Value::Int(25)];
+        |secret| secret.question.keys = vec![vec![sealgate_circuits::value::Value::Int(25)]];
     let other_nonce: fn(&mut SecretQuestion) = |secret| secret.nonce = Nonce([9; 32]);
     let other_shape: fn(&mut SecretQuestion) = |secret| {
         secret.question.shape.items.pop();

@@ -124,7 +124,7 @@ fn a_publish_killed_at_any_moment_leaves_the_old_version_or_the_new_one() {
         let answer = world
             .ask(&server.url, "requester", &format!("r{round}"), "a.json", "SELECT name FROM people WHERE id = 24")
             .ok();
-        assert_eq!(text(&answer["result"][0]["answer"]), name, "killed after {moment:?}");
+        assert_eq!(text(&answer["records"][0]["result"][0]["answer"]), name, "killed after {moment:?}");
         assert_eq!(answer["version"].as_u64(), Some(versions));
         world.verify("requester", "a.json").ok();
     }
@@ -308,6 +308,7 @@ fn blocks_pass(world: &World, count: u64) {
         not_before_ms: None,
         until_ms: None,
         quota: None,
+        bits: None,
     };
     for _ in 0..count {
         let body = TxBody::Grant { asset, to: world.auditor.parse().unwrap(), terms: terms.clone() };

@@ -177,9 +177,9 @@ fn a_quota_counts_every_granted_question_absent_records_too() {
     let sql = |id: u32| format!("SELECT name FROM shop WHERE id = {id}");
     // Denials do not count.
     ask(&world, &server, "SELECT fee FROM shop WHERE id = 1").error();
-    assert_eq!(ask(&world, &server, &sql(1)).ok()["found"], true);
-    assert_eq!(ask(&world, &server, &sql(99)).ok()["found"], false);
-    assert_eq!(ask(&world, &server, &sql(99)).ok()["found"], false);
+    assert_eq!(ask(&world, &server, &sql(1)).ok()["records"][0]["found"], true);
+    assert_eq!(ask(&world, &server, &sql(99)).ok()["records"][0]["found"], false);
+    assert_eq!(ask(&world, &server, &sql(99)).ok()["records"][0]["found"], false);
     std::fs::remove_file(world.path("refused.json")).unwrap();
     for id in [1, 2, 99, 100] {
         let error = ask(&world, &server, &sql(id)).error();
@@ -237,7 +237,10 @@ fn onlookers_see_the_same(
         assert_eq!(seen.len(), seen_there.len(), "{purpose}: {item}");
         if *granted {
             let (here, there) = (here.ok(), there.ok());
-            assert_eq!((&here["found"], &there["found"]), (&Value::Bool(true), &Value::Bool(false)));
+            assert_eq!(
+                (&here["records"][0]["found"], &there["records"][0]["found"]),
+                (&Value::Bool(true), &Value::Bool(false))
+            );
             assert!(!answers(&here).is_empty());
         } else {
             assert_eq!(pattern(&here.error()), pattern(&there.error()), "{item}");

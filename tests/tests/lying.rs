@@ -16,9 +16,10 @@ use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use sealgate_circuits::evidence::{Evidence, Shown};
 use sealgate_circuits::prover::ProvingKey;
-use sealgate_circuits::question::{Comparison, Item, SlotAnswer};
-use sealgate_circuits::statement::{Circuit, Statement, answers};
+use sealgate_circuits::question::{Item, Operator, Predicate, SlotAnswer};
+use sealgate_circuits::statement::{Statement, answers};
 use sealgate_circuits::tree::PathEnd;
 use sealgate_circuits::value::Value as Cell;
 use sealgate_gateway::messages::{AskRequest, SecretQuestion, context, question_purpose};
@@ -40,7 +41,7 @@ mod people;
 mod wire;
 
 use cases::Cases;
-use dishonest::{Dishonest, Lie, Truth};
+use dishonest::{CIRCUIT, Dishonest, Lie, Truth};
 use wire::{Liar, Reply, Sent};
 
 const SQL: &str = "SELECT name, fee >= 500 FROM people WHERE id = 24";
@@ -362,7 +363,7 @@ fn other_keys_circuits_and_schemas_are_refused() {
     let world = people::world(40);
     let server = world.serve();
     let stranger = AccountSecret::generate("stranger").unwrap();
-    let other_key = ProvingKey::generate_development(Circuit::Record15).unwrap().verifying_key_bytes().unwrap();
+    let other_key = ProvingKey::generate_development(CIRCUIT).unwrap().verifying_key_bytes().unwrap();
     let mut cases = Cases::default();
 
     let parameters = |name: &str, reply: Reply, reason: &str, cases: &mut Cases| {
@@ -753,7 +754,7 @@ fn owner_lies() -> Vec<(&'static str, &'static str, OwnerLie, &'static str)> {
         ("a proof by other parameters", SMALL, |t| other_parameters(t), "proof"),
         ("a proof of zeros", SMALL, |t| t.proven_by(sealgate_circuits::bytes::ProofBytes([0; 192])), "proof"),
         ("a proof of ones", SMALL, |t| t.proven_by(sealgate_circuits::bytes::ProofBytes([0xff; 192])), "proof"),
-        ("a proof with a bit flipped", SMALL, |t| t.but(|e| e.present.as_mut().unwrap().proof.0[100] ^= 1), "proof"),
+        ("a proof with a bit flipped", SMALL, |t| t.but(|e| proof_of(e).0[100] ^= 1), "proof"),
         ("a proof of points at infinity", SMALL, |t| t.proven_by(infinity()), "proof"),
         ("a place proof with a bit flipped", SMALL, |t| t.but(|e| e.place_proof.0[40] ^= 1), "place"),
         (
@@ -782,38 +783,46 @@ fn claims(name: &str, fee: i64, truth: Option<bool>, level: Cell) -> Vec<SlotAns
 /// Proves about the true record, but another statement than the one asked.
 fn prove_other(
     t: &Truth<'_>,
-    items: &[Item],
+    items: &[Item<Cell>],
     request: TxHash,
     version: u32,
     claims: Option<Vec<SlotAnswer>>,
     key: &ProvingKey,
 ) -> Lie {
-    let Cell::Int(id) = t.secret.question.key[0] else { panic!() };
+    let Cell::Int(id) = t.secret.question.keys[0][0] else { panic!() };
     let record = t.owner.lookup(&t.asset, t.version, id).record.unwrap();
     let said = answers(items, &record.values).unwrap();
     let bound = context(&t.owner.gateway.ledger().genesis().chain_id(), &request, version);
-    let statement = Statement::new(&t.asset.schema, items, &said, &record.commitment, &bound).unwrap();
+    let statement = Statement::new(CIRCUIT, &t.asset.schema, items, &said, &record.commitment, &bound).unwrap();
     let proof = key.prove(&t.asset.schema, &statement, &record.values, &record.salt).unwrap();
     t.but(|evidence| {
         let present = evidence.present.as_mut().unwrap();
         present.answers = claims.unwrap_or(said);
-        present.proof = proof;
+        present.shown = Shown::Proof(proof);
     })
 }
 
 /// `level >= 3` is false; `level >= 1` is true, and proven.
 fn another_question(t: &Truth<'_>) -> Lie {
-    let items = [Item::Prove { column: 4, comparison: Comparison::Ge, operands: vec![Cell::Int(1)] }];
-    prove_other(t, &items, t.request, t.version, None, &t.owner.proving_key(&t.asset.schema))
+    let items = [Item::Prove(Predicate::compare(4, Operator::Ge, vec![Cell::Int(1)]))];
+    prove_other(t, &items, t.request, t.version, None, &t.owner.proving_key())
 }
 
 fn other_context(t: &Truth<'_>, request: TxHash, version: u32) -> Lie {
-    prove_other(t, &t.items(), request, version, None, &t.owner.proving_key(&t.asset.schema))
+    prove_other(t, &t.items(), request, version, None, &t.owner.proving_key())
 }
 
 fn other_parameters(t: &Truth<'_>) -> Lie {
-    let key = ProvingKey::generate_development(Circuit::for_schema(&t.asset.schema)).unwrap();
+    let key = ProvingKey::generate_development(CIRCUIT).unwrap();
     prove_other(t, &t.items(), t.request, t.version, None, &key)
+}
+
+/// The proof in evidence about a record that is there.
+fn proof_of(evidence: &mut Evidence) -> &mut sealgate_circuits::bytes::ProofBytes {
+    match &mut evidence.present.as_mut().unwrap().shown {
+        Shown::Proof(proof) => proof,
+        Shown::Opening(_) => panic!("an opening"),
+    }
 }
 
 /// The canonical encodings of the points at infinity.
@@ -993,7 +1002,7 @@ fn an_answer_is_from_the_bound_version() {
     let old_evidence: OwnerLie = |t| {
         assert_eq!(t.version, 2);
         let mut answer = t.answer.clone();
-        answer.evidence = t.owner.evidence(&t.asset, 1, &t.request, &t.items(), 24);
+        answer.evidence[0] = t.owner.evidence(&t.asset, 1, &t.request, &t.items(), 24);
         answer.into()
     };
     let liar = dishonest_liar(&owner, old_evidence, world.path("lie.json"));

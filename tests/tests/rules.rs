@@ -26,7 +26,7 @@ fn world() -> (World, Server) {
 fn ask(world: &World, server: &Server, id: u32) -> String {
     let sql = format!("SELECT surname FROM people WHERE id = {id}");
     let answer = world.ask(&server.url, "requester", "p", &format!("{id}.json"), &sql).ok();
-    text(&answer["result"][0]["answer"])
+    text(&answer["records"][0]["result"][0]["answer"])
 }
 
 #[test]

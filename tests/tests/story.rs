@@ -137,7 +137,7 @@ fn every_column_of_real_licences_is_answered_as_the_table_has_it() {
             let list = names.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
             let verified = ask(&format!("SELECT {list} FROM licences WHERE LicenceRSN = {}", row[key]));
             asked += 1;
-            assert_eq!(verified["found"], true);
+            assert_eq!(verified["records"][0]["found"], true);
             let expected: Vec<(String, String)> = names
                 .iter()
                 .enumerate()
@@ -179,7 +179,7 @@ fn every_column_of_real_licences_is_answered_as_the_table_has_it() {
     for absent in ["1", "0", "-5", "9223372036854775807", "-9223372036854775808"] {
         assert!(rows.iter().all(|row| row[key] != absent));
         let verified = ask(&format!("SELECT Status, FeePaid >= 500 FROM licences WHERE LicenceRSN = {absent}"));
-        assert_eq!((&verified["found"], answers(&verified).len()), (&Value::Bool(false), 0));
+        assert_eq!((&verified["records"][0]["found"], answers(&verified).len()), (&Value::Bool(false), 0));
         world.verify("requester", "answer.json").ok();
         asked += 1;
     }
@@ -260,7 +260,7 @@ fn a_small_table_is_answered_as_it_is_while_everything_else_goes_on() {
     assert_eq!((second["version"].as_u64(), answers(&second)[0].1.as_str()), (Some(2), "Renamed"));
     let old = world.verify("requester", "b.json").ok();
     assert_eq!((old["version"].as_u64(), answers(&old)[0].1.as_str()), (Some(1), "Shop no. 2"));
-    assert_eq!(ask("requester", "f.json", "SELECT name FROM shop WHERE id = 5").ok()["found"], false);
+    assert_eq!(ask("requester", "f.json", "SELECT name FROM shop WHERE id = 5").ok()["records"][0]["found"], false);
     assert_eq!(answers(&ask("requester", "g.json", "SELECT fee FROM shop WHERE id = 61").ok())[0].1, "1.00");
     world.verify("requester", "e.json").ok();
     let trail = world.trail(&server.url, "requester");
@@ -332,7 +332,7 @@ fn existence_is_told_only_where_it_is_granted() {
     for (id, found) in [(3, true), (21, false), (20, true), (0, false)] {
         let sql = format!("SELECT 1 FROM shop WHERE id = {id}");
         let verified = world.ask(&server.url, "requester", "p", "a.json", &sql).ok();
-        assert_eq!((verified["found"].as_bool(), answers(&verified).len()), (Some(found), 0));
+        assert_eq!((verified["records"][0]["found"].as_bool(), answers(&verified).len()), (Some(found), 0));
         assert_eq!(world.verify("requester", "a.json").ok(), verified);
         let error = world.ask(&server.url, "other", "p", "b.json", &sql).error();
         assert!(error.contains("exists"), "{error}");
@@ -372,7 +372,7 @@ fn keys_of_several_columns_name_one_record() {
         }
     }
     let absent = ask("SELECT what FROM visits WHERE region = 'b' AND day = '2024-02-27' AND number = 7");
-    assert_eq!(absent["found"], false);
+    assert_eq!(absent["records"][0]["found"], false);
     let error =
         world.ask(&server.url, "requester", "p", "b.json", "SELECT what FROM visits WHERE region = 'A'").error();
     assert!(error.contains("day") && error.contains("number"), "{error}");
@@ -438,10 +438,10 @@ fn a_table_of_no_record_and_of_one() {
         world.ask(&server.url, "requester", "p", "a.json", &format!("SELECT name FROM shop WHERE id = {id}")).ok()
     };
     assert_eq!(answers(&ask(1))[0].1, "Shop no. 1");
-    assert_eq!(ask(2)["found"], false);
+    assert_eq!(ask(2)["records"][0]["found"], false);
     table.rows.clear();
     assert_eq!(world.publish(&table.write(world.dir.path())).ok()["records"].as_u64(), Some(0));
-    assert_eq!(ask(1)["found"], false);
+    assert_eq!(ask(1)["records"][0]["found"], false);
     world.audit_owner().ok();
 }
 

@@ -2,10 +2,10 @@
 
 use super::*;
 use crate::bytes::Context;
-use crate::question::{Comparison, Item, SlotAnswer};
+use crate::question::{Connective, Form, Item, Operator, Predicate, Shape as QuestionShape, SlotAnswer};
 use crate::record::{RecordCommitment, RecordHasher, Salt, field_to_bytes};
 use crate::schema::{Column, ColumnUse, Schema};
-use crate::statement::{answers, reference};
+use crate::statement::{Test, answers, reference};
 use crate::value::{ColumnType, Value, power_of_two};
 use proptest::prelude::*;
 
@@ -39,32 +39,46 @@ fn value_of(kind: ColumnType) -> BoxedStrategy<Value> {
     prop_oneof![4 => some, 1 => Just(Value::Null)].boxed()
 }
 
-fn item_of(schema: &Schema) -> BoxedStrategy<Item> {
+fn comparison_of(schema: &Schema) -> BoxedStrategy<Predicate<Value>> {
+    use Operator::{Between, Eq, Ge, Gt, In, IsNotNull, IsNull, Le, Lt, Ne, NotBetween, NotIn};
     let schema = schema.clone();
     (0..schema.columns.len() as u8)
         .prop_flat_map(move |column| {
             let kind = schema.at(column).unwrap().kind;
-            let constant = || value_of(kind).prop_filter("not null", |v| *v != Value::Null);
-            let any_comparison = prop::sample::select(vec![
-                Comparison::Eq,
-                Comparison::Ne,
-                Comparison::Lt,
-                Comparison::Le,
-                Comparison::Gt,
-                Comparison::Ge,
-                Comparison::Between,
-                Comparison::NotBetween,
-            ]);
-            let comparison = any_comparison.prop_filter("ordered", move |c| kind.is_ordered() || !c.is_ordering());
-            prop_oneof![
-                Just(Item::Disclose(column)),
-                (comparison, constant(), constant()).prop_map(move |(comparison, a, b)| {
-                    let operands = if comparison.operands() == 2 { vec![a, b] } else { vec![a] };
-                    Item::Prove { column, comparison, operands }
-                }),
-            ]
+            let constant = value_of(kind).prop_filter("not null", |v| *v != Value::Null);
+            let all = vec![Eq, Ne, Lt, Le, Gt, Ge, Between, NotBetween, In, NotIn, IsNull, IsNotNull];
+            let operator = prop::sample::select(all);
+            let operator = operator.prop_filter("ordered", move |o| kind.is_ordered() || !o.is_ordering());
+            (operator, prop::collection::vec(constant, 40)).prop_map(move |(operator, mut operands)| {
+                let wanted = if operator.is_set() { operands.len() } else { *operator.operands().end() };
+                operands.truncate(wanted);
+                if operator.is_set() {
+                    operands.sort();
+                    operands.dedup();
+                    if operands.len() == 1 {
+                        operands.clear();
+                        return Predicate::compare(column, IsNull, operands);
+                    }
+                }
+                Predicate::compare(column, operator, operands)
+            })
         })
         .boxed()
+}
+
+/// Predicates of up to four comparisons, nested as deep as they come.
+fn predicate_of(schema: &Schema) -> BoxedStrategy<Predicate<Value>> {
+    comparison_of(schema)
+        .prop_recursive(3, 4, 2, |inner| {
+            (any::<bool>(), prop::collection::vec(inner, 2))
+                .prop_map(|(and, members)| Predicate::join(if and { Connective::And } else { Connective::Or }, members))
+        })
+        .boxed()
+}
+
+fn item_of(schema: &Schema) -> BoxedStrategy<Item<Value>> {
+    let columns = schema.columns.len() as u8;
+    prop_oneof![1 => (0..columns).prop_map(Item::Disclose), 3 => predicate_of(schema).prop_map(Item::Prove)].boxed()
 }
 
 struct Case {
@@ -73,23 +87,40 @@ struct Case {
     salt: Fr,
 }
 
-fn case(schema: &Schema, values: &[Value], items: &[Item]) -> Case {
+/// The circuit of a question, `None` for what is too large or opened.
+fn circuit_of(schema: &Schema, items: &[Item<Value>]) -> Option<Circuit> {
+    let fixed = |item: &Item<Value>| match item {
+        Item::Disclose(column) => Item::Disclose(*column),
+        Item::Prove(predicate) => Item::Prove(predicate.fixed()),
+    };
+    let shape = QuestionShape { items: items.iter().map(fixed).collect(), keys: 1 };
+    shape.validate(schema).ok()?;
+    Circuit::for_question(schema, shape.form(schema).ok()?)
+}
+
+fn case(schema: &Schema, values: &[Value], items: &[Item<Value>]) -> Case {
+    case_in(circuit_of(schema, items).unwrap(), schema, values, items)
+}
+
+fn case_in(circuit: Circuit, schema: &Schema, values: &[Value], items: &[Item<Value>]) -> Case {
     let hasher = RecordHasher::new(schema);
     let salt = Salt::derive(&[9; 32], b"key", 1);
     let commitment = hasher.commit(values, &salt).unwrap();
     let answers = answers(items, values).unwrap();
-    let statement = Statement::new(schema, items, &answers, &commitment, &Context([5; 32])).unwrap();
+    let statement = Statement::new(circuit, schema, items, &answers, &commitment, &Context([5; 32])).unwrap();
     Case { statement, elements: hasher.elements(values).unwrap(), salt: salt.to_field() }
 }
 
-fn cases(fields: usize) -> impl Strategy<Value = (Schema, Vec<Value>, Vec<Item>)> {
+fn cases(fields: usize) -> impl Strategy<Value = (Schema, Vec<Value>, Vec<Item<Value>>)> {
     let schema = schema(fields);
     let values: Vec<_> = schema.columns.iter().map(|c| value_of(c.kind)).collect();
-    (Just(schema.clone()), values, prop::collection::vec(item_of(&schema), 0..=4))
+    let fitting = schema.clone();
+    let items = prop::collection::vec(item_of(&schema), 0..=4);
+    (Just(schema), values, items.prop_filter("fits a circuit", move |items| circuit_of(&fitting, items).is_some()))
 }
 
-fn shapes() -> &'static [Shape; 2] {
-    static SHAPES: std::sync::LazyLock<[Shape; 2]> = std::sync::LazyLock::new(|| Circuit::ALL.map(shape));
+fn shapes() -> &'static [Shape; 4] {
+    static SHAPES: std::sync::LazyLock<[Shape; 4]> = std::sync::LazyLock::new(|| Circuit::ALL.map(shape));
     &SHAPES
 }
 
@@ -117,14 +148,16 @@ proptest! {
     fn false_answers_do_not((schema, values, items) in prop_oneof![cases(6), cases(17)], pick in any::<prop::sample::Index>(), other in any::<u8>()) {
         prop_assume!(!items.is_empty());
         let mut case = case(&schema, &values, &items);
-        let slot = &mut case.statement.slots[pick.index(items.len())];
-        if slot.disclose {
-            slot.lo += Fr::from(u64::from(other) + 1);
+        // Where items end: disclosures, and the claims of predicates.
+        let ends: Vec<usize> = (0..case.statement.terms.len()).filter(|i| case.statement.terms[*i].joint == 0).collect();
+        let term = &mut case.statement.terms[ends[pick.index(items.len())]];
+        if term.test == Test::Disclose {
+            term.constants[0] += Fr::from(u64::from(other) + 1);
         } else {
             // Each of the three other claims, the impossible one included.
-            let claim = (u8::from(slot.truth) + 2 * u8::from(slot.null) + 1 + other % 3) % 4;
-            slot.truth = claim & 1 == 1;
-            slot.null = claim & 2 == 2;
+            let claim = (u8::from(term.truth) + 2 * u8::from(term.null) + 1 + other % 3) % 4;
+            term.truth = claim & 1 == 1;
+            term.null = claim & 2 == 2;
         }
         prop_assert_eq!(accepted(&case), (false, false));
     }
@@ -144,36 +177,64 @@ proptest! {
     }
 }
 
-/// A statement with every kind of slot, in both circuits.
+fn full_values(fields: usize) -> Vec<Value> {
+    let value = |column: &Column| match column.kind {
+        ColumnType::Int => Value::Int(-7),
+        ColumnType::Decimal(_) => Value::Null,
+        ColumnType::Date => Value::Date(19_000),
+        ColumnType::Timestamp => Value::Timestamp(1),
+        ColumnType::Bool => Value::Bool(true),
+        ColumnType::Text => Value::Text("x".into()),
+    };
+    schema(fields).columns.iter().map(value).collect()
+}
+
+/// A statement with every kind of slot.
 fn full_case(fields: usize) -> Case {
-    let schema = schema(fields);
-    let values: Vec<Value> = schema
-        .columns
-        .iter()
-        .map(|c| match c.kind {
-            ColumnType::Int => Value::Int(-7),
-            ColumnType::Decimal(_) => Value::Null,
-            ColumnType::Date => Value::Date(19_000),
-            ColumnType::Timestamp => Value::Timestamp(1),
-            ColumnType::Bool => Value::Bool(true),
-            ColumnType::Text => Value::Text("x".into()),
-        })
-        .collect();
-    let items = vec![
+    let (schema, values) = (schema(fields), full_values(fields));
+    case(&schema, &values, &slots_items())
+}
+
+fn slots_items() -> Vec<Item<Value>> {
+    let prove = |column, operator, operands| Item::Prove(Predicate::compare(column, operator, operands));
+    vec![
         Item::Disclose(2),
-        Item::Prove { column: 0, comparison: Comparison::Between, operands: vec![Value::Int(-7), Value::Int(3)] },
-        Item::Prove { column: 1, comparison: Comparison::Ge, operands: vec![Value::Decimal(500)] },
-        Item::Prove { column: 2, comparison: Comparison::Ne, operands: vec![Value::Text("y".into())] },
-    ];
-    case(&schema, &values, &items)
+        prove(0, Operator::Between, vec![Value::Int(-7), Value::Int(3)]),
+        prove(1, Operator::Ge, vec![Value::Decimal(500)]),
+        prove(2, Operator::Ne, vec![Value::Text("y".into())]),
+    ]
+}
+
+/// Every kind of term and joint in the circuits that have them.
+fn joined_case(fields: usize) -> Case {
+    let full = full_values(fields);
+    let compare = |column, operator, operands| Predicate::compare(column, operator, operands);
+    let text = |t: &str| Value::Text(t.into());
+    let both = Predicate::join(
+        Connective::And,
+        vec![
+            compare(0, Operator::NotBetween, vec![Value::Int(1), Value::Int(3)]),
+            compare(2, Operator::In, vec![text("a"), text("x")]),
+        ],
+    );
+    let either = Predicate::join(Connective::Or, vec![both, compare(1, Operator::Lt, vec![Value::Decimal(4)])]);
+    let all = Predicate::join(Connective::And, vec![either, compare(1, Operator::IsNull, vec![])]);
+    let deep = Predicate::join(Connective::Or, vec![all, compare(4, Operator::Eq, vec![Value::Bool(false)])]);
+    let nulls = Predicate::join(
+        Connective::Or,
+        vec![
+            compare(1, Operator::Ge, vec![Value::Decimal(4)]),
+            compare(2, Operator::NotIn, vec![text("x"), text("y")]),
+        ],
+    );
+    case(&schema(fields), &full, &[Item::Prove(deep), Item::Disclose(3), Item::Prove(nulls)])
 }
 
 /// No witness is free: whatever single one changes, some constraint breaks. The inverse of zero
 /// is the one value that nothing depends on, and stands for no claim.
 #[test]
 fn every_variable_is_constrained() {
-    for fields in [15, 31] {
-        let case = full_case(fields);
+    for case in [full_case(15), full_case(31), joined_case(15), joined_case(31)] {
         let shape = shape_of(case.statement.circuit);
         let good = assignment(&case.statement, &case.elements, case.salt);
         assert_eq!(good.len(), 1 + shape.publics + shape.witnesses);
@@ -183,17 +244,21 @@ fn every_variable_is_constrained() {
             for delta in [Fr::ONE, -Fr::ONE, power_of_two(64), -good[i]] {
                 let mut bad = good.clone();
                 bad[i] += delta;
-                if bad[i] != good[i] && shape.violated(&bad).is_none() {
+                if bad[i] != good[i] && shape.touches(i).all(|row| shape.holds(row, &bad)) {
                     free.push(i);
                 }
             }
         }
         free.dedup();
-        // One for each is_zero gadget whose argument is zero: the disclosed field, the field that
-        // equals its lower bound, the null field.
-        let zero_arguments = 3;
+        // One for each is_zero gadget whose argument is zero: null fields, fields that are among
+        // their term's constants, unused terms and disclosures among them.
+        let zero_arguments = case.statement.terms.iter().map(|term| {
+            let value = case.elements.get(term.position).copied().unwrap_or_default();
+            let compared = if case.statement.circuit.joins() { &term.constants[..] } else { &term.constants[..1] };
+            usize::from(value == null_field()) + usize::from(compared.contains(&value))
+        });
         assert!(free.iter().all(|i| good[*i] == Fr::ZERO), "{free:?}");
-        assert_eq!(free.len(), zero_arguments, "{free:?}");
+        assert_eq!(free.len(), zero_arguments.sum::<usize>(), "{free:?}");
     }
 }
 
@@ -209,8 +274,9 @@ fn values_and_bounds_outside_64_bits_are_not_compared() {
     ] {
         for claim in 0..4u8 {
             let mut case = Case { statement: base.statement.clone(), elements: base.elements.clone(), salt: base.salt };
-            let slot = &mut case.statement.slots[1];
-            (slot.lo, slot.hi, slot.truth, slot.null) = (lo, hi, claim & 1 == 1, claim & 2 == 2);
+            let term = &mut case.statement.terms[1];
+            term.constants = vec![lo, hi];
+            (term.truth, term.null) = (claim & 1 == 1, claim & 2 == 2);
             // The circuit relies on the verifier for this, which builds bounds from 64-bit integers.
             assert!(!accepted(&case).0);
         }
@@ -221,9 +287,9 @@ fn values_and_bounds_outside_64_bits_are_not_compared() {
         case.elements[0] = element;
         case.statement.commitment = crate::record::commit_elements(case.statement.tag, &case.elements, case.salt);
         for claim in 0..4u8 {
-            let slot = &mut case.statement.slots[1];
-            (slot.lo, slot.hi) = (Fr::from(10u64), Fr::from(20u64));
-            (slot.truth, slot.null) = (claim & 1 == 1, claim & 2 == 2);
+            let term = &mut case.statement.terms[1];
+            term.constants = vec![Fr::from(10u64), Fr::from(20u64)];
+            (term.truth, term.null) = (claim & 1 == 1, claim & 2 == 2);
             assert_eq!(accepted(&case), (false, false));
         }
     }
@@ -232,11 +298,116 @@ fn values_and_bounds_outside_64_bits_are_not_compared() {
 /// Pinned: a change of any of these needs new parameters and a line in CHANGELOG.md.
 #[test]
 fn shapes_are_pinned() {
-    for (circuit, constraints) in [(Circuit::Record15, 1291), (Circuit::Record31, 1971)] {
+    for (circuit, constraints, publics) in [
+        (Circuit::Record15Slots4, 1291, 12),
+        (Circuit::Record31Slots4, 1971, 12),
+        (Circuit::Record15Terms8, 2457, 260),
+        (Circuit::Record31Terms8, 3205, 260),
+    ] {
         let shape = shape_of(circuit);
-        assert_eq!((shape.constraints(), shape.publics), (constraints, 12));
-        assert_eq!(shape.digest().to_string(), circuit.pinned_shape());
+        let found = (shape.constraints(), shape.publics, shape.digest().to_string());
+        assert_eq!(found, (constraints, publics, circuit.pinned_shape().to_owned()), "{}", circuit.name());
+        assert_eq!(circuit.public_inputs(), publics);
     }
+}
+
+/// Programs that no verifier builds: the reference refuses each. (The circuit takes its program
+/// from the verifier, who builds none of these.)
+#[test]
+fn malformed_programs_are_refused() {
+    let refused = |base: &Case, change: &dyn Fn(&mut Statement)| {
+        let mut case = Case { statement: base.statement.clone(), elements: base.elements.clone(), salt: base.salt };
+        change(&mut case.statement);
+        reference::check(&case.statement, &case.elements, case.salt).unwrap_err()
+    };
+    let (plain, joined) = (full_case(15), joined_case(15));
+    use reference::Violation::{Joint, Position, Terms, Truth};
+    assert_eq!(refused(&plain, &|s| s.terms[1].joint = 1), Joint(2));
+    assert_eq!(refused(&plain, &|s| s.terms[1].negated = true), Joint(2));
+    assert_eq!(refused(&plain, &|s| s.terms[1].test = Test::Null), Joint(2));
+    assert_eq!(refused(&plain, &|s| s.terms[0].position = 16), Position(1));
+    assert_eq!(refused(&plain, &|s| drop(s.terms.pop())), Terms);
+    assert_eq!(refused(&plain, &|s| s.terms[2].constants.push(Fr::ZERO)), Terms);
+    assert_eq!(refused(&joined, &|s| s.terms[0].joint = 5), Joint(1));
+    assert_eq!(refused(&joined, &|s| s.terms[0].truth = true), Truth(1));
+    assert_eq!(refused(&joined, &|s| s.terms[5].joint = 1), Joint(6));
+    assert_eq!(refused(&joined, &|s| s.terms[7] = Term { joint: 2, ..s.terms[0].clone() }), Joint(8));
+}
+
+/// SQL's truth tables through reference and circuit: every pair of truths under AND and OR, and
+/// every triple under two levels either way round.
+#[test]
+fn joints_follow_the_truth_tables() {
+    let schema = schema(15);
+    // c0 is an int -7, c1 null: three comparisons that are true, false and null, and what SQL says.
+    let values = full_values(15);
+    let literal = |truth: Option<bool>| match truth {
+        Some(true) => Predicate::compare(0, Operator::Lt, vec![Value::Int(0)]),
+        Some(false) => Predicate::compare(0, Operator::Ne, vec![Value::Int(-7)]),
+        None => Predicate::compare(1, Operator::Ge, vec![Value::Decimal(0)]),
+    };
+    let rank = |truth: Option<bool>| truth.map_or(1, |truth| if truth { 2 } else { 0 });
+    let table = |and: bool, a: Option<bool>, b: Option<bool>| {
+        let ranked = if and { rank(a).min(rank(b)) } else { rank(a).max(rank(b)) };
+        [Some(false), None, Some(true)][ranked]
+    };
+    let connective = |and| if and { Connective::And } else { Connective::Or };
+    let truths = [Some(false), None, Some(true)];
+    for triple in 0..27 {
+        let [a, b, c] = [triple % 3, triple / 3 % 3, triple / 9].map(|i: usize| truths[i]);
+        for (outer, inner, left) in [
+            (true, false, true),
+            (true, false, false),
+            (false, true, true),
+            (false, true, false),
+            (true, true, true),
+            (false, false, true),
+        ] {
+            let group = Predicate::join(connective(inner), vec![literal(a), literal(b)]);
+            let members = if left { vec![group, literal(c)] } else { vec![literal(c), group] };
+            let predicate = Predicate::join(connective(outer), members);
+            let expected = table(outer, table(inner, a, b), c);
+            assert_eq!(predicate.holds(&values), expected);
+            let mut case = case(&schema, &values, &[Item::Prove(predicate)]);
+            assert_eq!(accepted(&case), (true, true));
+            for claim in 0..4u8 {
+                let claimed = (claim & 1 == 1, claim & 2 == 2);
+                let term = &mut case.statement.terms[2];
+                (term.truth, term.null) = claimed;
+                let right = claimed == (expected == Some(true), expected.is_none());
+                assert_eq!(accepted(&case), (right, right), "{a:?} {b:?} {c:?} {outer} {inner} {claim}");
+            }
+        }
+    }
+}
+
+/// The smaller circuits answer what they can as the larger ones do.
+#[test]
+fn both_circuits_of_a_width_agree() {
+    let schema = schema(15);
+    let values = full_values(15);
+    for circuit in [Circuit::Record15Slots4, Circuit::Record15Terms8] {
+        assert_eq!(accepted(&case_in(circuit, &schema, &values, &slots_items())), (true, true));
+        for (column, expected) in [(0, false), (1, true)] {
+            for (operator, expected) in [(Operator::IsNull, expected), (Operator::IsNotNull, !expected)] {
+                let items = [Item::Prove(Predicate::compare(column, operator, vec![]))];
+                assert_eq!(answers(&items, &values).unwrap(), [SlotAnswer::Truth(Some(expected))]);
+                assert_eq!(accepted(&case_in(circuit, &schema, &values, &items)), (true, true));
+                let wrong = [SlotAnswer::Truth(Some(!expected))];
+                let mut case = case_in(circuit, &schema, &values, &items);
+                let commitment = RecordCommitment(field_to_bytes(&case.statement.commitment));
+                case.statement =
+                    Statement::new(circuit, &schema, &items, &wrong, &commitment, &Context([5; 32])).unwrap();
+                assert_eq!(accepted(&case), (false, false));
+                let null = [SlotAnswer::Truth(None)];
+                let claimed = Statement::new(circuit, &schema, &items, &null, &commitment, &Context([5; 32]));
+                let refused = claimed
+                    .map(|statement| accepted(&Case { statement, elements: case.elements.clone(), salt: case.salt }));
+                assert!(matches!(refused, Err(_) | Ok((false, false))));
+            }
+        }
+    }
+    assert_eq!(Circuit::for_question(&schema, Form::Opening), None);
 }
 
 #[test]
@@ -245,7 +416,14 @@ fn commitment_bytes_are_canonical() {
     let bytes = RecordCommitment(field_to_bytes(&case.statement.commitment));
     assert_eq!(bytes.to_field().unwrap(), case.statement.commitment);
     assert!(matches!(
-        Statement::new(&schema(15), &[Item::Disclose(0)], &[SlotAnswer::Truth(None)], &bytes, &Context([0; 32])),
+        Statement::new(
+            Circuit::Record15Slots4,
+            &schema(15),
+            &[Item::Disclose(0)],
+            &[SlotAnswer::Truth(None)],
+            &bytes,
+            &Context([0; 32])
+        ),
         Err(crate::statement::StatementError::Kind(1))
     ));
 }

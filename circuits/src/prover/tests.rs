@@ -2,13 +2,13 @@ use std::sync::LazyLock;
 
 use super::*;
 use crate::bytes::Context;
-use crate::question::{Comparison, Item, SlotAnswer};
+use crate::question::{Item, Operator, Predicate, SlotAnswer};
 use crate::schema::{Column, ColumnUse};
 use crate::statement::answers;
 use crate::value::ColumnType;
 use crate::verifier::{ProofError, VerifyingKey};
 
-static KEYS: LazyLock<[ProvingKey; 2]> =
+static KEYS: LazyLock<[ProvingKey; 4]> =
     LazyLock::new(|| Circuit::ALL.map(|circuit| ProvingKey::generate_development(circuit).unwrap()));
 
 fn schema(fields: usize) -> Schema {
@@ -24,7 +24,7 @@ struct Made {
     schema: Schema,
     values: Vec<Value>,
     salt: Salt,
-    items: Vec<Item>,
+    items: Vec<Item<Value>>,
     answers: Vec<SlotAnswer>,
     commitment: crate::record::RecordCommitment,
 }
@@ -42,15 +42,21 @@ fn made(fields: usize) -> Made {
     let commitment = RecordHasher::new(&schema).commit(&values, &salt).unwrap();
     let items = vec![
         Item::Disclose(1),
-        Item::Prove { column: 2, comparison: Comparison::Lt, operands: vec![Value::Int(21)] },
-        Item::Prove { column: 4, comparison: Comparison::NotBetween, operands: vec![Value::Int(1), Value::Int(2)] },
+        Item::Prove(Predicate::compare(2, Operator::Lt, vec![Value::Int(21)])),
+        Item::Prove(Predicate::compare(4, Operator::NotBetween, vec![Value::Int(1), Value::Int(2)])),
     ];
     let answers = answers(&items, &values).unwrap();
     Made { schema, values, salt, items, answers, commitment }
 }
 
 fn statement(made: &Made, context: u8) -> Statement {
-    Statement::new(&made.schema, &made.items, &made.answers, &made.commitment, &Context([context; 32])).unwrap()
+    let circuit = if made.schema.columns.len() <= 15 { Circuit::Record15Slots4 } else { Circuit::Record31Slots4 };
+    statement_in(circuit, made, context)
+}
+
+fn statement_in(circuit: Circuit, made: &Made, context: u8) -> Statement {
+    Statement::new(circuit, &made.schema, &made.items, &made.answers, &made.commitment, &Context([context; 32]))
+        .unwrap()
 }
 
 fn verifying_key(key: &ProvingKey) -> VerifyingKey {
@@ -59,26 +65,27 @@ fn verifying_key(key: &ProvingKey) -> VerifyingKey {
 
 #[test]
 fn proofs_pass_both_verifiers_and_nothing_else_does() {
-    for (key, fields) in KEYS.iter().zip([15, 31]) {
+    for (key, fields) in KEYS.iter().zip([15, 31, 15, 31]) {
+        let circuit = key.circuit();
         let made = made(fields);
         let vk = verifying_key(key);
         let prepared = stock::prepare(key);
-        let good = statement(&made, 1);
+        let good = statement_in(circuit, &made, 1);
         let proof = key.prove(&made.schema, &good, &made.values, &made.salt).unwrap();
         vk.verify(&good, &proof).unwrap();
         assert!(stock::verify(&prepared, &good, &proof));
 
         // Every public input moved, one at a time: the proof holds for none of these.
         for other in [
-            statement(&made, 2),
+            statement_in(circuit, &made, 2),
             alter(&good, |s| s.tag += Fr::from(1u64)),
             alter(&good, |s| s.commitment += Fr::from(1u64)),
         ]
         .into_iter()
-        .chain((0..4).map(|i| alter(&good, |s| s.slots[i].truth ^= true)))
-        .chain((0..4).map(|i| alter(&good, |s| s.slots[i].lo += Fr::from(1u64))))
-        .chain((0..4).map(|i| alter(&good, |s| s.slots[i].hi += Fr::from(1u64))))
-        {
+        .chain((0..circuit.terms()).map(|i| alter(&good, |s| s.terms[i].truth ^= true)))
+        .chain((0..circuit.terms() * circuit.constants()).step_by(circuit.constants() / 2 + 1).map(|i| {
+            alter(&good, |s| s.terms[i / circuit.constants()].constants[i % circuit.constants()] += Fr::from(1u64))
+        })) {
             assert_eq!(vk.verify(&other, &proof), Err(ProofError::Invalid));
             assert!(!stock::verify(&prepared, &other, &proof));
         }

@@ -7,20 +7,26 @@ use sqlparser::ast::{
 };
 use sqlparser::dialect::GenericDialect;
 use sqlparser::parser::Parser;
-use sqlparser::tokenizer::Token;
+use sqlparser::tokenizer::{Token, Tokenizer};
 
-use super::{Comparison, Operand, Predicate, Question, Shape, ShapeItem, key_names};
+use super::{
+    Comparison, Connective, Item, KEYS_MAX, LEVELS_MAX, Operand, Operator, Predicate, Question, SET_MAX, SET_OF_TERM,
+    Shape, TERMS_MAX, key_names,
+};
 use crate::schema::{Column, Schema};
 use crate::value::{ColumnType, Value, ValueError};
 
 /// Longest SQL text that is read, in bytes.
-pub const SQL_BYTES_MAX: usize = 8192;
+pub const SQL_BYTES_MAX: usize = 65_536;
+
+/// Most words and signs in it, constants and commas not counted.
+const TOKENS_MAX: usize = 512;
 
 /// Why a text is not a question that can be proven.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuestionError {
-    /// Longer than [`SQL_BYTES_MAX`].
-    #[error("the question is {0} bytes long; at most {SQL_BYTES_MAX} are read")]
+    /// Longer than [`SQL_BYTES_MAX`], or of too many words.
+    #[error("the question is {0} bytes long; at most {SQL_BYTES_MAX} are read, and {TOKENS_MAX} words and signs")]
     TooLong(usize),
     /// Not SQL.
     #[error("the question is not SQL: {0}")]
@@ -39,9 +45,33 @@ pub enum QuestionError {
     /// A position that is no column of the table.
     #[error("the table has no column at position {0}")]
     NoSuchPosition(u8),
-    /// More items than the circuits have slots.
-    #[error("{0} items are asked at once; at most {max} fit one proof: ask in several questions", max = super::SLOTS)]
-    TooManyItems(usize),
+    /// More terms than the largest circuit has.
+    #[error(
+        "the question takes {0} terms and one proof holds {TERMS_MAX} (a column or comparison takes one, IN one for \
+         every {SET_OF_TERM} constants): ask in several questions, or SELECT * for the whole record"
+    )]
+    TooManyTerms(usize),
+    /// One predicate that is too large by itself.
+    #[error(
+        "'{predicate}' is too large to be proven at once: at most {TERMS_MAX} comparisons (IN counts one for every \
+         {SET_OF_TERM} constants), with AND and OR nested {LEVELS_MAX} deep"
+    )]
+    TooLarge {
+        /// Its beginning.
+        predicate: String,
+    },
+    /// Joints that no spelling leads to.
+    #[error("the predicate's comparisons are not joined in the canonical way")]
+    Joints,
+    /// No key, too many, or not as many as the shape says.
+    #[error("the question names {0} keys; 1 to {KEYS_MAX} are asked about at once")]
+    Keys(usize),
+    /// A key that is named twice.
+    #[error("the key {key} is named twice")]
+    RepeatedKey {
+        /// The key.
+        key: String,
+    },
     /// An ordering on a type that has none.
     #[error("column '{column}' is of type {kind}, which has no order: only = and <> can be proven")]
     NotOrdered {
@@ -72,8 +102,11 @@ pub enum QuestionError {
         /// The column.
         column: String,
     },
-    /// Wrong number of constants, or fixed and free ones mixed.
-    #[error("the predicate on column '{column}' has a wrong number of constants, or mixes fixed and free ones")]
+    /// Wrong number of constants, fixed and free ones mixed, or a set that does not ascend.
+    #[error(
+        "the predicate on column '{column}' has a wrong number of constants (a set has up to {SET_MAX}), mixes fixed \
+         and free ones, or is no ascending set"
+    )]
     Operands {
         /// The column.
         column: String,
@@ -90,7 +123,7 @@ pub enum QuestionError {
 }
 
 const FORM: &str = "write SELECT columns and comparisons FROM table WHERE key = value";
-const OPERATORS: &str = "only = <> < <= > >= BETWEEN, and NOT before one of them";
+const OPERATORS: &str = "only = <> < <= > >= BETWEEN IN, IS NULL, and NOT, AND, OR between them";
 
 /// The name of the table a question asks about.
 ///
@@ -101,26 +134,27 @@ pub fn table_name(sql: &str) -> Result<String, QuestionError> {
 }
 
 /// Reads a question about a table with this schema. All constants are fixed; see
-/// [`Question::reshaped`].
+/// [`Question::reshaped`]. `keys` are the records asked about where the WHERE clause leaves the
+/// key to them (`key = ?`), and must be empty where it does not.
 ///
 /// # Errors
 /// [`QuestionError`], naming the part that is wrong.
-pub fn parse_question(sql: &str, schema: &Schema) -> Result<Question, QuestionError> {
+pub fn parse_question(sql: &str, schema: &Schema, keys: Vec<Vec<Value>>) -> Result<Question, QuestionError> {
     let (_, projection, selection) = parse_select(sql)?;
-    let alone = projection.len() == 1;
-    let mut items = Vec::new();
-    for item in projection {
-        let SelectItem::UnnamedExpr(expr) = &item else {
-            return Err(unsupported(&item, "name each column and comparison; no * and no alias"));
-        };
-        match parse_item(expr, schema)? {
-            Some(item) => items.push(item),
-            None if alone => {}
-            None => return Err(unsupported(expr, "1 stands alone, to ask only whether the record exists")),
-        }
-    }
+    let items = match projection.as_slice() {
+        [SelectItem::Wildcard(_)] => (0u8..).map(Item::Disclose).take(schema.columns.len()).collect(),
+        _ => parse_items(&projection, schema)?,
+    };
     let selection = selection.ok_or_else(|| QuestionError::Key { columns: key_names(schema) })?;
-    let question = Question { shape: Shape { items }, constants: Vec::new(), key: parse_key(&selection, schema)? };
+    let keys = match parse_keys(&selection, schema)? {
+        None => keys,
+        Some(written) if keys.is_empty() => written,
+        Some(_) => {
+            return Err(unsupported(&selection, "keys are given beside the question: write ? in place of the key"));
+        }
+    };
+    let count = u16::try_from(keys.len()).map_err(|_| QuestionError::Keys(keys.len()))?;
+    let question = Question { shape: Shape { items, keys: count }, constants: Vec::new(), keys };
     question.validate(schema)?;
     Ok(question)
 }
@@ -131,7 +165,7 @@ pub fn parse_question(sql: &str, schema: &Schema) -> Result<Question, QuestionEr
 /// [`QuestionError`], naming the part that is wrong.
 pub fn parse_predicate(text: &str, schema: &Schema) -> Result<Predicate, QuestionError> {
     let expr = bounded(text, |parser| parser.parse_expr())?;
-    let predicate = parse_comparison(&expr, schema)?;
+    let predicate = parse_condition(&expr, schema, false)?;
     predicate.validate(schema)?;
     Ok(predicate)
 }
@@ -151,7 +185,16 @@ fn bounded<T>(
     let syntax = |error: sqlparser::parser::ParserError| {
         QuestionError::Syntax(error.to_string().trim_start_matches("sql parser error: ").to_owned())
     };
-    let mut parser = Parser::new(&GenericDialect {}).with_recursion_limit(24).try_with_sql(text).map_err(syntax)?;
+    let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize();
+    let tokens = tokens.map_err(|error| QuestionError::Syntax(error.to_string()))?;
+    // A chain of operators becomes a tree as deep as it is long, whatever the parser's own limit.
+    let nests = |token: &&Token| {
+        !matches!(token, Token::Whitespace(_) | Token::Comma | Token::Number(..) | Token::SingleQuotedString(_))
+    };
+    if tokens.iter().filter(nests).count() > TOKENS_MAX {
+        return Err(QuestionError::TooLong(text.len()));
+    }
+    let mut parser = Parser::new(&GenericDialect {}).with_recursion_limit(24).with_tokens(tokens);
     let parsed = read(&mut parser).map_err(syntax)?;
     let _ = parser.consume_token(&Token::SemiColon);
     let rest = parser.peek_token();
@@ -192,44 +235,96 @@ fn parse_select(sql: &str) -> Result<(String, Vec<SelectItem>, Option<Expr>), Qu
     Ok((table.value.clone(), select.projection.clone(), select.selection.clone()))
 }
 
+fn parse_items(projection: &[SelectItem], schema: &Schema) -> Result<Vec<Item>, QuestionError> {
+    let mut items = Vec::new();
+    for item in projection {
+        let SelectItem::UnnamedExpr(expr) = item else {
+            return Err(unsupported(item, "name each column and predicate; * stands alone, and nothing has an alias"));
+        };
+        match parse_item(expr, schema)? {
+            Some(item) => items.push(item),
+            None if projection.len() == 1 => {}
+            None => return Err(unsupported(expr, "1 stands alone, to ask only whether the record exists")),
+        }
+    }
+    Ok(items)
+}
+
 /// `None` is the literal 1, which asks nothing but existence.
-fn parse_item(expr: &Expr, schema: &Schema) -> Result<Option<ShapeItem>, QuestionError> {
+fn parse_item(expr: &Expr, schema: &Schema) -> Result<Option<Item>, QuestionError> {
     match expr {
         Expr::Nested(inner) => parse_item(inner, schema),
-        Expr::Identifier(name) => Ok(Some(ShapeItem::Disclose(lookup(name, schema)?.0))),
+        Expr::Identifier(name) => Ok(Some(Item::Disclose(lookup(name, schema)?.0))),
         Expr::Value(value) if value.value == SqlValue::Number("1".into(), false) => Ok(None),
-        other => Ok(Some(ShapeItem::Prove(parse_comparison(other, schema)?))),
+        other => Ok(Some(Item::Prove(parse_condition(other, schema, false)?))),
     }
 }
 
-fn parse_comparison(expr: &Expr, schema: &Schema) -> Result<Predicate, QuestionError> {
+/// A predicate, or its negation: NOT is pushed down to the comparisons.
+fn parse_condition(expr: &Expr, schema: &Schema, negated: bool) -> Result<Predicate, QuestionError> {
     match expr {
-        Expr::Nested(inner) => parse_comparison(inner, schema),
-        Expr::UnaryOp { op: UnaryOperator::Not, expr } => {
-            let inner = parse_comparison(expr, schema)?;
-            Ok(Predicate { comparison: inner.comparison.negated(), ..inner })
+        Expr::Nested(inner) => parse_condition(inner, schema, negated),
+        Expr::UnaryOp { op: UnaryOperator::Not, expr } => parse_condition(expr, schema, !negated),
+        Expr::BinaryOp { left, op: op @ (BinaryOperator::And | BinaryOperator::Or), right } => {
+            let connective = if *op == BinaryOperator::And { Connective::And } else { Connective::Or };
+            let connective = if negated { connective.negated() } else { connective };
+            let members = vec![parse_condition(left, schema, negated)?, parse_condition(right, schema, negated)?];
+            Ok(Predicate::join(connective, members))
+        }
+        other => {
+            let comparison = parse_comparison(other, schema)?;
+            let operator = if negated { comparison.operator.negated() } else { comparison.operator };
+            Ok(Comparison { operator, ..comparison }.into())
+        }
+    }
+}
+
+fn parse_comparison(expr: &Expr, schema: &Schema) -> Result<Comparison, QuestionError> {
+    let negate = |operator: Operator, negated: bool| if negated { operator.negated() } else { operator };
+    match expr {
+        // A column of type bool is a predicate by itself.
+        Expr::Identifier(name) => {
+            let (column, described) = lookup(name, schema)?;
+            if described.kind != ColumnType::Bool {
+                return Err(unsupported(expr, "only a column of type bool is true or false by itself"));
+            }
+            Ok(Comparison { column, operator: Operator::Eq, operands: vec![Operand::Fixed(Value::Bool(true))] })
+        }
+        Expr::IsNull(inner) | Expr::IsNotNull(inner) => {
+            let (column, _) = column_of(inner, schema)?;
+            let operator = negate(Operator::IsNull, matches!(expr, Expr::IsNotNull(_)));
+            Ok(Comparison { column, operator, operands: Vec::new() })
+        }
+        Expr::InList { expr, list, negated } => {
+            let (column, described) = column_of(expr, schema)?;
+            let mut operands = list.iter().map(|c| operand(c, described)).collect::<Result<Vec<_>, _>>()?;
+            if !operands.contains(&Operand::Free) {
+                operands.sort();
+                operands.dedup();
+            }
+            let operator = if operands.len() == 1 { Operator::Eq } else { Operator::In };
+            Ok(Comparison { column, operator: negate(operator, *negated), operands })
         }
         Expr::Between { expr, negated, low, high } => {
             let (column, described) = column_of(expr, schema)?;
-            let comparison = if *negated { Comparison::NotBetween } else { Comparison::Between };
             let operands = vec![operand(low, described)?, operand(high, described)?];
-            Ok(Predicate { column, comparison, operands })
+            Ok(Comparison { column, operator: negate(Operator::Between, *negated), operands })
         }
         Expr::BinaryOp { left, op, right } => {
-            let comparison = match op {
-                BinaryOperator::Eq => Comparison::Eq,
-                BinaryOperator::NotEq => Comparison::Ne,
-                BinaryOperator::Lt => Comparison::Lt,
-                BinaryOperator::LtEq => Comparison::Le,
-                BinaryOperator::Gt => Comparison::Gt,
-                BinaryOperator::GtEq => Comparison::Ge,
+            let operator = match op {
+                BinaryOperator::Eq => Operator::Eq,
+                BinaryOperator::NotEq => Operator::Ne,
+                BinaryOperator::Lt => Operator::Lt,
+                BinaryOperator::LtEq => Operator::Le,
+                BinaryOperator::Gt => Operator::Gt,
+                BinaryOperator::GtEq => Operator::Ge,
                 _ => return Err(unsupported(expr, OPERATORS)),
             };
             let (column, described) = column_of(left, schema)?;
             if matches!(right.as_ref(), Expr::Identifier(_)) {
                 return Err(unsupported(expr, "two columns cannot be compared; compare a column with a constant"));
             }
-            Ok(Predicate { column, comparison, operands: vec![operand(right, described)?] })
+            Ok(Comparison { column, operator, operands: vec![operand(right, described)?] })
         }
         other => Err(unsupported(other, OPERATORS)),
     }
@@ -288,18 +383,43 @@ fn constant(expr: &Expr, column: &Column) -> Result<Value, QuestionError> {
     Value::parse(&spelled, column.kind).map_err(|error| QuestionError::Constant { column: name(), error })
 }
 
-fn parse_key(selection: &Expr, schema: &Schema) -> Result<Vec<Value>, QuestionError> {
-    let mut given: Vec<(u8, Value)> = Vec::new();
+/// The keys that the WHERE clause spells: one, or with IN several of a key of one column; `None`
+/// where it leaves them open (`key = ?`).
+fn parse_keys(selection: &Expr, schema: &Schema) -> Result<Option<Vec<Vec<Value>>>, QuestionError> {
+    if let Expr::InList { expr, list, negated: false } = selection
+        && schema.key.len() == 1
+    {
+        let column = key_column(expr, schema)?.1;
+        return Ok(Some(list.iter().map(|c| Ok(vec![constant(c, column)?])).collect::<Result<_, QuestionError>>()?));
+    }
+    let mut given: Vec<(u8, Operand)> = Vec::new();
     collect_equalities(selection, schema, &mut given)?;
     let error = || QuestionError::Key { columns: key_names(schema) };
     if given.len() != schema.key.len() {
         return Err(error());
     }
-    let value_of = |position: &u8| given.iter().find(|(i, _)| i == position).map(|(_, v)| v.clone());
-    schema.key.iter().map(|position| value_of(position).ok_or_else(error)).collect()
+    let operand_of = |position: &u8| given.iter().find(|(i, _)| i == position).map(|(_, operand)| operand);
+    let operands: Vec<&Operand> =
+        schema.key.iter().map(|p| operand_of(p).ok_or_else(error)).collect::<Result<_, _>>()?;
+    if operands.iter().all(|operand| **operand == Operand::Free) {
+        return Ok(None);
+    }
+    let fixed = |operand: &Operand| match operand {
+        Operand::Fixed(value) => Ok(value.clone()),
+        Operand::Free => Err(unsupported(selection, "give the whole key, or ? in place of each of its columns")),
+    };
+    Ok(Some(vec![operands.into_iter().map(fixed).collect::<Result<_, _>>()?]))
 }
 
-fn collect_equalities(expr: &Expr, schema: &Schema, out: &mut Vec<(u8, Value)>) -> Result<(), QuestionError> {
+fn key_column<'a>(expr: &Expr, schema: &'a Schema) -> Result<(u8, &'a Column), QuestionError> {
+    let (position, column) = column_of(expr, schema)?;
+    if !schema.key.contains(&position) {
+        return Err(QuestionError::Key { columns: key_names(schema) });
+    }
+    Ok((position, column))
+}
+
+fn collect_equalities(expr: &Expr, schema: &Schema, out: &mut Vec<(u8, Operand)>) -> Result<(), QuestionError> {
     match expr {
         Expr::Nested(inner) => collect_equalities(inner, schema, out),
         Expr::BinaryOp { left, op: BinaryOperator::And, right } => {
@@ -307,8 +427,8 @@ fn collect_equalities(expr: &Expr, schema: &Schema, out: &mut Vec<(u8, Value)>) 
             collect_equalities(right, schema, out)
         }
         Expr::BinaryOp { left, op: BinaryOperator::Eq, right } => {
-            let (position, column) = column_of(left, schema)?;
-            out.push((position, constant(right, column)?));
+            let (position, column) = key_column(left, schema)?;
+            out.push((position, operand(right, column)?));
             Ok(())
         }
         other => Err(QuestionError::Key { columns: format!("{} (found '{other}')", key_names(schema)) }),
@@ -318,6 +438,7 @@ fn collect_equalities(expr: &Expr, schema: &Schema, out: &mut Vec<(u8, Value)>) 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::question::Form;
     use crate::schema::ColumnUse;
 
     fn schema() -> Schema {
@@ -338,13 +459,13 @@ mod tests {
     }
 
     fn read(sql: &str) -> Result<Question, QuestionError> {
-        parse_question(sql, &schema())
+        parse_question(sql, &schema(), Vec::new())
     }
 
     #[test]
     fn questions_are_read_as_written() {
         let question = read("SELECT Status, feepaid >= 500 FROM licences WHERE LicenceRSN = 4528701").unwrap();
-        assert_eq!(question.key, vec![Value::Int(4528701)]);
+        assert_eq!(question.keys, vec![vec![Value::Int(4528701)]]);
         assert_eq!(question.shape.display(&schema()), "Status, FeePaid >= 500.00");
         for (sql, shown) in [
             ("NOT FeePaid < -1.5", "FeePaid >= -1.50"),
@@ -353,20 +474,42 @@ mod tests {
             ("Until <= DATE '2024-12-31'", "Until <= '2024-12-31'"),
             ("IssuedDate > '2024-01-01T00:00:00Z'", "IssuedDate > '2024-01-01T00:00:00Z'"),
             ("Active = true", "Active = true"),
+            ("Status IN ('b', 'a', 'b')", "Status IN ('a', 'b')"),
+            ("NOT Status IN ('b', 'a')", "Status NOT IN ('a', 'b')"),
+            ("Status NOT IN ('a')", "Status <> 'a'"),
+            ("Until IS NULL", "Until IS NULL"),
+            ("NOT Until IS NULL", "Until IS NOT NULL"),
+            ("FeePaid > 1 AND Active", "FeePaid > 1.00 AND Active = true"),
+            (
+                "NOT (FeePaid > 1 AND (NOT Active OR Until IS NULL))",
+                "FeePaid <= 1.00 OR (Active = true AND Until IS NOT NULL)",
+            ),
+            ("FeePaid > 1 AND (FeePaid < 9 AND Active)", "FeePaid > 1.00 AND FeePaid < 9.00 AND Active = true"),
+            (
+                "(FeePaid > 1 OR Active) AND (FeePaid < 9 OR NOT Active OR Status = 'x')",
+                "(FeePaid > 1.00 OR Active = true) AND (FeePaid < 9.00 OR Active <> true OR Status = 'x')",
+            ),
+            ("*", "LicenceRSN, Status, FeePaid, IssuedDate, \"Domain name\", Active, Until"),
             ("1", "1"),
         ] {
             let question = read(&format!("SELECT {sql} FROM t WHERE LicenceRSN = 1;")).unwrap();
             assert_eq!(question.shape.display(&schema()), shown);
         }
         let free = parse_predicate("FeePaid >= ?", &schema()).unwrap();
-        assert_eq!(free.operands, vec![Operand::Free]);
+        assert_eq!(free.comparisons[0].operands, vec![Operand::Free]);
         assert_eq!(table_name("SELECT Status FROM \"ab-c\" WHERE x = 1").unwrap(), "ab-c");
     }
 
     #[test]
     fn what_cannot_be_proven_is_refused_with_the_reason() {
         for (sql, reason) in [
-            ("SELECT * FROM t WHERE LicenceRSN = 1", "no *"),
+            ("SELECT *, Status FROM t WHERE LicenceRSN = 1", "* stands alone"),
+            ("SELECT Status AND Active FROM t WHERE LicenceRSN = 1", "only a column of type bool"),
+            ("SELECT Status IN (SELECT 1) FROM t WHERE LicenceRSN = 1", "only ="),
+            ("SELECT FeePaid IN (1, NULL) FROM t WHERE LicenceRSN = 1", "NULL whatever"),
+            ("SELECT Active IS TRUE FROM t WHERE LicenceRSN = 1", "only ="),
+            ("SELECT Status FROM t WHERE LicenceRSN = ?", "0 keys"),
+            ("SELECT Status FROM t WHERE LicenceRSN IN (1, 2, 1)", "named twice"),
             ("SELECT Status FROM t", "whole key"),
             ("SELECT Status FROM t WHERE Status = 'x'", "whole key"),
             ("SELECT Status FROM t WHERE LicenceRSN = 1 AND Status = 'x'", "whole key"),
@@ -383,7 +526,10 @@ mod tests {
             ("SELECT DISTINCT Status FROM t WHERE LicenceRSN = 1", "write SELECT"),
             ("DROP TABLE t", "write SELECT"),
             ("SELECT Status FROM t WHERE LicenceRSN = 1; DROP TABLE t", "unexpected 'DROP'"),
-            ("SELECT Status, Status, Status, Status, Status FROM t WHERE LicenceRSN = 1", "at most 4"),
+            (
+                "SELECT Status, Status, Status, Status, Status, Status, Status, Status, Status FROM t WHERE LicenceRSN = 1",
+                "takes 9 terms",
+            ),
             ("SELECT 1, Status FROM t WHERE LicenceRSN = 1", "1 stands alone"),
             ("nonsense", "not SQL"),
         ] {
@@ -392,7 +538,7 @@ mod tests {
         }
         let deep = format!("SELECT {}Status{} FROM t WHERE LicenceRSN = 1", "(".repeat(4000), ")".repeat(4000));
         assert!(read(&deep).is_err());
-        assert!(matches!(read(&"x".repeat(9000)), Err(QuestionError::TooLong(9000))));
+        assert!(matches!(read(&"x".repeat(70000)), Err(QuestionError::TooLong(70000))));
     }
 
     #[test]
@@ -400,7 +546,7 @@ mod tests {
         let question =
             read("SELECT Status, FeePaid BETWEEN 1 AND 2, Status = 'x' FROM t WHERE LicenceRSN = 1").unwrap();
         let mut shape = question.shape.clone();
-        if let ShapeItem::Prove(predicate) = &mut shape.items[1] {
+        if let Item::Prove(predicate) = &mut shape.items[1] {
             *predicate = predicate.freed();
         }
         let freed = question.reshaped(&shape).unwrap();
@@ -413,5 +559,65 @@ mod tests {
         let mut wrong = freed.clone();
         wrong.constants.pop();
         assert_eq!(wrong.validate(&schema()), Err(QuestionError::FreeConstants));
+    }
+
+    #[test]
+    fn shapes_follow_the_grant() {
+        let grant = |texts: &[&str]| -> Vec<Predicate> {
+            texts.iter().map(|text| parse_predicate(text, &schema()).unwrap()).collect()
+        };
+        let asked = |sql: &str, granted: &[Predicate]| {
+            let question = read(&format!("SELECT {sql} FROM t WHERE LicenceRSN = 1")).unwrap();
+            let shaped = question.shaped_for(granted);
+            shaped.validate(&schema()).unwrap();
+            assert_eq!(shaped.filled(), question.filled(), "the same question: {sql}");
+            let allowed = shaped.shape.items.iter().all(|item| match item {
+                Item::Disclose(_) => true,
+                Item::Prove(predicate) => predicate.allowed_by(granted),
+            });
+            (shaped.shape.display(&schema()), allowed)
+        };
+        let granted = grant(&["FeePaid >= 500", "Status IN (?, ?, ?)", "FeePaid > ? AND FeePaid < ?", "Until IS NULL"]);
+        for (sql, shown, allowed) in [
+            ("FeePaid >= 500", "FeePaid >= 500.00", true),
+            ("FeePaid >= 501", "FeePaid >= ?", false),
+            ("Status IN ('a', 'b')", "Status IN (?, ?, ?)", true),
+            ("Status = 'a'", "Status IN (?, ?, ?)", true),
+            ("Status IN ('a', 'b', 'c', 'd')", "Status IN (?, ?, ?, ?)", false),
+            ("FeePaid > 1 AND FeePaid < 7", "FeePaid > ? AND FeePaid < ?", true),
+            ("FeePaid < 7 AND FeePaid > 1", "FeePaid < ? AND FeePaid > ?", false),
+            ("FeePaid >= 500 OR Until IS NULL", "FeePaid >= 500.00 OR Until IS NULL", true),
+            ("FeePaid >= 500 OR Until IS NOT NULL", "FeePaid >= 500.00 OR Until IS NOT NULL", false),
+        ] {
+            assert_eq!(asked(sql, &granted), (shown.to_owned(), allowed), "{sql}");
+        }
+    }
+
+    #[test]
+    fn keys_are_spelled_listed_or_left_open() {
+        let key = |n: i64| vec![Value::Int(n)];
+        let several = read("SELECT Status FROM t WHERE LicenceRSN IN (3, 1)").unwrap();
+        assert_eq!(several.keys, vec![key(3), key(1)]);
+        assert_eq!(several.display(&schema(), "t"), "SELECT Status FROM t WHERE LicenceRSN = ?");
+        let open = "SELECT * FROM t WHERE LicenceRSN = ?";
+        let filled = parse_question(open, &schema(), vec![key(1), key(2)]).unwrap();
+        assert_eq!((filled.shape.keys, filled.display(&schema(), "t").as_str()), (2, open));
+        assert!(parse_question("SELECT * FROM t WHERE LicenceRSN = 1", &schema(), vec![key(1)]).is_err());
+        assert!(parse_question(open, &schema(), (0..1001).map(key).collect()).is_err());
+    }
+
+    #[test]
+    fn sets_and_predicates_have_their_limits() {
+        let set = |n: usize| format!("Status IN ({})", (0..n).map(|i| format!("'{i}'")).collect::<Vec<_>>().join(", "));
+        let ask = |item: &str| read(&format!("SELECT {item} FROM t WHERE LicenceRSN = 1"));
+        assert_eq!(ask(&set(256)).unwrap().shape.form(&schema()), Ok(Form::Terms));
+        assert_eq!(ask("Status, FeePaid > 1, Until IS NULL").unwrap().shape.form(&schema()), Ok(Form::Slots));
+        assert_eq!(ask("*").unwrap().shape.form(&schema()), Ok(Form::Opening));
+        assert!(ask(&set(257)).is_err());
+        assert!(matches!(ask(&format!("{}, Status", set(256))), Err(QuestionError::TooManyTerms(9))));
+        let deep = "Active OR (Active AND (Active OR (Active AND (Active OR Active))))";
+        assert!(matches!(ask(deep), Err(QuestionError::TooLarge { .. })));
+        assert!(ask(&["Active"; 9].join(" AND ")).is_err());
+        assert!(matches!(ask(&["Active"; 600].join(" AND ")), Err(QuestionError::TooLong(_))));
     }
 }

@@ -37,9 +37,13 @@ pub(super) struct Grant {
     /// Last moment, RFC 3339 (2026-12-31T23:59:59Z).
     #[arg(long, value_name = "T")]
     until: Option<jiff::Timestamp>,
-    /// How many questions may be asked.
+    /// How many keys may be asked about, each time counted.
     #[arg(long, value_name = "N")]
     quota: Option<u64>,
+    /// The most bits that predicates may tell this account of one record's field; the field's
+    /// whole budget unless given.
+    #[arg(long, value_name = "N")]
+    bits: Option<u16>,
 }
 
 #[derive(Debug, Args)]
@@ -109,6 +113,7 @@ fn terms(args: &Grant, schema: &Schema) -> Result<GrantTerms, Failure> {
         not_before_ms: None,
         until_ms: until_ms.transpose()?,
         quota: args.quota,
+        bits: args.bits,
     })
 }
 

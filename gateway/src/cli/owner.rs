@@ -3,10 +3,12 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use sealgate_ledger::account::AccountPublic;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
 use serde::Serialize;
 
 use super::{DataArg, Failure, Output};
+use crate::files::read_json;
 use crate::owner::Owner;
 use crate::publishing::{publish as publish_table, read_manifest};
 use crate::serving;
@@ -18,6 +20,9 @@ pub(super) struct Init {
     /// What the owner is called; the ledger takes the same name.
     #[arg(long)]
     name: String,
+    /// The auditor's account.public: who may read what answers told, and check the budgets.
+    #[arg(long, value_name = "FILE")]
+    auditor: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -29,7 +34,8 @@ struct InitResult {
 }
 
 pub(super) fn init(args: Init, output: &Output) -> Result<(), Failure> {
-    let (owner, genesis) = Owner::init(&args.data.data_dir, &args.name)?;
+    let auditor: Option<AccountPublic> = args.auditor.as_deref().map(read_json).transpose()?;
+    let (owner, genesis) = Owner::init(&args.data.data_dir, &args.name, auditor)?;
     let account = owner.account().public();
     let result = InitResult {
         address: account.address(),

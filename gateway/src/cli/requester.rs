@@ -3,6 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use sealgate_circuits::question::KEYS_MAX;
+use sealgate_circuits::question::sql::table_name;
+use sealgate_circuits::schema::Column;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
 use sealgate_ledger::state::{AssetView, RequestStatus, RequestView};
 use serde::Serialize;
@@ -11,13 +14,16 @@ use unicode_width::UnicodeWidthStr as _;
 use super::output::printable;
 use super::{Failure, GatewayArg, HomeArg, Output};
 use crate::account_file;
-use crate::answer_file::{ANSWER_BYTES_MAX, AnswerFile, Verified};
-use crate::asking::{Session, ask as ask_question, connect};
+use crate::answer_file::{ANSWER_BYTES_MAX, AnswerFile, RecordAnswer, ResultLine, Verified};
+use crate::asking::{Asking, Session, ask as ask_question, connect};
 use crate::auditing::{audit_owner, replay};
-use crate::client::Client;
+use crate::client::{AssetDetail, Client};
 use crate::files::{FileError, check_writable, read_bounded, write_private};
 use crate::home::{Asked, Home, HomeError, Relation};
 use crate::owner::Owner;
+
+/// Largest file of keys that is read, in bytes.
+const KEYS_BYTES_MAX: u64 = 4 << 20;
 
 #[derive(Debug, Args)]
 pub(super) struct AccountNew {
@@ -50,7 +56,8 @@ pub(super) fn account_new(args: AccountNew, output: &Output) -> Result<(), Failu
     output.result(&result, || {
         format!(
             "account        {}\naddress        {}\nDID            {}\nverify key     {}\nencryption key {}\n\n\
-             The keys stay in {}. Give the address to the owner whose data you need.",
+             The keys stay in {}. Give the address to the owner whose data you need; an auditor gives\n\
+             account.public there to whoever makes a ledger.",
             result.name,
             result.address,
             result.did,
@@ -122,7 +129,11 @@ pub(super) struct Ask {
     /// Where to write the answer with its proofs.
     #[arg(long, value_name = "FILE")]
     out: PathBuf,
-    /// The question: SELECT columns and comparisons FROM table WHERE key = value.
+    /// A CSV file of keys to ask about, up to 1,000 lines under a header that names the key
+    /// columns; the question then has ? in place of each part of the key.
+    #[arg(long, value_name = "FILE")]
+    keys: Option<PathBuf>,
+    /// The question: SELECT columns and predicates FROM table WHERE key = value.
     sql: String,
 }
 
@@ -133,12 +144,52 @@ pub(super) async fn ask(args: Ask, output: &Output) -> Result<(), Failure> {
     // A question counts against the quota: it is not asked when its answer cannot be kept.
     check_writable(&args.out)?;
     let home = Home::at(&args.home.home);
-    let answered = ask_question(&home, &Client::new(&args.gateway.gateway)?, &args.purpose, &args.sql).await?;
+    let client = Client::new(&args.gateway.gateway)?;
+    let keys = match &args.keys {
+        Some(path) => read_keys(path, &client, &args.sql).await?,
+        None => Vec::new(),
+    };
+    let bar = output.progress();
+    let progress = |done, total| bar.count("keys answered", done, total);
+    let asking = Asking { sql: &args.sql, keys: &keys, progress: &progress };
+    let answered = ask_question(&home, &client, &args.purpose, &asking).await;
+    bar.finish();
+    let answered = answered?;
     write_private(&args.out, &answered.file.to_bytes()?, true).map_err(FileError::io(&args.out))?;
     answered.kept(&home)?;
     output
         .result(&answered.verified, || format!("{}\n\nwritten to {}", report(&answered.verified), args.out.display()));
     Ok(())
+}
+
+/// Reads keys from a CSV file and puts their columns into the order of the table's key.
+async fn read_keys(path: &Path, client: &Client, sql: &str) -> Result<Vec<Vec<String>>, Failure> {
+    let table = table_name(sql)?;
+    let wrong = |what: String| Failure(format!("{}: {what}", path.display()));
+    let named = |detail: &&AssetDetail| detail.asset.name == table || detail.asset.id.to_string() == table;
+    let catalogue = client.catalogue().await?;
+    let detail = catalogue.iter().find(named).ok_or_else(|| Failure(format!("there is no table '{table}'")))?;
+    let bytes = read_bounded(path, KEYS_BYTES_MAX)?;
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(bytes.as_slice());
+    let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
+    let position = |column: &Column| {
+        let found =
+            header.iter().position(|name| name.trim_start_matches('\u{feff}').eq_ignore_ascii_case(&column.name));
+        found.ok_or_else(|| wrong(format!("its first line does not name the key column '{}'", column.name)))
+    };
+    let positions = detail.asset.schema.key_columns().map(position).collect::<Result<Vec<_>, _>>()?;
+    let mut keys = Vec::new();
+    for record in reader.records() {
+        let record = record.map_err(|error| wrong(error.to_string()))?;
+        keys.push(positions.iter().map(|i| record.get(*i).unwrap_or_default().to_owned()).collect());
+        if keys.len() > usize::from(KEYS_MAX) {
+            return Err(wrong(format!("it has more than the {KEYS_MAX} keys that are asked about at once; split it")));
+        }
+    }
+    if keys.is_empty() {
+        return Err(wrong("it has no keys under its header".into()));
+    }
+    Ok(keys)
 }
 
 #[derive(Debug, Args)]
@@ -203,20 +254,36 @@ pub(crate) async fn verify_file(
     Ok(verified)
 }
 
+/// The answer about one key, a line for each item.
+fn record_lines(record: &RecordAnswer) -> Vec<String> {
+    if !record.found {
+        return vec!["  no record has this key".into()];
+    }
+    if record.result.is_empty() {
+        return vec!["  a record with this key exists".into()];
+    }
+    let width = record.result.iter().map(|line| line.item.width()).max().unwrap_or(0);
+    let line = |line: &ResultLine| format!("  {}{}  {}", line.item, " ".repeat(width - line.item.width()), line.answer);
+    record.result.iter().map(line).collect()
+}
+
+/// The answer about one of many keys, on one line.
+fn record_line(record: &RecordAnswer) -> String {
+    let answers: Vec<&str> = record.result.iter().map(|line| line.answer.as_str()).collect();
+    let answers = match (record.found, answers.as_slice()) {
+        (false, _) => "no record".to_owned(),
+        (true, []) => "exists".to_owned(),
+        (true, answers) => answers.join(" | "),
+    };
+    format!("  {}  {answers}", record.key.join(", "))
+}
+
 /// An answer as people read it.
 pub(crate) fn report(verified: &Verified) -> String {
     let mut lines = vec![verified.sql.clone()];
-    if verified.found {
-        let width = verified.result.iter().map(|line| line.item.width()).max().unwrap_or(0);
-        for line in &verified.result {
-            let gap = " ".repeat(width - line.item.width());
-            lines.push(format!("  {}{gap}  {}", line.item, line.answer));
-        }
-        if verified.result.is_empty() {
-            lines.push("  a record with this key exists".into());
-        }
-    } else {
-        lines.push("  no record has this key".into());
+    match verified.records.as_slice() {
+        [record] => lines.extend(record_lines(record)),
+        records => lines.extend(records.iter().map(record_line)),
     }
     lines.push("\nverified:".into());
     lines.extend(verified.checks.iter().map(|check| format!("  ok    {check}")));
@@ -320,6 +387,7 @@ pub(crate) fn trail_text(lines: &[TrailLine]) -> String {
             RequestStatus::Answered { version, height, .. } => {
                 format!("answered from version {version} in block {height}")
             }
+            RequestStatus::Declined { height, .. } => format!("DECLINED for want of budget in block {height}"),
             RequestStatus::Unanswered { height } => format!("UNANSWERED, says block {height}"),
         };
         format!(
@@ -403,13 +471,14 @@ pub(crate) async fn audit_gateway(home: &Home, client: &Client, output: &Output)
         format!(
             "ok    {} blocks, {} entries replayed: every signature, outcome, hash and root\n\
              ok    the replay leads to the operator's signed checkpoint and to every one seen before\n\
-             ok    {} assets, {} requests granted, {} denied, {} answered, {} unanswered{}",
+             ok    {} assets, {} requests granted, {} denied, {} answered, {} declined, {} unanswered{}",
             summary.blocks,
             summary.entries,
             summary.assets,
             summary.granted,
             summary.denied,
             summary.answers,
+            summary.declined,
             summary.unanswered,
             if session.genesis.development { "\nnote  DEVELOPMENT PARAMETERS on this ledger" } else { "" },
         )

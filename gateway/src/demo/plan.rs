@@ -68,7 +68,7 @@ impl Plan {
             predicate,
             schema: schema.clone(),
         };
-        parse_question(&plan.question, &schema)?;
+        parse_question(&plan.question, &schema, Vec::new())?;
         Ok(plan)
     }
 }

@@ -7,7 +7,7 @@ use crate::audit::audit_log;
 use crate::solo::{GENESIS_FILE, INDEX_FOLDER, Ledger};
 use crate::testing::{fee_at_least, genesis, register, request, secret, sign, terms};
 use crate::tx::TxBody;
-use sealgate_circuits::question::ShapeItem;
+use sealgate_circuits::question::Item;
 
 /// A ledger of a few blocks, closed; returns its folder and the offset of its last record.
 fn small() -> (tempfile::TempDir, u64) {
@@ -18,7 +18,7 @@ fn small() -> (tempfile::TempDir, u64) {
     let asset = ledger.assets().unwrap()[0].id;
     let to = secret("b", 2).address();
     ledger.submit(sign(&genesis, &operator, 0, 10, TxBody::Grant { asset, to, terms: terms() })).unwrap();
-    let items = vec![ShapeItem::Prove(fee_at_least(None))];
+    let items = vec![Item::Prove(fee_at_least(None))];
     ledger.submit(sign(&genesis, &operator, 0, 10, request(asset, items))).unwrap();
     let height = ledger.head().height;
     let last = crate::state::query::place(&ledger.core().index, height).unwrap().unwrap().offset;

@@ -9,7 +9,7 @@ use crate::light::{LightError, verify_entry, verify_extension};
 use crate::state::{Rejection, RequestStatus};
 use crate::testing::*;
 use crate::tx::{GrantTerms, Tx, TxBody, TxError};
-use sealgate_circuits::question::ShapeItem;
+use sealgate_circuits::question::Item;
 
 struct World {
     dir: tempfile::TempDir,
@@ -58,11 +58,11 @@ impl World {
         let (asset, to) = (self.asset, self.asker.address());
         self.own(TxBody::Grant { asset, to, terms }).unwrap()
     }
-    fn question(&mut self, items: Vec<ShapeItem>) -> Receipt {
+    fn question(&mut self, items: Vec<Item>) -> Receipt {
         let body = request(self.asset, items);
         self.ask(body).unwrap()
     }
-    fn denied(&mut self, items: Vec<ShapeItem>) -> DenyReason {
+    fn denied(&mut self, items: Vec<Item>) -> DenyReason {
         let receipt = self.question(items);
         let Outcome::Denied { reason } = receipt.outcome else { panic!("{receipt:?}") };
         let view = self.ledger.request(&receipt.hash).unwrap().unwrap();
@@ -82,8 +82,8 @@ impl World {
     }
 }
 
-fn fields() -> Vec<ShapeItem> {
-    vec![ShapeItem::Disclose(1), ShapeItem::Prove(fee_at_least(Some(500)))]
+fn fields() -> Vec<Item> {
+    vec![Item::Disclose(1), Item::Prove(fee_at_least(Some(500)))]
 }
 
 #[test]
@@ -130,12 +130,12 @@ fn each_reason_to_deny() {
     let mut w = world();
     assert_eq!(w.denied(fields()), DenyReason::NoGrant);
     w.grant(|_| {});
-    assert_eq!(w.denied(vec![ShapeItem::Disclose(0)]), DenyReason::Field { column: 0 });
+    assert_eq!(w.denied(vec![Item::Disclose(0)]), DenyReason::Field { column: 0 });
     assert_eq!(
-        w.denied(vec![ShapeItem::Disclose(1), ShapeItem::Prove(fee_at_least(Some(501)))]),
+        w.denied(vec![Item::Disclose(1), Item::Prove(fee_at_least(Some(501)))]),
         DenyReason::Predicate { item: 1 }
     );
-    assert_eq!(w.denied(vec![ShapeItem::Prove(fee_at_least(None))]), DenyReason::Predicate { item: 0 });
+    assert_eq!(w.denied(vec![Item::Prove(fee_at_least(None))]), DenyReason::Predicate { item: 0 });
     assert_eq!(w.denied(vec![]), DenyReason::Existence);
     w.grant(|terms| terms.purpose = "another".into());
     assert_eq!(w.denied(fields()), DenyReason::Purpose);
@@ -190,7 +190,7 @@ fn each_reason_to_refuse() {
     assert!(matches!(w.refused(true, TxBody::Revoke { asset, to: asker }), Rejection::NoSuchGrant { .. }));
     assert!(matches!(w.refused(false, request(nowhere, vec![])), Rejection::UnknownAsset(_)));
     assert!(matches!(
-        w.refused(false, request(asset, vec![ShapeItem::Disclose(9)])),
+        w.refused(false, request(asset, vec![Item::Disclose(9)])),
         Rejection::Malformed(TxError::Question(_))
     ));
     assert!(matches!(w.refused(true, answer(TxHash([0; 32]), 1)), Rejection::UnknownRequest(_)));

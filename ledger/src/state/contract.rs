@@ -1,7 +1,7 @@
 //! The contract's decision on a request: pure, and in one fixed order
 //! (docs/spec/ledger.md#contract-rules).
 
-use sealgate_circuits::question::{Shape, ShapeItem};
+use sealgate_circuits::question::{Item, Shape};
 
 use super::views::GrantView;
 use crate::block::DenyReason;
@@ -33,16 +33,17 @@ pub(crate) fn decide<'g>(
     }
     for (item, asked) in (0u8..).zip(&shape.items) {
         match asked {
-            ShapeItem::Disclose(column) if !terms.disclose.contains(column) => {
+            Item::Disclose(column) if !terms.disclose.contains(column) => {
                 return Err(DenyReason::Field { column: *column });
             }
-            ShapeItem::Prove(predicate) if !terms.prove.iter().any(|granted| granted.allows(predicate)) => {
+            Item::Prove(predicate) if !predicate.allowed_by(&terms.prove) => {
                 return Err(DenyReason::Predicate { item });
             }
-            ShapeItem::Disclose(_) | ShapeItem::Prove(_) => {}
+            Item::Disclose(_) | Item::Prove(_) => {}
         }
     }
-    if terms.quota.is_some_and(|quota| grant.used >= quota) {
+    let used = grant.used.saturating_add(u64::from(shape.keys));
+    if terms.quota.is_some_and(|quota| used > quota) {
         return Err(DenyReason::QuotaUsed);
     }
     Ok(grant)

@@ -197,13 +197,19 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
                 break;
             }
             request.status = RequestStatus::Unanswered { height };
-            if let Some(mut grant) = self.standing_grant(&request)? {
-                grant.used = grant.used.saturating_sub(1);
-                self.overlay.put(keys::grant(&grant.asset, &grant.to), &grant);
-            }
+            self.return_quota(&request)?;
             self.overlay.delete(key);
             self.overlay.put(keys::request(entry_index), &request);
             self.push(EntryBody::Unanswered { request: request.hash });
+        }
+        Ok(())
+    }
+
+    /// Gives a request's keys back to the grant under which it was asked, if that still stands.
+    fn return_quota(&mut self, request: &RequestView) -> Result<(), IndexError> {
+        if let Some(mut grant) = self.standing_grant(request)? {
+            grant.used = grant.used.saturating_sub(u64::from(request.shape.keys));
+            self.overlay.put(keys::grant(&grant.asset, &grant.to), &grant);
         }
         Ok(())
     }
@@ -235,6 +241,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             TxBody::Revoke { asset, to } => self.revoke(sender, asset, to),
             TxBody::Request { .. } => self.request(hash, sender, &tx.body),
             TxBody::Answer { .. } => self.answer(hash, sender, &tx.body),
+            TxBody::Decline { request } => self.decline(sender, request),
         }
     }
 
@@ -255,7 +262,8 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
     }
 
     fn register(&mut self, owner: Address, body: &TxBody) -> Result<Outcome, ExecuteError> {
-        let TxBody::RegisterAsset { name, title, description, data_type, schema, place_key, version } = body else {
+        let TxBody::RegisterAsset { name, title, description, data_type, schema, place_key, budgets, version } = body
+        else {
             return Ok(Outcome::Accepted);
         };
         let id = AssetId::of(&self.chain, &owner, name);
@@ -274,6 +282,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             data_type: data_type.clone(),
             schema: schema.clone(),
             place_key: *place_key,
+            budgets: budgets.clone(),
             current: 1,
             height: self.height(),
             entry_index: self.next_entry(),
@@ -351,7 +360,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         let (status, outcome) = match decide(grant.as_ref(), shape, purpose, self.time_ms) {
             Ok(grant) => {
                 let (version, deadline) = (view.current, self.height().plus(self.genesis.answer_window_blocks));
-                let used = GrantView { used: grant.used.saturating_add(1), ..grant.clone() };
+                let used = GrantView { used: grant.used.saturating_add(u64::from(shape.keys)), ..grant.clone() };
                 self.overlay.put(keys::grant(asset, &sender), &used);
                 self.overlay.put(keys::open(deadline, entry_index), &entry_index);
                 (RequestStatus::Granted { version, deadline }, Outcome::Granted { version, deadline })
@@ -378,25 +387,10 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
     }
 
     fn answer(&mut self, hash: TxHash, sender: Address, body: &TxBody) -> Result<Outcome, ExecuteError> {
-        let TxBody::Answer { request: asked, version, binding, sealed } = body else {
+        let TxBody::Answer { request: asked, version, binding, sealed, charges: _ } = body else {
             return Ok(Outcome::Accepted);
         };
-        let mut request = query::request(&self.overlay, asked)?.ok_or(Rejection::UnknownRequest(*asked))?;
-        self.owned(sender, &request.asset)?;
-        let (bound, deadline) = match request.status {
-            RequestStatus::Granted { version, deadline } => (version, deadline),
-            RequestStatus::Denied { .. } => return Err(Rejection::NotGranted(*asked).into()),
-            RequestStatus::Answered { answer, .. } => {
-                return Err(Rejection::AlreadyAnswered { request: *asked, answer }.into());
-            }
-            RequestStatus::Unanswered { .. } => {
-                let deadline = request.height.plus(self.genesis.answer_window_blocks);
-                return Err(Rejection::Unanswered { request: *asked, deadline }.into());
-            }
-        };
-        if deadline < self.height() {
-            return Err(Rejection::Unanswered { request: *asked, deadline }.into());
-        }
+        let (mut request, bound, deadline) = self.awaiting(sender, asked)?;
         if *version != bound {
             return Err(Rejection::WrongVersion { request: *asked, bound, found: *version }.into());
         }
@@ -412,6 +406,38 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         self.overlay.delete(keys::open(deadline, request.entry_index));
         self.overlay.put(keys::request(request.entry_index), &request);
         Ok(Outcome::Accepted)
+    }
+
+    fn decline(&mut self, sender: Address, asked: &TxHash) -> Result<Outcome, ExecuteError> {
+        let (mut request, _, deadline) = self.awaiting(sender, asked)?;
+        request.status = RequestStatus::Declined { height: self.height(), entry_index: self.next_entry() };
+        self.return_quota(&request)?;
+        self.overlay.delete(keys::open(deadline, request.entry_index));
+        self.overlay.put(keys::request(request.entry_index), &request);
+        Ok(Outcome::Accepted)
+    }
+
+    /// A request of the sender's asset that awaits its answer: with the version it is bound to and
+    /// its deadline.
+    fn awaiting(&self, sender: Address, asked: &TxHash) -> Result<(RequestView, u32, BlockHeight), ExecuteError> {
+        let request = query::request(&self.overlay, asked)?.ok_or(Rejection::UnknownRequest(*asked))?;
+        self.owned(sender, &request.asset)?;
+        let (bound, deadline) = match request.status {
+            RequestStatus::Granted { version, deadline } => (version, deadline),
+            RequestStatus::Denied { .. } => return Err(Rejection::NotGranted(*asked).into()),
+            RequestStatus::Declined { .. } => return Err(Rejection::Declined(*asked).into()),
+            RequestStatus::Answered { answer, .. } => {
+                return Err(Rejection::AlreadyAnswered { request: *asked, answer }.into());
+            }
+            RequestStatus::Unanswered { .. } => {
+                let deadline = request.height.plus(self.genesis.answer_window_blocks);
+                return Err(Rejection::Unanswered { request: *asked, deadline }.into());
+            }
+        };
+        if deadline < self.height() {
+            return Err(Rejection::Unanswered { request: *asked, deadline }.into());
+        }
+        Ok((request, bound, deadline))
     }
 
     fn check_grant_stands(&self, request: &RequestView) -> Result<(), ExecuteError> {

@@ -134,6 +134,9 @@ pub enum Rejection {
         /// The answer's.
         found: u32,
     },
+    /// The owner has declined the request.
+    #[error("request {0} was declined: it would have told more than the budget left")]
+    Declined(TxHash),
     /// The grant was revoked, replaced, or its time is over.
     #[error("the grant under which {request} was asked {what}: it may no longer be answered")]
     GrantGone {

@@ -43,6 +43,8 @@ pub struct AssetView {
     pub schema: Schema,
     /// Public key of the function that gives keys their places.
     pub place_key: PlaceKey,
+    /// For each column the most bits that predicates may tell of it about one record.
+    pub budgets: Vec<u16>,
     /// Number of the current version.
     pub current: u32,
     /// The block that registered it.
@@ -75,7 +77,7 @@ pub struct GrantView {
     pub to: Address,
     /// What may be asked.
     pub terms: GrantTerms,
-    /// How many questions count against the quota: granted, and answered or still open.
+    /// How many keys count against the quota: of requests granted, and answered or still open.
     pub used: u64,
     /// The transaction that granted it.
     pub granted_by: TxHash,
@@ -143,6 +145,13 @@ pub enum RequestStatus {
         /// Hash of the sealed answer.
         sealed: Digest,
         /// The answer's entry.
+        entry_index: u64,
+    },
+    /// The owner declined it: it would have told more than the budget left.
+    Declined {
+        /// The block that says so.
+        height: BlockHeight,
+        /// The entry that says so.
         entry_index: u64,
     },
     /// It was not answered in time.

@@ -3,12 +3,17 @@
 use std::collections::BTreeSet;
 
 use sealgate_circuits::bytes::DecodeError;
-use sealgate_circuits::question::{QuestionError, SLOTS};
+use sealgate_circuits::question::QuestionError;
+use sealgate_circuits::schema::FIELDS_MAX;
 use sealgate_circuits::schema::{Schema, SchemaError};
 
 use super::{GrantTerms, TX_BYTES_MAX, TxBody, VersionInfo};
 use crate::account::AccountError;
 
+/// Largest budget of a column, in bits a record.
+pub const BUDGET_BITS_MAX: u16 = 4096;
+/// Largest sealed charges of an answer, in bytes.
+pub const CHARGES_BYTES_MAX: usize = 320 * 1024;
 /// Longest name of an asset.
 pub const ASSET_NAME_BYTES_MAX: usize = 64;
 /// Longest title, in bytes.
@@ -81,8 +86,17 @@ pub enum TxError {
     /// Too much access information.
     #[error("the sealed access information has {0} bytes; the most is {ACCESS_BYTES_MAX}")]
     Access(usize),
-    /// More items than a circuit has slots.
-    #[error("the question has {0} items; the most is {SLOTS}")]
+    /// One budget a column, each in bounds.
+    #[error("an asset names one budget for each of its {columns} columns, of 0 to {BUDGET_BITS_MAX} bits")]
+    Budgets {
+        /// How many columns there are.
+        columns: usize,
+    },
+    /// Too many charges.
+    #[error("the sealed charges have {0} bytes; the most is {CHARGES_BYTES_MAX}")]
+    Charges(usize),
+    /// More items than a record has fields.
+    #[error("the question has {0} items; the most is {FIELDS_MAX}")]
     Items(usize),
     /// Columns to disclose out of order or repeated.
     #[error("the columns to disclose must be ascending positions, each once")]
@@ -117,7 +131,7 @@ pub enum TxError {
 pub(super) fn check_body(body: &TxBody) -> Result<(), TxError> {
     match body {
         TxBody::OpenAccount { account } => Ok(account.validate()?),
-        TxBody::RegisterAsset { name, title, description, data_type, schema, version, place_key: _ } => {
+        TxBody::RegisterAsset { name, title, description, data_type, schema, version, budgets, place_key: _ } => {
             check_asset_name(name)?;
             text("title", title, 1, TITLE_BYTES_MAX)?;
             prose("description", description, DESCRIPTION_BYTES_MAX)?;
@@ -125,15 +139,19 @@ pub(super) fn check_body(body: &TxBody) -> Result<(), TxError> {
                 return Err(TxError::DataType(data_type.chars().take(40).collect()));
             }
             schema.validate()?;
+            if budgets.len() != schema.columns.len() || budgets.iter().any(|bits| *bits > BUDGET_BITS_MAX) {
+                return Err(TxError::Budgets { columns: schema.columns.len() });
+            }
             check_version_alone(version)?;
             check_version(version, schema)
         }
         TxBody::PublishVersion { version, .. } => check_version_alone(version),
         TxBody::Grant { terms, .. } => check_terms_alone(terms),
-        TxBody::Revoke { .. } | TxBody::Answer { .. } => Ok(()),
+        TxBody::Answer { charges, .. } if charges.len() > CHARGES_BYTES_MAX => Err(TxError::Charges(charges.len())),
+        TxBody::Revoke { .. } | TxBody::Answer { .. } | TxBody::Decline { .. } => Ok(()),
         TxBody::Request { shape, purpose, .. } => {
             text("purpose", purpose, 0, PURPOSE_BYTES_MAX)?;
-            if shape.items.len() > SLOTS {
+            if shape.items.len() > FIELDS_MAX {
                 return Err(TxError::Items(shape.items.len()));
             }
             Ok(())
@@ -162,8 +180,10 @@ pub(crate) fn check_terms(terms: &GrantTerms, schema: &Schema) -> Result<(), TxE
     }
     for predicate in &terms.prove {
         predicate.validate(schema)?;
-        if !schema.at(predicate.column).is_some_and(|c| c.allowed.prove) {
-            return refuse(predicate.column, "proven");
+        for column in predicate.columns() {
+            if !schema.at(column).is_some_and(|c| c.allowed.prove) {
+                return refuse(column, "proven");
+            }
         }
     }
     Ok(())

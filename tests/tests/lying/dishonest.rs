@@ -5,10 +5,9 @@ use std::sync::Arc;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sealgate_circuits::bytes::ProofBytes;
-use sealgate_circuits::evidence::{Evidence, Present};
+use sealgate_circuits::evidence::{Evidence, Present, Shown};
 use sealgate_circuits::prover::ProvingKey;
 use sealgate_circuits::question::{Item, SlotAnswer};
-use sealgate_circuits::schema::Schema;
 use sealgate_circuits::statement::{Circuit, Statement, answers};
 use sealgate_circuits::value::Value;
 use sealgate_gateway::answer_file::{AnswerFile, Parts};
@@ -99,9 +98,8 @@ impl Dishonest {
         })
     }
 
-    pub fn proving_key(&self, schema: &Schema) -> ProvingKey {
-        let circuit = Circuit::for_schema(schema);
-        self.gateway.owner().parameters().load(circuit, self.gateway.ledger().genesis()).unwrap().0
+    pub fn proving_key(&self) -> ProvingKey {
+        self.gateway.owner().parameters().load(CIRCUIT, self.gateway.ledger().genesis()).unwrap().0
     }
 
     /// Handles `POST /v1/asks` with a lie; denied requests are passed on as they are.
@@ -121,9 +119,9 @@ impl Dishonest {
             let response = AskResponse { proofs: self.proofs(request.seen, &[receipt.entry_index]), sealed: None };
             return Told { response, file: None };
         };
-        let Value::Int(key) = secret.question.key[0] else { panic!("another key") };
+        let Value::Int(key) = secret.question.keys[0][0] else { panic!("another key") };
         let evidence = self.evidence(&asset, version, &hash, &secret.question.items().unwrap(), key);
-        let answer = SecretAnswer { request: hash, version, evidence };
+        let answer = SecretAnswer { request: hash, version, evidence: vec![evidence] };
         let truth = Truth { owner: self, asset, request: hash, version, secret, answer };
         let lie = lie(&truth);
 
@@ -135,7 +133,7 @@ impl Dishonest {
         let sealed = seal();
         let digest = if lie.other_envelope { sealed_digest(&seal()) } else { sealed_digest(&sealed) };
         let binding = lie.recorded.as_ref().unwrap_or(&lie.answer).binding(&truth.secret);
-        let record = self.submit(TxBody::Answer { request: hash, version, binding, sealed: digest });
+        let record = self.submit(TxBody::Answer { request: hash, version, binding, sealed: digest, charges: vec![] });
         let published = ledger.version(&truth.asset.id, version).unwrap().unwrap().entry_index;
         let entries = [truth.asset.entry_index, published, receipt.entry_index, record.entry_index];
         let proofs = self.proofs(request.seen, &entries);
@@ -146,7 +144,6 @@ impl Dishonest {
     /// The file that an accomplice would show to others.
     fn file(&self, truth: &Truth<'_>, answer: SecretAnswer, proofs: &LedgerProofs) -> AnswerFile {
         let [registration, publication, request, record]: [EntryProof; 4] = proofs.entries.clone().try_into().unwrap();
-        let circuit = Circuit::for_schema(&truth.asset.schema);
         let ledger = self.gateway.ledger();
         let EntryBody::Transaction { tx, .. } = &request.entry.body else { panic!("a request is a transaction") };
         let sender = tx.tx.sender;
@@ -155,7 +152,7 @@ impl Dishonest {
             secret: truth.secret.clone(),
             answer,
             schema: truth.asset.schema.clone(),
-            verifying_key: self.gateway.verifying_key(circuit.name()).unwrap().to_vec(),
+            verifying_key: Some(self.gateway.verifying_key(CIRCUIT.name()).unwrap().to_vec()),
             genesis: self.gateway.ledger().genesis().clone(),
             checkpoint: proofs.checkpoint.clone(),
             owner: ledger.account(&truth.asset.owner).unwrap().unwrap().account,
@@ -178,22 +175,33 @@ impl Dishonest {
     }
 
     /// Honest evidence about a record, for a request.
-    pub fn evidence(&self, asset: &AssetView, version: u32, request: &TxHash, items: &[Item], key: i64) -> Evidence {
+    pub fn evidence(
+        &self,
+        asset: &AssetView,
+        version: u32,
+        request: &TxHash,
+        items: &[Item<Value>],
+        key: i64,
+    ) -> Evidence {
         let lookup = self.lookup(asset, version, key);
         let present = lookup.record.as_ref().map(|record| {
             let answers = answers(items, &record.values).unwrap();
             let chain = self.gateway.ledger().genesis().chain_id();
             let bound = context(&chain, request, version);
-            let statement = Statement::new(&asset.schema, items, &answers, &record.commitment, &bound).unwrap();
-            let proof = self.proving_key(&asset.schema).prove(&asset.schema, &statement, &record.values, &record.salt);
-            Present { answers, proof: proof.unwrap() }
+            let statement =
+                Statement::new(CIRCUIT, &asset.schema, items, &answers, &record.commitment, &bound).unwrap();
+            let proof = self.proving_key().prove(&asset.schema, &statement, &record.values, &record.salt);
+            Present { answers, shown: Shown::Proof(proof.unwrap()) }
         });
         Evidence { place_proof: lookup.place_proof, path: lookup.path, present }
     }
 }
 
+/// The circuit of every question that is asked here.
+pub const CIRCUIT: Circuit = Circuit::Record15Slots4;
+
 impl Truth<'_> {
-    pub fn items(&self) -> Vec<Item> {
+    pub fn items(&self) -> Vec<Item<Value>> {
         self.secret.question.items().unwrap()
     }
 
@@ -205,7 +213,7 @@ impl Truth<'_> {
     /// The true answer with something changed.
     pub fn but(&self, change: impl FnOnce(&mut Evidence)) -> Lie {
         let mut answer = self.answer.clone();
-        change(&mut answer.evidence);
+        change(&mut answer.evidence[0]);
         answer.into()
     }
 
@@ -216,7 +224,7 @@ impl Truth<'_> {
 
     /// The true answer with another proof.
     pub fn proven_by(&self, proof: ProofBytes) -> Lie {
-        self.but(|evidence| evidence.present.as_mut().unwrap().proof = proof)
+        self.but(|evidence| evidence.present.as_mut().unwrap().shown = Shown::Proof(proof))
     }
 }
 

@@ -178,7 +178,7 @@ impl Forger<'_> {
             },
             EntryBody::Unanswered { .. } => None,
         });
-        let shape = Shape { items: vec![] };
+        let shape = Shape { items: vec![], keys: 1 };
         let body = TxBody::Request {
             asset: asset.unwrap(),
             shape,

@@ -1,0 +1,498 @@
+//! What may be learned: a budget of bits for each field of each record, pooled over all
+//! requesters. The ledger's answer entries are the account book, sealed to owner and auditor; this
+//! reads it back, keeps the balance, and checks that every entry is right (docs/spec/budget.md).
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+
+use borsh::{BorshDeserialize, BorshSerialize};
+use sealgate_circuits::bytes::tagged_hash;
+use sealgate_circuits::question::{Item, Operator, Predicate, Shape};
+use sealgate_circuits::record::RecordCommitment;
+use sealgate_circuits::schema::Schema;
+use sealgate_circuits::value::Value;
+use sealgate_ledger::account::{AccountSecret, EncryptionKey};
+use sealgate_ledger::block::{Block, EntryBody, Outcome};
+use sealgate_ledger::codec::{decode, encode};
+use sealgate_ledger::genesis::Genesis;
+use sealgate_ledger::ids::{Address, AssetId, TxHash};
+use sealgate_ledger::tx::TxBody;
+use serde::Serialize;
+
+use crate::envelope::{self, EnvelopeError, Purpose};
+
+/// Thousandths of a bit.
+pub type Millibits = u32;
+
+/// What an answer with two outcomes tells.
+const TWO_OUTCOMES: Millibits = 1000;
+/// log2(3), rounded up: true, false and null.
+const THREE_OUTCOMES: Millibits = 1585;
+
+/// A record in the account book: the same for the same key of the same asset, and unlinkable to
+/// the key without the asset's commitment key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, BorshSerialize, BorshDeserialize)]
+pub struct Subject(pub [u8; 16]);
+
+impl std::fmt::Display for Subject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&hex::encode(self.0))
+    }
+}
+
+impl Serialize for Subject {
+    fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(self)
+    }
+}
+
+/// What is asked of one record: before it is known what of it is new.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct KeyAsk {
+    /// The record.
+    pub subject: Subject,
+    /// Its proven items, in the question's order.
+    pub items: Vec<ItemAsk>,
+}
+
+/// One proven item.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub struct ItemAsk {
+    /// Names predicate, constants and the record's state: the same question on an unchanged record
+    /// has the same name.
+    pub asked: u64,
+    /// What its answer tells.
+    pub cost: Millibits,
+    /// Of which fields.
+    pub columns: Vec<u8>,
+}
+
+/// A line of the account book: what one answer told of one record.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct KeyCharge {
+    /// The record.
+    pub subject: Subject,
+    /// For each proven item.
+    pub items: Vec<ItemCharge>,
+}
+
+/// What one item told.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct ItemCharge {
+    /// See [`ItemAsk::asked`].
+    pub asked: u64,
+    /// For each field of the predicate.
+    pub columns: Vec<ColumnCharge>,
+}
+
+/// What one item told of one field.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
+pub struct ColumnCharge {
+    /// The field.
+    pub column: u8,
+    /// Charged to the pool of all requesters; 0 if somebody had asked it before.
+    pub pool: u16,
+    /// Charged to the requester's own share; 0 if this requester had.
+    pub own: u16,
+    /// All that has been charged to the pool, this included.
+    pub total: Millibits,
+}
+
+/// Charges as an answer carries them.
+#[derive(BorshSerialize, BorshDeserialize)]
+struct SealedCharges {
+    owner: Vec<u8>,
+    auditor: Option<Vec<u8>>,
+}
+
+/// Why an answer cannot be charged, or an entry of the book is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BudgetError {
+    /// Too little is left.
+    #[error("the answer would tell more than the budget leaves")]
+    Exhausted,
+    /// An answer's charges do not open.
+    #[error("the charges of the answer to {request} do not open: {what}")]
+    Sealed {
+        /// The request.
+        request: TxHash,
+        /// Why.
+        what: String,
+    },
+    /// An answer's charges are not what its question costs.
+    #[error("the charges of the answer to {request} are wrong: {what}")]
+    Wrong {
+        /// The request.
+        request: TxHash,
+        /// What is wrong.
+        what: String,
+    },
+}
+
+/// What an answer to a predicate tells: the binary logarithm of the number of its outcomes.
+fn cost<O>(predicate: &Predicate<O>) -> Millibits {
+    let never_null = |operator: Operator| matches!(operator, Operator::IsNull | Operator::IsNotNull);
+    if predicate.comparisons.iter().all(|comparison| never_null(comparison.operator)) {
+        TWO_OUTCOMES
+    } else {
+        THREE_OUTCOMES
+    }
+}
+
+fn columns<O>(predicate: &Predicate<O>) -> Vec<u8> {
+    let mut columns: Vec<u8> = predicate.comparisons.iter().map(|comparison| comparison.column).collect();
+    columns.sort_unstable();
+    columns.dedup();
+    columns
+}
+
+/// What a question asks of one record. `state` is the record's commitment, `None` if there is no
+/// such record: it is charged alike.
+pub fn ask_of(
+    commitment_key: &[u8; 32],
+    schema: &Schema,
+    key: &[Value],
+    items: &[Item<Value>],
+    state: Option<&RecordCommitment>,
+) -> KeyAsk {
+    let key_bytes = schema.key_bytes(key).unwrap_or_default();
+    let subject = tagged_hash("sealgate/budget-subject/1", &[commitment_key, &key_bytes]);
+    let state = state.map_or([0; 32], |commitment| commitment.0);
+    let item = |item: &Item<Value>| match item {
+        Item::Disclose(_) => None,
+        Item::Prove(predicate) => {
+            let name = tagged_hash("sealgate/budget-asked/1", &[commitment_key, &subject, &state, &encode(predicate)]);
+            let mut asked = [0; 8];
+            asked.iter_mut().zip(name).for_each(|(to, from)| *to = from);
+            let asked = u64::from_le_bytes(asked);
+            Some(ItemAsk { asked, cost: cost(predicate), columns: columns(predicate) })
+        }
+    };
+    let mut id = [0; 16];
+    id.iter_mut().zip(subject).for_each(|(to, from)| *to = from);
+    KeyAsk { subject: Subject(id), items: items.iter().filter_map(item).collect() }
+}
+
+/// Seals an answer's charges to the owner and, if there is one, the auditor; nothing for an answer
+/// that proves nothing.
+///
+/// # Errors
+/// [`EnvelopeError`] for a key that is none.
+pub fn seal(
+    charges: &[KeyCharge],
+    request: &TxHash,
+    owner: &EncryptionKey,
+    auditor: Option<&EncryptionKey>,
+) -> Result<Vec<u8>, EnvelopeError> {
+    if charges.iter().all(|charge| charge.items.is_empty()) {
+        return Ok(Vec::new());
+    }
+    let message = encode(&charges.to_vec());
+    let seal_to = |key: &EncryptionKey| envelope::seal_unpadded(key, purpose(request), &message);
+    let sealed = SealedCharges { owner: seal_to(owner)?, auditor: auditor.map(seal_to).transpose()? };
+    Ok(encode(&sealed))
+}
+
+fn purpose(request: &TxHash) -> Purpose<'_> {
+    Purpose { info: "sealgate/charges/1", associated: &request.0 }
+}
+
+/// Who reads the book: the owner its own copy, the auditor the other.
+pub struct Reader<'a> {
+    /// The reader's account.
+    pub account: &'a AccountSecret,
+    /// Whether it is the ledger's auditor rather than an owner.
+    pub auditor: bool,
+}
+
+impl Reader<'_> {
+    fn open(&self, request: &TxHash, sealed: &[u8]) -> Result<Vec<KeyCharge>, BudgetError> {
+        let wrong = |what: String| BudgetError::Sealed { request: *request, what };
+        if sealed.is_empty() {
+            return Ok(Vec::new());
+        }
+        let sealed: SealedCharges = decode("sealed charges", sealed).map_err(|error| wrong(error.to_string()))?;
+        let copy = match (self.auditor, &sealed.auditor) {
+            (false, _) => &sealed.owner,
+            (true, Some(copy)) => copy,
+            (true, None) => return Err(wrong("there is no copy for the auditor".into())),
+        };
+        let message = envelope::open_unpadded(self.account, purpose(request), copy);
+        let message = message.map_err(|error| wrong(error.to_string()))?;
+        decode("charges", &message).map_err(|error| wrong(error.to_string()))
+    }
+}
+
+/// What has been told of one record.
+#[derive(Debug, Default, Clone)]
+struct Told {
+    pool: BTreeMap<u8, Millibits>,
+    own: BTreeMap<(Address, u8), Millibits>,
+    asked: HashSet<u64>,
+    asked_by: HashSet<(Address, u64)>,
+}
+
+impl Told {
+    /// What the items cost now, and the record with them told.
+    fn charge(&mut self, requester: Address, items: &[ItemAsk]) -> Vec<ItemCharge> {
+        let mut charges = Vec::new();
+        for item in items {
+            let pool = if self.asked.insert(item.asked) { item.cost } else { 0 };
+            let own = if self.asked_by.insert((requester, item.asked)) { item.cost } else { 0 };
+            let column = |column: &u8| {
+                let total = self.pool.entry(*column).or_default();
+                *total = total.saturating_add(pool);
+                let share = self.own.entry((requester, *column)).or_default();
+                *share = share.saturating_add(own);
+                let fits = |millibits| u16::try_from(millibits).unwrap_or(u16::MAX);
+                ColumnCharge { column: *column, pool: fits(pool), own: fits(own), total: *total }
+            };
+            charges.push(ItemCharge { asked: item.asked, columns: item.columns.iter().map(column).collect() });
+        }
+        charges
+    }
+}
+
+/// An asset's rules, as registered.
+struct Rules {
+    owner: Address,
+    name: String,
+    schema: Schema,
+    budgets: Vec<u16>,
+}
+
+/// A granted request that has not been answered yet.
+struct Open {
+    asset: AssetId,
+    sender: Address,
+    shape: Shape,
+}
+
+/// The balance of a ledger's account book.
+#[derive(Default)]
+pub struct Book {
+    assets: HashMap<AssetId, Rules>,
+    open: HashMap<TxHash, Open>,
+    told: HashMap<(AssetId, Subject), Told>,
+    /// Charged, but not on the ledger yet: counts against budgets, and makes nothing free.
+    pending: HashMap<TxHash, (AssetId, Address, Vec<KeyAsk>)>,
+}
+
+/// What one record's field has told, for people and machines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Spent {
+    /// The asset's name.
+    pub asset: String,
+    /// The asset.
+    pub asset_id: AssetId,
+    /// The record.
+    pub subject: Subject,
+    /// The field.
+    pub column: String,
+    /// Charged to the pool, in thousandths of a bit.
+    pub millibits: Millibits,
+    /// Its budget, likewise.
+    pub budget_millibits: Millibits,
+    /// Of which each requester was told, in the order of addresses. What several were told counts
+    /// once in the pool.
+    pub requesters: Vec<(Address, Millibits)>,
+}
+
+impl Book {
+    /// Reads a block: follows registrations and requests, and checks and books the charges of
+    /// answers that `reader` can open. Returns how many it checked.
+    ///
+    /// # Errors
+    /// [`BudgetError`] for an entry that does not open, or is not what the rules make of it.
+    pub fn read(&mut self, genesis: &Genesis, reader: &Reader<'_>, block: &Block) -> Result<u64, BudgetError> {
+        let mut checked = 0;
+        for entry in &block.entries {
+            let (tx, outcome) = match &entry.body {
+                EntryBody::Transaction { tx, outcome } => (tx, outcome),
+                EntryBody::Unanswered { request } => {
+                    self.open.remove(request);
+                    continue;
+                }
+            };
+            match (&tx.tx.body, outcome) {
+                (TxBody::RegisterAsset { name, schema, budgets, .. }, _) => {
+                    let id = AssetId::of(&genesis.chain_id(), &tx.tx.sender, name);
+                    let (name, schema, budgets) = (name.clone(), schema.clone(), budgets.clone());
+                    self.assets.insert(id, Rules { owner: tx.tx.sender, name, schema, budgets });
+                }
+                (TxBody::Request { asset, shape, .. }, Outcome::Granted { .. }) => {
+                    let open = Open { asset: *asset, sender: tx.tx.sender, shape: shape.clone() };
+                    self.open.insert(tx.hash(), open);
+                }
+                (TxBody::Decline { request }, _) => {
+                    self.open.remove(request);
+                }
+                (TxBody::Answer { request, charges, .. }, _) => {
+                    let Some(open) = self.open.remove(request) else { continue };
+                    let owner = self.assets.get(&open.asset).map(|rules| rules.owner);
+                    if reader.auditor || owner == Some(reader.account.address()) {
+                        let charges = reader.open(request, charges)?;
+                        self.check(request, &open, &charges)?;
+                        checked += 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+        Ok(checked)
+    }
+
+    /// Checks an answer's charges against its request's shape and the balance, and books them.
+    fn check(&mut self, request: &TxHash, open: &Open, charges: &[KeyCharge]) -> Result<(), BudgetError> {
+        let wrong = |what: &str| BudgetError::Wrong { request: *request, what: what.into() };
+        let predicates: Vec<&Predicate> = open
+            .shape
+            .items
+            .iter()
+            .filter_map(|item| match item {
+                Item::Disclose(_) => None,
+                Item::Prove(predicate) => Some(predicate),
+            })
+            .collect();
+        let keys = if predicates.is_empty() { 0 } else { usize::from(open.shape.keys) };
+        if charges.len() != keys {
+            return Err(wrong("they are not of as many keys as were asked about"));
+        }
+        for charge in charges {
+            if charge.items.len() != predicates.len() {
+                return Err(wrong("they are not of as many predicates as were asked"));
+            }
+            let ask = |(item, predicate): (&ItemCharge, &&Predicate)| ItemAsk {
+                asked: item.asked,
+                cost: cost(predicate),
+                columns: columns(predicate),
+            };
+            let asks: Vec<ItemAsk> = charge.items.iter().zip(&predicates).map(ask).collect();
+            let told = self.told.entry((open.asset, charge.subject)).or_default();
+            if told.charge(open.sender, &asks) != charge.items {
+                return Err(wrong("they are not what the question costs on top of what was told before"));
+            }
+            let Some(rules) = self.assets.get(&open.asset) else { continue };
+            if over(told, &rules.budgets) {
+                return Err(wrong("more was told than the field's budget allows"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reserves what an answer tells: from here on it counts against the budgets. What it costs
+    /// is only settled by [`Book::settle`].
+    ///
+    /// # Errors
+    /// [`BudgetError::Exhausted`] when a field's budget or the requester's share does not reach.
+    pub fn reserve(
+        &mut self,
+        request: &TxHash,
+        asset: &AssetId,
+        requester: Address,
+        share: Option<u16>,
+        asks: &[KeyAsk],
+    ) -> Result<(), BudgetError> {
+        let budgets = self.assets.get(asset).map(|rules| rules.budgets.clone()).unwrap_or_default();
+        self.pending.remove(request);
+        let mut tentative: HashMap<Subject, Told> = HashMap::new();
+        let others = self.pending.values().filter(|(other, ..)| other == asset);
+        let mut waiting: HashMap<Subject, Vec<(Address, &ItemAsk)>> = HashMap::new();
+        for (_, sender, theirs) in others {
+            for ask in theirs {
+                waiting.entry(ask.subject).or_default().extend(ask.items.iter().map(|item| (*sender, item)));
+            }
+        }
+        for ask in asks {
+            let told = tentative
+                .entry(ask.subject)
+                .or_insert_with(|| self.told.get(&(*asset, ask.subject)).cloned().unwrap_or_default());
+            told.charge(requester, &ask.items);
+            // Others may come first or never: both cases must stay within the budget.
+            for (sender, item) in waiting.get(&ask.subject).into_iter().flatten() {
+                told.charge(*sender, std::slice::from_ref(*item));
+            }
+            let own_over = told.own.iter().any(|((who, _), spent)| {
+                *who == requester && share.is_some_and(|bits| *spent > Millibits::from(bits) * 1000)
+            });
+            if own_over || (!ask.items.is_empty() && over(told, &budgets)) {
+                return Err(BudgetError::Exhausted);
+            }
+        }
+        self.pending.insert(*request, (*asset, requester, asks.to_vec()));
+        Ok(())
+    }
+
+    /// The charges of a reserved answer, which from now on are told. The caller holds the book
+    /// until the ledger has recorded the answer: charges build on each other in its order.
+    pub fn settle(&self, request: &TxHash) -> Vec<KeyCharge> {
+        let Some((asset, requester, asks)) = self.pending.get(request) else { return Vec::new() };
+        let mut tentative: HashMap<Subject, Told> = HashMap::new();
+        let mut charges = Vec::new();
+        for ask in asks.iter().filter(|ask| !ask.items.is_empty()) {
+            let told = tentative
+                .entry(ask.subject)
+                .or_insert_with(|| self.told.get(&(*asset, ask.subject)).cloned().unwrap_or_default());
+            charges.push(KeyCharge { subject: ask.subject, items: told.charge(*requester, &ask.items) });
+        }
+        charges
+    }
+
+    /// Books what the ledger has recorded as told.
+    pub fn told(&mut self, request: &TxHash) {
+        let Some((asset, requester, asks)) = self.pending.remove(request) else { return };
+        self.open.remove(request);
+        for ask in asks.iter().filter(|ask| !ask.items.is_empty()) {
+            self.told.entry((asset, ask.subject)).or_default().charge(requester, &ask.items);
+        }
+    }
+
+    /// Forgets a reservation: nothing was told.
+    pub fn release(&mut self, request: &TxHash) {
+        self.pending.remove(request);
+    }
+
+    /// Follows an asset that was registered after the book was opened.
+    pub fn know(&mut self, id: AssetId, owner: Address, name: &str, schema: &Schema, budgets: &[u16]) {
+        self.assets.entry(id).or_insert_with(|| Rules {
+            owner,
+            name: name.to_owned(),
+            schema: schema.clone(),
+            budgets: budgets.to_vec(),
+        });
+    }
+
+    /// What has been told, of each record and field of an asset (of all if none is named), most
+    /// first.
+    pub fn spent(&self, asset: Option<&AssetId>) -> Vec<Spent> {
+        let mut lines = Vec::new();
+        for ((id, subject), told) in self.told.iter().filter(|((id, _), _)| asset.is_none_or(|asset| asset == id)) {
+            let Some(rules) = self.assets.get(id) else { continue };
+            for (column, millibits) in &told.pool {
+                let own = told.own.iter().filter(|((_, of), spent)| of == column && **spent > 0);
+                lines.push(Spent {
+                    asset: rules.name.clone(),
+                    asset_id: *id,
+                    subject: *subject,
+                    column: rules.schema.at(*column).map_or_else(String::new, |c| c.name.clone()),
+                    millibits: *millibits,
+                    budget_millibits: budget_of(&rules.budgets, *column),
+                    requesters: own.map(|((who, _), spent)| (*who, *spent)).collect(),
+                });
+            }
+        }
+        lines.sort_by(|a, b| {
+            b.millibits
+                .cmp(&a.millibits)
+                .then_with(|| (&a.asset, a.subject, &a.column).cmp(&(&b.asset, b.subject, &b.column)))
+        });
+        lines
+    }
+}
+
+fn budget_of(budgets: &[u16], column: u8) -> Millibits {
+    budgets.get(usize::from(column)).map_or(0, |bits| Millibits::from(*bits) * 1000)
+}
+
+fn over(told: &Told, budgets: &[u16]) -> bool {
+    told.pool.iter().any(|(column, spent)| *spent > budget_of(budgets, *column))
+}

@@ -1,0 +1,134 @@
+//! What has been told: the account book, for the owner and for the auditor.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::output::printable;
+use super::{Failure, Output};
+use crate::auditing::read_book;
+use crate::budget::{Book, Reader, Spent};
+use crate::client::Client;
+use crate::home::Home;
+use crate::owner::{Access, Owner};
+use crate::{asking::Session, auditing};
+
+/// Lines that people are shown.
+const LINES_MAX: usize = 40;
+
+#[derive(Debug, Args)]
+#[command(group(clap::ArgGroup::new("what").required(true).args(["gateway", "data_dir"])))]
+pub(super) struct Budget {
+    /// As the ledger's auditor: read the ledger of this gateway, http://host:port.
+    #[arg(long, value_name = "URL", requires = "home")]
+    gateway: Option<String>,
+    /// Home folder of the auditor that the ledger names.
+    #[arg(long, value_name = "DIR")]
+    home: Option<PathBuf>,
+    /// As the owner: read the ledger of this data folder.
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// Only this asset, by id or name.
+    #[arg(long, value_name = "ID")]
+    asset: Option<String>,
+}
+
+#[derive(Serialize)]
+struct BudgetResult {
+    answers_checked: u64,
+    spent: Vec<Spent>,
+}
+
+pub(super) async fn budget(args: Budget, output: &Output) -> Result<(), Failure> {
+    let (book, answers_checked) = match (&args.gateway, &args.home, &args.data_dir) {
+        (Some(url), Some(home), _) => auditors(&Home::at(home), &Client::new(url)?, output).await?,
+        (_, _, Some(folder)) => owners(&Owner::open(folder)?).await?,
+        _ => return Err(Failure("name a gateway and a home, or a data folder".into())),
+    };
+    let mut spent = book.spent(None);
+    if let Some(name) = &args.asset {
+        spent.retain(|line| line.asset == *name || line.asset_id.to_string() == *name);
+    }
+    let result = BudgetResult { answers_checked, spent };
+    output.result(&result, || text(&result));
+    Ok(())
+}
+
+/// The auditor's copy, from a ledger replayed on this machine.
+async fn auditors(home: &Home, client: &Client, output: &Output) -> Result<(Book, u64), Failure> {
+    let session = Session::open(home, client).await?;
+    let account = home.account()?;
+    if session.genesis.auditor.as_ref().map(|auditor| auditor.address()) != Some(account.address()) {
+        return Err(Failure("this home's account is not the auditor that the ledger's genesis names".into()));
+    }
+    let reader = Reader { account: &account, auditor: true };
+    let (mut book, mut checked, mut wrong) = (Book::default(), 0, None);
+    let bar = output.progress();
+    let replayed = auditing::replay_each(
+        &session,
+        |done, total| bar.count("replaying blocks", done, total),
+        |block| match book.read(&session.genesis, &reader, block) {
+            Ok(answers) => checked += answers,
+            Err(error) => wrong = wrong.take().or(Some(error)),
+        },
+    )
+    .await;
+    bar.finish();
+    replayed?;
+    match wrong {
+        Some(error) => Err(Failure(error.to_string())),
+        None => Ok((book, checked)),
+    }
+}
+
+/// The owner's copy, from its own ledger.
+async fn owners(owner: &Owner) -> Result<(Book, u64), Failure> {
+    let reader = Reader { account: owner.account(), auditor: false };
+    match owner.access().await? {
+        Access::Local(ledger) => Ok(read_book(&ledger, &reader)?),
+        Access::Serving(client) => {
+            let genesis = client.genesis().await?;
+            let (mut book, mut checked) = (Book::default(), 0);
+            let last = client.head().await?.header.height;
+            let mut next = sealgate_ledger::ids::BlockHeight(1);
+            while next <= last {
+                let blocks = client.blocks(next).await?;
+                let Some(end) = blocks.last().map(|block| block.header.height) else { break };
+                for block in &blocks {
+                    checked += book.read(&genesis, &reader, block)?;
+                }
+                next = end.next();
+            }
+            Ok((book, checked))
+        }
+    }
+}
+
+fn text(result: &BudgetResult) -> String {
+    let mut lines = vec![format!(
+        "ok    the charges of {} answers are what their questions cost, and within the budgets",
+        result.answers_checked
+    )];
+    let bits = |millibits: u32| format!("{:.3}", f64::from(millibits) / 1000.0);
+    for line in result.spent.iter().take(LINES_MAX) {
+        let requesters: Vec<String> =
+            line.requesters.iter().map(|(who, spent)| format!("{who} {}", bits(*spent))).collect();
+        lines.push(format!(
+            "\n{} {}  record {}\n  told     {} of {} bits\n  to       {}",
+            line.asset,
+            line.column,
+            line.subject,
+            bits(line.millibits),
+            bits(line.budget_millibits),
+            requesters.join("\n           "),
+        ));
+    }
+    if result.spent.is_empty() {
+        lines.push("no predicate has told anything yet".into());
+    }
+    if result.spent.len() > LINES_MAX {
+        lines.push(format!("\n… and {} more; --json shows all", result.spent.len() - LINES_MAX));
+    }
+    printable(&lines.join("\n"))
+}
