@@ -113,7 +113,8 @@ fn which(number: usize, of: usize) -> String {
 /// What was shown of the question's keys, all of them at once.
 ///
 /// `key` is the verifying key of the question's circuit, `None` where records are opened;
-/// `context` the request's. The proofs are verified as one batch.
+/// `context` the request's. The proofs are verified as one batch. Returns for each proof the number
+/// of its key, from 1, and the statement that it proves.
 ///
 /// # Errors
 /// [`Unproven`] naming the key and the part that fails.
@@ -123,7 +124,7 @@ pub fn verify(
     key: Option<&VerifyingKey>,
     question: &Question,
     context: &Context,
-) -> Result<(), Unproven> {
+) -> Result<Vec<(usize, Statement, ProofBytes)>, Unproven> {
     let of = question.keys.len();
     let at = |number: usize| move |error: EvidenceError| Unproven { number, of, error };
     let whole = at(0);
@@ -137,13 +138,14 @@ pub fn verify(
     let asked = Asked { published, items: &items, circuit, context };
     let mut claims = Vec::new();
     for (number, (one, record_key)) in (1..).zip(evidence.iter().zip(&question.keys)) {
-        claims.extend(one.claim(&asked, record_key).map_err(at(number))?.map(|claim| (number, claim)));
+        let claim = one.claim(&asked, record_key).map_err(at(number))?;
+        claims.extend(claim.map(|(statement, proof)| (number, statement, proof)));
     }
-    for (number, (statement, proof)) in &claims {
+    for (number, statement, proof) in &claims {
         let key = key.ok_or(EvidenceError::Form).map_err(at(*number))?;
         key.verify(statement, proof).map_err(|error| at(*number)(error.into()))?;
     }
-    Ok(())
+    Ok(claims)
 }
 
 /// What all keys of a question have in common.

@@ -12,6 +12,7 @@ pub mod question;
 mod r1cs;
 pub mod record;
 pub mod schema;
+pub mod snarkjs;
 pub mod statement;
 pub mod tree;
 pub mod value;

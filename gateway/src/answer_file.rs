@@ -3,12 +3,12 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
-use sealgate_circuits::bytes::{DecodeError, TreeRoot};
+use sealgate_circuits::bytes::{DecodeError, ProofBytes, TreeRoot};
 use sealgate_circuits::evidence::{self, Evidence, Published, Unproven};
 use sealgate_circuits::question::sql::{QuestionError, parse_question, table_name};
 use sealgate_circuits::question::{Item, KEYS_MAX, SlotAnswer};
 use sealgate_circuits::schema::Schema;
-use sealgate_circuits::statement::Circuit;
+use sealgate_circuits::statement::{Circuit, Statement};
 use sealgate_circuits::value::{ColumnType, Value};
 use sealgate_circuits::verifier::{self, VerifyingKey};
 use sealgate_ledger::account::{AccountPublic, EncryptionKey, VerifyKey};
@@ -195,6 +195,23 @@ pub struct Verified {
     pub checks: Vec<String>,
     /// What the answer does not show.
     pub notes: Vec<String>,
+    /// The zero-knowledge proofs among what was checked: none where no record has the key.
+    #[serde(skip)]
+    pub proofs: Vec<Proven>,
+}
+
+/// A zero-knowledge proof that holds, with the statement as it was computed from question and
+/// answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Proven {
+    /// Which of the keys asked about it is for, from 1.
+    pub number: usize,
+    /// What is proven.
+    pub statement: Statement,
+    /// The proof.
+    pub proof: ProofBytes,
+    /// The verifying key of the statement's circuit, the one that the ledger's genesis names.
+    pub verifying_key: Vec<u8>,
 }
 
 impl AnswerFile {
@@ -360,7 +377,11 @@ impl AnswerFile {
         let proof_context = context(&self.genesis.chain_id(), &asked.hash, published.info.number);
         let on_ledger =
             Published { schema: &published.schema, place_key: &published.place_key, root: &published.info.root };
-        evidence::verify(&secret_answer.evidence, &on_ledger, key.as_ref(), &asked.secret.question, &proof_context)?;
+        let claims =
+            evidence::verify(&secret_answer.evidence, &on_ledger, key.as_ref(), &asked.secret.question, &proof_context)?;
+        let verifying_key = key.as_ref().map_or(&[][..], VerifyingKey::as_bytes);
+        let proven = |(number, statement, proof)| Proven { number, statement, proof, verifying_key: verifying_key.to_vec() };
+        let proofs = claims.into_iter().map(proven).collect();
         checks.push("place: the key has exactly one place in the published tree, proven (RFC 9381)".into());
         let records = shown(&published.schema, &asked.secret, &secret_answer);
         if records != self.records {
@@ -384,6 +405,7 @@ impl AnswerFile {
             checkpoint_size: checkpoint.size,
             checks,
             notes: self.notes(),
+            proofs,
         })
     }
 

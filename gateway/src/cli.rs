@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod access;
 mod budget;
+mod export;
 mod output;
 mod owner;
 pub(crate) mod requester;
@@ -53,6 +54,8 @@ enum Command {
     Ask(requester::Ask),
     /// Verify an answer file again, offline.
     Verify(requester::Verify),
+    /// Verify an answer file, offline, and write its proof in the form of another program.
+    Export(export::Export),
     /// Show who asked what, from a ledger replayed on this machine.
     Trail(requester::Trail),
     /// Check a ledger block by block against one's own checkpoint; or an owner's own folder.
@@ -112,6 +115,7 @@ pub async fn run() -> ExitCode {
         Command::Catalogue(args) => requester::catalogue(args, &output).await,
         Command::Ask(args) => requester::ask(args, &output).await,
         Command::Verify(args) => requester::verify(args, &output).await,
+        Command::Export(args) => export::export(args, &output).await,
         Command::Trail(args) => requester::trail(args, &output).await,
         Command::Audit(args) => requester::audit(args, &output).await,
     };

@@ -208,13 +208,18 @@ pub(super) struct Verify {
 
 pub(super) async fn verify(args: Verify, output: &Output) -> Result<(), Failure> {
     let home = Home::at(&args.home.home);
-    let expected = match args.requester {
-        Some(address) => address,
-        None => home.account()?.address(),
-    };
+    let expected = whose(&home, args.requester)?;
     let verified = verify_file(&home, args.gateway.as_deref(), &expected, &args.file).await?;
     output.result(&verified, || report(&verified));
     Ok(())
+}
+
+/// Whose answer a file should be: the one named, or this home's own.
+pub(super) fn whose(home: &Home, named: Option<Address>) -> Result<Address, Failure> {
+    match named {
+        Some(address) => Ok(address),
+        None => Ok(home.account()?.address()),
+    }
 }
 
 /// Verifies an answer file against a home's trust.

@@ -1,0 +1,108 @@
+//! The command `export`: an answer's proof in the form of another program, after it has been
+//! verified here (docs/spec/interchange.md).
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, ValueEnum};
+use sealgate_circuits::snarkjs;
+use sealgate_circuits::verifier::VerifyingKey;
+use sealgate_ledger::ids::Address;
+use serde::Serialize;
+
+use super::requester::{verify_file, whose};
+use super::{Failure, HomeArg, Output};
+use crate::answer_file::Proven;
+use crate::files::{FileError, create_private_dir, write_json};
+use crate::home::Home;
+
+/// What is written, in the order of snarkjs's own arguments.
+const FILES: [&str; 3] = ["verification_key.json", "public.json", "proof.json"];
+
+#[derive(Debug, Args)]
+pub(super) struct Export {
+    #[command(flatten)]
+    home: HomeArg,
+    /// In which form.
+    #[arg(long, value_enum)]
+    format: Format,
+    /// Folder to write to, made if it is not there; what it holds is not overwritten.
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Whose answer it should be; this home's account unless named.
+    #[arg(long, value_name = "ADDRESS")]
+    requester: Option<Address>,
+    /// Of an answer about several keys the proof about this one, counted from 1.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    record: usize,
+    /// The answer file.
+    file: PathBuf,
+}
+
+/// Forms that other programs read.
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    /// verification_key.json, public.json and proof.json, as snarkjs 0.7 reads them.
+    Snarkjs,
+}
+
+#[derive(Serialize)]
+struct Exported {
+    sql: String,
+    circuit: &'static str,
+    public_inputs: usize,
+    files: Vec<PathBuf>,
+}
+
+/// Never asks a gateway: an answer whose checkpoint is new to this home is for `verify` first.
+pub(super) async fn export(args: Export, output: &Output) -> Result<(), Failure> {
+    let Format::Snarkjs = args.format;
+    let home = Home::at(&args.home.home);
+    let expected = whose(&home, args.requester)?;
+    let verified = verify_file(&home, None, &expected, &args.file).await?;
+    let record = args.record.checked_sub(1).and_then(|index| verified.records.get(index));
+    let Some(proven) = verified.proofs.iter().find(|proof| proof.number == args.record) else {
+        let why = match record {
+            None => format!("is about {} keys: there is no --record {}", verified.records.len(), args.record),
+            Some(record) if record.found => "opens the whole record: its commitment is computed again, and there is no zero-knowledge proof to export".into(),
+            Some(_) => "says that no record has this key: a path in the published tree shows that, and there is no zero-knowledge proof to export".into(),
+        };
+        return Err(Failure(format!("{} {why}", args.file.display())));
+    };
+    let files = write_snarkjs(proven, &args.out)?;
+    let circuit = proven.statement.circuit.name();
+    let result = Exported { sql: verified.sql, circuit, public_inputs: proven.statement.public_inputs().len(), files };
+    output.result(&result, || {
+        let files: Vec<String> = result.files.iter().map(|file| file.display().to_string()).collect();
+        format!(
+            "{}\nverified, and written: the proof for circuit '{circuit}' with its {} public inputs\n\n  \
+             snarkjs groth16 verify {}\n\n\
+             Whoever runs this learns that the proof holds for these public inputs, and nothing about where they come \
+             from: key, place, ledger and request are what 'sealgate verify' checks.",
+            result.sql,
+            result.public_inputs,
+            files.join(" ")
+        )
+    });
+    Ok(())
+}
+
+/// Writes one proof into a folder that has none.
+fn write_snarkjs(proven: &Proven, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
+    let refused = |error: &dyn std::fmt::Display| Failure(error.to_string());
+    let key = VerifyingKey::from_bytes(proven.statement.circuit, &proven.verifying_key).map_err(|e| refused(&e))?;
+    let key = snarkjs::VerificationKey::new(&key).map_err(|error| refused(&error))?;
+    let public = snarkjs::public_signals(&proven.statement.public_inputs());
+    let proof = snarkjs::Proof::new(&proven.proof).map_err(|error| refused(&error))?;
+
+    let files = FILES.map(|name| folder.join(name));
+    // A set of files of two answers would look like a proof that fails.
+    if let Some(present) = files.iter().find(|file| file.symlink_metadata().is_ok()) {
+        return Err(Failure(format!("{} is there already; --out names a folder without it", present.display())));
+    }
+    create_private_dir(folder).map_err(FileError::io(folder))?;
+    let [key_file, public_file, proof_file] = &files;
+    write_json(key_file, &key, false)?;
+    write_json(public_file, &public, false)?;
+    write_json(proof_file, &proof, false)?;
+    Ok(files.into())
+}
