@@ -1,13 +1,9 @@
 //! Proving one answer: ours beside stock `ark_groth16` with full synthesis, on the same key and
 //! statement; and loading the proving key.
 
-use sealgate_benches::sample::{SIZES, Sample};
+use sealgate_benches::sample::{SIZES, Sample, constraints};
 use sealgate_benches::{Cost, Fault, Run, times};
 use sealgate_circuits::prover::{ProvingKey, stock};
-
-/// Constraints of the circuits as `circuits/src/circuit/tests.rs` pins them, by the first digits of
-/// the shape's digest: a changed circuit is not given an old number.
-const CONSTRAINTS: [(&str, u32); 2] = [("2f91c013", 1291), ("e9a2bfc6", 1971)];
 
 fn main() -> Result<(), Fault> {
     let run = Run::begin("prove", 9);
@@ -15,10 +11,9 @@ fn main() -> Result<(), Fault> {
         let sample = Sample::new(fields)?;
         let (Sample { schema, values, salt, statement }, key) = (&sample, ProvingKey::generate_development(circuit)?);
         println!("\n{size} fields, 4 slots");
-        let shape = key.shape_digest().to_string();
-        if let Some((_, constraints)) = CONSTRAINTS.iter().find(|(digest, _)| shape.starts_with(digest)) {
+        if let Some(constraints) = constraints(&key.shape_digest().to_string()) {
             let meaning = format!("{constraints} constraints; with 15 fields under 1,500 are wanted");
-            run.ratio(&format!("prove{size}.constraints_of_1500"), f64::from(*constraints) / 1500.0, meaning);
+            run.ratio(&format!("prove{size}.constraints_of_1500"), f64::from(constraints) / 1500.0, meaning);
         }
         let [ours, peer] = run.race([
             ("ours", Box::new(|| Cost::of(|| Ok(key.prove(schema, statement, values, salt).map(drop)?)))),

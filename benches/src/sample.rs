@@ -62,3 +62,12 @@ pub fn value(i: u8) -> Value {
 
 /// Name for output and number of fields of the largest record of each circuit.
 pub const SIZES: [(Circuit, &str, u8); 2] = [(Circuit::Record15Slots4, "15", 15), (Circuit::Record31Slots4, "31", 31)];
+
+/// Constraints of the circuits as `circuits/src/circuit/tests.rs` pins them, by the first digits of
+/// the shape's digest: a changed circuit is not given an old number.
+const CONSTRAINTS: [(&str, u32); 2] = [("2f91c013", 1291), ("e9a2bfc6", 1971)];
+
+/// Constraints of the circuit of this shape, if it is known here.
+pub fn constraints(shape_digest: &str) -> Option<u32> {
+    CONSTRAINTS.iter().find(|(digest, _)| shape_digest.starts_with(digest)).map(|(_, constraints)| *constraints)
+}
