@@ -40,8 +40,8 @@ fn main() -> Result<(), Fault> {
     let sample = Sample::new(FIELDS)?;
     let Sample { schema, values, salt, statement } = &sample;
     let peer_constraints = prepare(&folder, &sample)?;
-    let key = ProvingKey::generate_development(Circuit::Record15)?;
-    let verifying = VerifyingKey::from_bytes(Circuit::Record15, &key.verifying_key_bytes()?)?;
+    let key = ProvingKey::generate_development(Circuit::Record15Slots4)?;
+    let verifying = VerifyingKey::from_bytes(Circuit::Record15Slots4, &key.verifying_key_bytes()?)?;
     let prepared = stock::prepare(&key);
     let mut peer = Peer::start(&folder)?;
 

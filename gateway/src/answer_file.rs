@@ -377,10 +377,16 @@ impl AnswerFile {
         let proof_context = context(&self.genesis.chain_id(), &asked.hash, published.info.number);
         let on_ledger =
             Published { schema: &published.schema, place_key: &published.place_key, root: &published.info.root };
-        let claims =
-            evidence::verify(&secret_answer.evidence, &on_ledger, key.as_ref(), &asked.secret.question, &proof_context)?;
+        let claims = evidence::verify(
+            &secret_answer.evidence,
+            &on_ledger,
+            key.as_ref(),
+            &asked.secret.question,
+            &proof_context,
+        )?;
         let verifying_key = key.as_ref().map_or(&[][..], VerifyingKey::as_bytes);
-        let proven = |(number, statement, proof)| Proven { number, statement, proof, verifying_key: verifying_key.to_vec() };
+        let proven =
+            |(number, statement, proof)| Proven { number, statement, proof, verifying_key: verifying_key.to_vec() };
         let proofs = claims.into_iter().map(proven).collect();
         checks.push("place: the key has exactly one place in the published tree, proven (RFC 9381)".into());
         let records = shown(&published.schema, &asked.secret, &secret_answer);

@@ -239,16 +239,16 @@ impl Gateway {
         let view = view.ok_or_else(|| internal("the request has vanished"))?;
         match view.status {
             RequestStatus::Answered { entry_index, .. } => {
-                return Ok(Concluded { entry: entry_index, sealed: Some(self.stored(request)?.sealed) });
+                Ok(Concluded { entry: entry_index, sealed: Some(self.stored(request)?.sealed) })
             }
-            RequestStatus::Declined { entry_index, .. } => return Ok(Concluded { entry: entry_index, sealed: None }),
+            RequestStatus::Declined { entry_index, .. } => Ok(Concluded { entry: entry_index, sealed: None }),
             RequestStatus::Unanswered { height } => {
                 let why = format!(
                     "the request was not answered in time, says block {height}; its quota has returned: ask again"
                 );
-                return Err(AskError::TooLate(why));
+                Err(AskError::TooLate(why))
             }
-            RequestStatus::Denied { .. } => return Err(internal("a denied request came to be answered")),
+            RequestStatus::Denied { .. } => Err(internal("a denied request came to be answered")),
             // What the contract would refuse to record is not looked up either.
             RequestStatus::Granted { .. } => {
                 let grant = self.ledger.grant(&view.asset, &view.sender).map_err(internal)?;
