@@ -90,6 +90,7 @@ impl World {
             name: "bench".into(),
             operator: owner.public().clone(),
             development: true,
+            ceremony: None,
             open_enrolment: true,
             circuits: vec![],
             answer_window_blocks: EXPIRY_BLOCKS_MAX,

@@ -132,3 +132,7 @@ byte_newtype!(
     /// SHA-256 of a circuit's constraint system (docs/spec/statement.md#pinned-shape).
     ShapeDigest, 32, "circuit shape digest"
 );
+byte_newtype!(
+    /// Digest of a ceremony's transcript up to some contribution (docs/spec/ceremony.md#digests).
+    CeremonyDigest, 32, "ceremony digest"
+);

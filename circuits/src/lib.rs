@@ -2,6 +2,8 @@
 //! verification. Knows nothing of ledgers, stores or networks; see ARCHITECTURE.md.
 
 pub mod bytes;
+#[cfg(feature = "prover")]
+pub mod ceremony;
 mod circuit;
 pub mod evidence;
 pub mod place;

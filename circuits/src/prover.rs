@@ -192,6 +192,7 @@ impl ConstraintSynthesizer<Fr> for Synthesis<'_> {
     }
 }
 
+mod from_ceremony;
 /// Stock arkworks on the same key, for benchmarks and cross-checks.
 pub mod stock;
 

@@ -493,12 +493,13 @@ impl AnswerFile {
             "that the contract's rules were kept rests on the operator until 'sealgate audit --gateway' has replayed them".to_owned(),
             "agreement with what was published is shown, not that what was published is true".to_owned(),
         ];
-        if self.genesis.development {
-            notes.insert(
-                0,
-                "DEVELOPMENT PARAMETERS: whoever made this ledger's proving keys could forge answers".to_owned(),
-            );
-        }
+        let parameters = match &self.genesis.ceremony {
+            None => "DEVELOPMENT PARAMETERS: whoever made this ledger's proving keys could forge answers".to_owned(),
+            Some(digest) => format!(
+                "the ledger's proving keys are from the ceremony with transcript {digest}: 'sealgate ceremony verify' shows who contributed"
+            ),
+        };
+        notes.insert(0, parameters);
         notes
     }
 }
@@ -513,9 +514,8 @@ pub fn check_parameters(genesis: &Genesis, circuit: Circuit, verifying_key: &[u8
         .iter()
         .find(|known| known.circuit == circuit.name())
         .ok_or_else(|| format!("the genesis names no parameters for circuit '{}'", circuit.name()))?;
-    if !genesis.development {
-        // No ceremony's record stands on a ledger yet: nothing would show who made the keys.
-        return Err("this ledger does not say that its parameters are for development, and shows no ceremony for them; do not trust it".into());
+    if genesis.development == genesis.ceremony.is_some() {
+        return Err("this ledger's parameters are either for development or from a ceremony, and its genesis does not say which; do not trust it".into());
     }
     if known.shape.to_string() != circuit.pinned_shape() {
         return Err(format!(

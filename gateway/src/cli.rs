@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 mod access;
 mod budget;
+mod ceremony;
 mod export;
 mod output;
 mod owner;
@@ -31,7 +32,8 @@ pub struct Cli {
 enum Command {
     /// Act the whole story once, then serve: owner, requester and auditor on one machine.
     Demo(crate::demo::Args),
-    /// Make an owner's data folder: keys, an embedded ledger, development parameters.
+    /// Make an owner's data folder: keys, an embedded ledger, parameters for development or from a
+    /// ceremony.
     Init(owner::Init),
     /// Make a requester's or auditor's account.
     #[command(subcommand)]
@@ -58,6 +60,9 @@ enum Command {
     Export(export::Export),
     /// Show who asked what, from a ledger replayed on this machine.
     Trail(requester::Trail),
+    /// Make parameters together, so that nobody has to trust one party for them.
+    #[command(subcommand)]
+    Ceremony(ceremony::CeremonyCommand),
     /// Check a ledger block by block against one's own checkpoint; or an owner's own folder.
     Audit(requester::Audit),
 }
@@ -117,6 +122,7 @@ pub async fn run() -> ExitCode {
         Command::Verify(args) => requester::verify(args, &output).await,
         Command::Export(args) => export::export(args, &output).await,
         Command::Trail(args) => requester::trail(args, &output).await,
+        Command::Ceremony(command) => ceremony::run(command, &output).await,
         Command::Audit(args) => requester::audit(args, &output).await,
     };
     match done {

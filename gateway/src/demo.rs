@@ -139,7 +139,7 @@ async fn prepare(
     let start = Instant::now();
     let auditor = account_file::create(parties.auditor.folder(), "Audit Office")?.public().clone();
     let (owner, genesis) =
-        tokio::task::block_in_place(|| Owner::init(&parties.owner, "Licensing Department", Some(auditor)))?;
+        tokio::task::block_in_place(|| Owner::init(&parties.owner, "Licensing Department", Some(auditor), None))?;
     let fingerprint = genesis.chain_id();
     let shows = [
         format!("fingerprint {fingerprint}"),

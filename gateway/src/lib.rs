@@ -7,6 +7,7 @@ pub mod api;
 pub mod asking;
 pub mod auditing;
 pub mod budget;
+pub mod ceremony;
 pub mod cli;
 pub mod client;
 pub mod demo;

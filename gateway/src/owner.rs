@@ -17,6 +17,7 @@ use sealgate_ods::store::{Store, StoreError};
 use serde::{Deserialize, Serialize};
 
 use crate::account_file::{self, ACCOUNT_FILE};
+use crate::ceremony::Finished;
 use crate::client::{AssetDetail, Client, ClientError};
 use crate::files::{FileError, create_private_dir, read_json};
 use crate::parameters::{ParameterError, Parameters};
@@ -94,11 +95,17 @@ pub struct Serving {
 }
 
 impl Owner {
-    /// Makes a data folder: keys, development parameters and an embedded ledger.
+    /// Makes a data folder: keys, an embedded ledger, and the parameters of a finished ceremony, or
+    /// new ones for development.
     ///
     /// # Errors
     /// [`OwnerError`]; a folder that holds an account already is refused.
-    pub fn init(folder: &Path, name: &str, auditor: Option<AccountPublic>) -> Result<(Owner, Genesis), OwnerError> {
+    pub fn init(
+        folder: &Path,
+        name: &str,
+        auditor: Option<AccountPublic>,
+        ceremony: Option<Finished>,
+    ) -> Result<(Owner, Genesis), OwnerError> {
         let marker = folder.join(UNFINISHED);
         let used = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
         if used && !marker.exists() {
@@ -119,22 +126,31 @@ impl Owner {
         for part in ["parameters", "ledger"] {
             remove(&folder.join(part), |path| std::fs::remove_dir_all(path))?;
         }
-        let genesis = Self::fill(folder, name, auditor)?;
+        let genesis = Self::fill(folder, name, auditor, ceremony)?;
         std::fs::remove_file(&marker).map_err(FileError::io(&marker))?;
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(FileError::io(folder))?;
         Ok((Self::open(folder)?, genesis))
     }
 
-    fn fill(folder: &Path, name: &str, auditor: Option<AccountPublic>) -> Result<Genesis, OwnerError> {
+    fn fill(
+        folder: &Path,
+        name: &str,
+        auditor: Option<AccountPublic>,
+        ceremony: Option<Finished>,
+    ) -> Result<Genesis, OwnerError> {
         let account = account_file::create(folder, name)?;
         RootKey::generate()?.save(&folder.join(ROOT_KEY_FILE))?;
         let parameters = Parameters::in_folder(&folder.join("parameters"));
         let genesis = Genesis {
             name: name.to_owned(),
             operator: account.public().clone(),
-            development: true,
+            development: ceremony.is_none(),
+            ceremony: ceremony.as_ref().map(|ceremony| ceremony.digest),
             open_enrolment: true,
-            circuits: parameters.generate_development()?,
+            circuits: match ceremony {
+                Some(ceremony) => parameters.adopt(ceremony)?,
+                None => parameters.generate_development()?,
+            },
             answer_window_blocks: ANSWER_WINDOW_BLOCKS,
             auditor,
             created_ms: clock_ms(),

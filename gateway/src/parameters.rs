@@ -8,6 +8,7 @@ use sealgate_circuits::verifier::VerifyingKey;
 use sealgate_ledger::genesis::{CircuitParameters, Genesis};
 
 use crate::answer_file::check_parameters;
+use crate::ceremony::Finished;
 use crate::files::{FileError, create_private_dir, read_bounded, write_private};
 
 /// Largest key file, in bytes.
@@ -47,6 +48,15 @@ impl Parameters {
     pub fn generate_development(&self) -> Result<Vec<CircuitParameters>, ParameterError> {
         create_private_dir(&self.folder).map_err(FileError::io(&self.folder))?;
         Circuit::ALL.into_iter().map(|circuit| self.generate(circuit)).collect()
+    }
+
+    /// Takes over the keys of a finished ceremony and its transcript; what a genesis names of them.
+    ///
+    /// # Errors
+    /// [`ParameterError::File`].
+    pub fn adopt(&self, ceremony: Finished) -> Result<Vec<CircuitParameters>, ParameterError> {
+        ceremony.write(&self.folder)?;
+        Ok(ceremony.circuits)
     }
 
     fn generate(&self, circuit: Circuit) -> Result<CircuitParameters, ParameterError> {

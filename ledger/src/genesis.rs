@@ -2,7 +2,7 @@
 //! what every requester and auditor pins (docs/spec/ledger.md#genesis).
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use sealgate_circuits::bytes::{ShapeDigest, VerifyingKeyDigest, tagged_hash};
+use sealgate_circuits::bytes::{CeremonyDigest, ShapeDigest, VerifyingKeyDigest, tagged_hash};
 use serde::{Deserialize, Serialize};
 
 use crate::account::{AccountError, AccountPublic};
@@ -40,6 +40,9 @@ pub struct Genesis {
     pub operator: AccountPublic,
     /// Whether its parameters are for development only; verification then says so.
     pub development: bool,
+    /// Digest of the transcript of the ceremony that made its parameters; none exactly if they are
+    /// for development.
+    pub ceremony: Option<CeremonyDigest>,
     /// Whether anybody may open an account; otherwise the operator does.
     pub open_enrolment: bool,
     /// The circuits it knows, with distinct names.
@@ -67,12 +70,15 @@ pub enum GenesisError {
     /// The operator's or the auditor's account cannot be one.
     #[error("the operator's or auditor's account: {0}")]
     Account(#[from] AccountError),
+    /// Parameters for development with a ceremony, or others without.
+    #[error("parameters are either for development or from a ceremony, whose digest the genesis then names")]
+    Parameters,
 }
 
 impl Genesis {
     /// The ledger's identity: the digest of everything here.
     pub fn chain_id(&self) -> ChainId {
-        ChainId(tagged_hash("sealgate/genesis/1", &[&encode(self)]))
+        ChainId(tagged_hash("sealgate/genesis/2", &[&encode(self)]))
     }
 
     /// Checks every bound.
@@ -88,6 +94,9 @@ impl Genesis {
         let names: std::collections::BTreeSet<&str> = self.circuits.iter().map(|c| c.circuit.as_str()).collect();
         if names.len() != self.circuits.len() || names.len() > CIRCUITS_MAX {
             return Err(GenesisError::Circuits);
+        }
+        if self.development == self.ceremony.is_some() {
+            return Err(GenesisError::Parameters);
         }
         if !(1..=ANSWER_WINDOW_BLOCKS_MAX).contains(&self.answer_window_blocks) {
             return Err(GenesisError::AnswerWindow(self.answer_window_blocks));
@@ -108,6 +117,27 @@ impl Genesis {
             first_entry: 0,
             tree_size: 0,
             log_root: merkle::empty_root(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn parameters_are_for_development_or_from_a_ceremony() {
+        let (genesis, _) = crate::testing::genesis();
+        let digest = Some(CeremonyDigest([7; 32]));
+        genesis.validate().unwrap();
+        let made = Genesis { development: false, ceremony: digest, ..genesis.clone() };
+        made.validate().unwrap();
+        assert_ne!(made.chain_id(), genesis.chain_id());
+        let json = serde_json::to_string(&made).unwrap();
+        assert_eq!(serde_json::from_str::<Genesis>(&json).unwrap(), made);
+        for (development, ceremony) in [(true, digest), (false, None)] {
+            let wrong = Genesis { development, ceremony, ..genesis.clone() };
+            assert_eq!(wrong.validate(), Err(GenesisError::Parameters));
         }
     }
 }

@@ -20,6 +20,7 @@ pub(crate) fn genesis() -> (Genesis, AccountSecret) {
         name: "test".into(),
         operator: operator.public().clone(),
         development: true,
+        ceremony: None,
         open_enrolment: true,
         circuits: vec![],
         answer_window_blocks: 3,

@@ -3,11 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use sealgate_circuits::bytes::CeremonyDigest;
 use sealgate_ledger::account::AccountPublic;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
 use serde::Serialize;
 
 use super::{DataArg, Failure, Output};
+use crate::ceremony::Finished;
 use crate::files::read_json;
 use crate::owner::Owner;
 use crate::publishing::{publish as publish_table, read_manifest};
@@ -23,6 +25,10 @@ pub(super) struct Init {
     /// The auditor's account.public: who may read what answers told, and check the budgets.
     #[arg(long, value_name = "FILE")]
     auditor: Option<PathBuf>,
+    /// Folder of a finished ceremony ('sealgate ceremony finish'); without it, parameters for
+    /// development are drawn.
+    #[arg(long, value_name = "DIR")]
+    parameters: Option<PathBuf>,
 }
 
 #[derive(Serialize)]
@@ -31,29 +37,42 @@ struct InitResult {
     did: String,
     fingerprint: ChainId,
     data_dir: PathBuf,
+    development: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ceremony: Option<CeremonyDigest>,
 }
 
 pub(super) fn init(args: Init, output: &Output) -> Result<(), Failure> {
     let auditor: Option<AccountPublic> = args.auditor.as_deref().map(read_json).transpose()?;
-    let (owner, genesis) = Owner::init(&args.data.data_dir, &args.name, auditor)?;
+    let bar = output.progress();
+    let progress = |what: &'static str, done: u64, total: u64| bar.count(what, done, total);
+    let finished = args.parameters.as_deref().map(|folder| Finished::read(folder, &progress)).transpose();
+    bar.finish();
+    let (owner, genesis) = Owner::init(&args.data.data_dir, &args.name, auditor, finished?)?;
     let account = owner.account().public();
     let result = InitResult {
         address: account.address(),
         did: account.did(),
         fingerprint: genesis.chain_id(),
         data_dir: args.data.data_dir,
+        development: genesis.development,
+        ceremony: genesis.ceremony,
     };
     output.result(&result, || {
         format!(
             "owner       {}\naddress     {}\nDID         {}\nfingerprint {}\n\n\
              Give the fingerprint to requesters and auditors by a way you both trust; they pin it with 'sealgate trust'.\n\
              Keep copies of account.key, root.key and the folder 'keys' in {}: without them the data cannot be opened.\n\
-             This ledger uses DEVELOPMENT PARAMETERS: whoever made them, this machine, could forge answers.",
+             {}",
             args.name,
             result.address,
             result.did,
             result.fingerprint,
             result.data_dir.display(),
+            match &result.ceremony {
+                None => "This ledger uses DEVELOPMENT PARAMETERS: whoever made them, this machine, could forge answers.".into(),
+                Some(digest) => format!("Its parameters are from the ceremony with transcript {digest}."),
+            },
         )
     });
     Ok(())

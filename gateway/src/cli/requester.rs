@@ -485,7 +485,10 @@ pub(crate) async fn audit_gateway(home: &Home, client: &Client, output: &Output)
             summary.answers,
             summary.declined,
             summary.unanswered,
-            if session.genesis.development { "\nnote  DEVELOPMENT PARAMETERS on this ledger" } else { "" },
+            match &session.genesis.ceremony {
+                None => "\nnote  DEVELOPMENT PARAMETERS on this ledger".into(),
+                Some(digest) => format!("\nnote  parameters from the ceremony with transcript {digest}"),
+            },
         )
     });
     Ok(())
