@@ -107,8 +107,7 @@ impl Transcript {
     /// # Errors
     /// [`CeremonyError`], the first thing that does not hold.
     pub fn verify(self, signatures: &SignatureCheck, progress: &Progress) -> Result<Ceremony, CeremonyError> {
-        let state = self.0;
-        let ceremony = Ceremony(state);
+        let ceremony = Ceremony(self.0);
         let mut done = 0;
         let listed = ceremony.contributions();
         for contribution in &listed {

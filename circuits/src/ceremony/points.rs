@@ -7,6 +7,7 @@ use ark_ec::{AffineRepr, CurveGroup, VariableBaseMSM};
 use ark_ff::{Field, UniformRand};
 use rand08::rngs::OsRng;
 use rayon::prelude::*;
+use zeroize::Zeroize;
 
 use super::Progress;
 use crate::bytes::DecodeError;
@@ -130,7 +131,7 @@ pub(crate) fn write<P: Point>(out: &mut Vec<u8>, points: &[P]) {
     }
 }
 
-/// Scales point i by `first` · `ratio`^i. Time depends on the scalars.
+/// Scales point i by `first` · `ratio`^i. The running power is wiped; time depends on the scalars.
 pub(crate) fn scale<P: Point>(points: &mut [P], first: Fr, ratio: Fr) {
     points.par_chunks_mut(BATCH).enumerate().for_each(|(batch, points)| {
         let mut factor = first * ratio.pow([(batch * BATCH) as u64]);
@@ -142,6 +143,7 @@ pub(crate) fn scale<P: Point>(points: &mut [P], first: Fr, ratio: Fr) {
                 scaled
             })
             .collect();
+        factor.zeroize();
         points.copy_from_slice(&P::Group::normalize_batch(&scaled));
     });
 }
