@@ -83,8 +83,8 @@ fn three_parties_make_parameters_and_a_ledger_uses_them() {
 
 /// A folder whose verifying or proving key is not the transcript's makes no ledger.
 fn keys_of_others_are_refused(dir: &Path, parameters: &str) {
-    let other = ProvingKey::generate_development(Circuit::Record15).unwrap();
-    let name = Circuit::Record15.name();
+    let other = ProvingKey::generate_development(Circuit::Record15Slots4).unwrap();
+    let name = Circuit::Record15Slots4.name();
     for (file, bytes) in [
         (format!("{name}.vk"), other.verifying_key_bytes().unwrap()),
         (format!("{name}.pk"), other.to_bytes().unwrap()),
@@ -142,7 +142,7 @@ fn the_ledger_answers(world: &World, file: &str, digest: &str) {
     drop(server);
 
     // A gateway does not serve with a key that is not the ledger's.
-    let key = ProvingKey::generate_development(Circuit::Record15).unwrap().verifying_key_bytes().unwrap();
+    let key = ProvingKey::generate_development(Circuit::Record15Slots4).unwrap().verifying_key_bytes().unwrap();
     std::fs::write(world.path("owner/parameters/record-15-slots-4.vk"), key).unwrap();
     let error = sealgate(&["serve", "--data-dir", &world.path("owner"), "--listen", "127.0.0.1:0"]).error();
     assert!(error.contains("the genesis names"), "{error}");

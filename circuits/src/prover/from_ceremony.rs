@@ -53,7 +53,7 @@ mod tests {
     /// stands for all: nothing depends on which it is.
     #[test]
     fn keys_are_point_for_point_those_of_arkworks_for_the_same_secrets() {
-        let relation = Relation::of(Circuit::Record15);
+        let relation = Relation::of(Circuit::Record15Slots4);
         let mut rng = StdRng::seed_from_u64(7);
         let [alpha, beta, delta] = [(); 3].map(|()| Fr::rand(&mut rng));
         // arkworks draws tau itself, first of all: the same generator gives it away.
