@@ -4,7 +4,6 @@
 use ark_bls12_381::Fr;
 use ark_ff::{AdditiveGroup, BigInteger, Field, PrimeField};
 
-use crate::poseidon::{FULL_ROUNDS, partial_rounds};
 use crate::question::LEVELS_MAX;
 use crate::r1cs::{Assignment, Backend, Shape};
 use crate::record::{PERMUTATION, RATE, WIDTH};
@@ -384,30 +383,56 @@ fn record_commitment<B: Backend>(cs: &mut B, tag: B::Num, fields: &[B::Num], sal
     state.into_iter().nth(1).unwrap_or(zero)
 }
 
-/// The permutation round by round, three constraints for each S-box.
+/// The permutation, three constraints for each S-box. Partial rounds are in sparse form: what
+/// enters an S-box is the same combination of variables as in the plain form, and for a matrix it
+/// is found an order of magnitude sooner.
 fn permutation<B: Backend>(cs: &mut B, mut state: Vec<B::Num>) -> Vec<B::Num> {
-    let half = FULL_ROUNDS / 2;
-    for (round, constants) in PERMUTATION.constants.iter().enumerate() {
-        let partial = (half..half + partial_rounds(WIDTH)).contains(&round);
-        for (i, (lane, constant)) in state.iter_mut().zip(constants).enumerate() {
-            let constant = cs.constant(*constant);
-            cs.add_scaled(lane, Fr::ONE, &constant);
-            if i == 0 || !partial {
-                let square = cs.product(lane, lane);
-                let fourth = cs.product(&square, &square);
-                *lane = cs.product(&fourth, lane);
+    let (front, behind) = PERMUTATION.full_rounds();
+    let (partial, block) = PERMUTATION.sparse_rounds();
+    for constants in front {
+        state = full_round(cs, state, &constants);
+    }
+    for round in partial {
+        if let Some(lane) = state.first_mut() {
+            *lane = substitute(cs, lane, round.constant);
+        }
+        let powered = state.first().cloned();
+        let first = product(cs, &round.row, &state);
+        for (i, (lane, factor)) in state.iter_mut().zip(&round.column).enumerate() {
+            match &powered {
+                Some(powered) if i > 0 => cs.add_scaled(lane, *factor, powered),
+                _ => *lane = first.clone(),
             }
         }
-        state = PERMUTATION
-            .mds
-            .iter()
-            .map(|row| {
-                let terms: Vec<(Fr, &B::Num)> = row.iter().copied().zip(&state).collect();
-                cs.sum(&terms)
-            })
-            .collect();
+    }
+    state = block.iter().map(|row| product(cs, row, &state)).collect();
+    for constants in behind {
+        state = full_round(cs, state, &constants);
     }
     state
+}
+
+fn full_round<B: Backend>(cs: &mut B, mut state: Vec<B::Num>, constants: &[Fr; WIDTH]) -> Vec<B::Num> {
+    for (lane, constant) in state.iter_mut().zip(constants) {
+        *lane = substitute(cs, lane, *constant);
+    }
+    PERMUTATION.mds.iter().map(|row| product(cs, row, &state)).collect()
+}
+
+/// (lane + constant)^5.
+fn substitute<B: Backend>(cs: &mut B, lane: &B::Num, constant: Fr) -> B::Num {
+    let mut lane = lane.clone();
+    let constant = cs.constant(constant);
+    cs.add_scaled(&mut lane, Fr::ONE, &constant);
+    let square = cs.product(&lane, &lane);
+    let fourth = cs.product(&square, &square);
+    cs.product(&fourth, &lane)
+}
+
+/// A row of a matrix times the state.
+fn product<B: Backend>(cs: &B, row: &[Fr; WIDTH], state: &[B::Num]) -> B::Num {
+    let factors = row.iter().copied().zip(state).filter(|(factor, _)| *factor != Fr::ZERO);
+    cs.sum(&factors.collect::<Vec<_>>())
 }
 
 #[cfg(test)]

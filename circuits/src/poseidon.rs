@@ -5,10 +5,12 @@
 use ark_bls12_381::Fr;
 use ark_ff::{Field, Zero};
 
+mod dot;
 mod grain;
 mod sparse;
 
-use sparse::SparseRounds;
+use dot::Sum;
+use sparse::{Round, SparseRounds};
 
 /// Full rounds, half before and half after the partial ones.
 pub(crate) const FULL_ROUNDS: usize = 8;
@@ -46,29 +48,59 @@ impl<const T: usize> Poseidon<T> {
 
     /// Applies the permutation in place, its partial rounds in their sparse form.
     pub(crate) fn permute(&self, state: &mut [Fr; T]) {
+        self.all_but_last_layer(state);
+        self.mix(state);
+    }
+
+    /// The permutation's lane 1, where a sponge's output stands: the last linear layer need not
+    /// give the others.
+    pub(crate) fn squeeze(&self, state: &mut [Fr; T]) -> Fr {
+        self.all_but_last_layer(state);
+        self.mds.get(1).map(|row| Sum::of(row.iter().zip(state.iter())).reduced()).unwrap_or_default()
+    }
+
+    /// The partial rounds in sparse form, and the block to be applied behind them.
+    pub(crate) fn sparse_rounds(&self) -> (&[Round<T>], &[[Fr; T]; T]) {
+        (&self.sparse.rounds, &self.sparse.last)
+    }
+
+    /// The constants of the full rounds: those in front of the partial rounds, and those behind
+    /// their sparse form, the first of which takes what that carried forward.
+    pub(crate) fn full_rounds(&self) -> (impl Iterator<Item = [Fr; T]>, impl Iterator<Item = [Fr; T]>) {
         let half = FULL_ROUNDS / 2;
-        for constants in self.constants.iter().take(half) {
-            self.full_round(state, constants);
+        let behind = self.constants.iter().skip(half + partial_rounds(T)).enumerate().map(|(number, constants)| {
+            let mut constants = *constants;
+            for (constant, carried) in constants.iter_mut().zip(&self.sparse.carried).filter(|_| number == 0) {
+                *constant += carried;
+            }
+            constants
+        });
+        (self.constants.iter().take(half).copied(), behind)
+    }
+
+    fn all_but_last_layer(&self, state: &mut [Fr; T]) {
+        let (front, behind) = self.full_rounds();
+        for constants in front {
+            Self::substitute(state, &constants);
+            self.mix(state);
         }
         self.sparse.apply(state);
-        let mut last = self.constants.iter().skip(half + partial_rounds(T));
-        if let Some(first) = last.next() {
-            // The first of the last full rounds takes what the sparse form carried forward.
-            let constants = std::array::from_fn(|i| {
-                first.get(i).copied().unwrap_or_default() + self.sparse.carried.get(i).copied().unwrap_or_default()
-            });
-            self.full_round(state, &constants);
-        }
-        for constants in last {
-            self.full_round(state, constants);
+        for (number, constants) in behind.enumerate() {
+            if number > 0 {
+                self.mix(state);
+            }
+            Self::substitute(state, &constants);
         }
     }
 
-    fn full_round(&self, state: &mut [Fr; T], constants: &[Fr; T]) {
+    fn substitute(state: &mut [Fr; T], constants: &[Fr; T]) {
         for (lane, constant) in state.iter_mut().zip(constants) {
             *lane = pow5(*lane + constant);
         }
-        *state = self.mds.each_ref().map(|row| Fr::sum_of_products(row, state));
+    }
+
+    fn mix(&self, state: &mut [Fr; T]) {
+        *state = self.mds.each_ref().map(|row| Sum::of(row.iter().zip(state.iter())).reduced());
     }
 
     /// The permutation as the paper writes it, round by round: what [`Poseidon::permute`] and the
@@ -164,8 +196,10 @@ mod tests {
         let mut plain = fast;
         for _ in 0..3 {
             poseidon.permute(&mut fast);
+            let mut squeezed = plain;
             poseidon.permute_plain(&mut plain);
             assert_eq!(fast, plain);
+            assert_eq!(poseidon.squeeze(&mut squeezed), plain[1]);
         }
     }
 

@@ -1,8 +1,6 @@
 //! A rank-1 constraint system written once and run twice: once for its shape (matrices), once for
 //! each proof for its values alone. Keeps the circuits free of any proof system's types.
 
-use std::collections::BTreeMap;
-
 use ark_bls12_381::Fr;
 use ark_ff::{AdditiveGroup, Field};
 use sha2::{Digest as _, Sha256};
@@ -138,33 +136,60 @@ impl Shape {
     }
 }
 
+/// Terms that are added up in a dense vector rather than merged one after the other.
+const DENSE_SUM: usize = 5;
+
 impl Backend for Shape {
-    type Num = BTreeMap<usize, Fr>;
+    /// Coefficients by ascending variable, some perhaps zero.
+    type Num = Row;
 
     fn constant(&self, value: Fr) -> Self::Num {
-        BTreeMap::from([(0, value)])
+        vec![(value, 0)]
     }
     fn public(&mut self, _: Fr) -> Self::Num {
         debug_assert_eq!(self.witnesses, 0, "public inputs come first");
         self.publics += 1;
-        BTreeMap::from([(self.publics, Fr::ONE)])
+        vec![(Fr::ONE, self.publics)]
     }
     fn witness(&mut self, _: Fr) -> Self::Num {
         self.witnesses += 1;
-        BTreeMap::from([(self.publics + self.witnesses, Fr::ONE)])
+        vec![(Fr::ONE, self.publics + self.witnesses)]
     }
     fn add_scaled(&self, to: &mut Self::Num, factor: Fr, num: &Self::Num) {
-        for (variable, coefficient) in num {
-            *to.entry(*variable).or_default() += factor * coefficient;
+        let mut from = 0;
+        for (coefficient, variable) in num {
+            // Both ascend: what is before the last place found is behind us.
+            let ahead = to.get(from..).unwrap_or_default();
+            from += ahead.partition_point(|(_, other)| other < variable);
+            match to.get_mut(from) {
+                Some((sum, other)) if other == variable => *sum += factor * coefficient,
+                _ => to.insert(from, (factor * coefficient, *variable)),
+            }
         }
+    }
+    fn sum(&self, terms: &[(Fr, &Self::Num)]) -> Self::Num {
+        if terms.len() < DENSE_SUM {
+            let mut total = Row::new();
+            for (factor, num) in terms {
+                self.add_scaled(&mut total, *factor, num);
+            }
+            return total;
+        }
+        let mut dense = vec![Fr::ZERO; 1 + self.publics + self.witnesses];
+        for (factor, num) in terms {
+            for (coefficient, variable) in *num {
+                if let Some(sum) = dense.get_mut(*variable) {
+                    *sum += *factor * coefficient;
+                }
+            }
+        }
+        dense.into_iter().zip(0..).filter(|(sum, _)| *sum != Fr::ZERO).collect()
     }
     fn value(&self, _: &Self::Num) -> Fr {
         Fr::ZERO
     }
     fn enforce(&mut self, a: &Self::Num, b: &Self::Num, c: &Self::Num) {
-        let row = |num: &Self::Num| -> Row {
-            num.iter().filter(|(_, factor)| **factor != Fr::ZERO).map(|(i, factor)| (*factor, *i)).collect()
-        };
+        let row = |num: &Self::Num| -> Row { num.iter().filter(|(factor, _)| *factor != Fr::ZERO).copied().collect() };
         self.a.push(row(a));
         self.b.push(row(b));
         self.c.push(row(c));

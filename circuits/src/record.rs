@@ -150,13 +150,17 @@ pub(crate) fn commit_elements(tag: Fr, values: &[Fr], salt: Fr) -> Fr {
     input.resize(lanes - 1, Fr::zero());
     input.push(salt);
     let mut state = initial_state::<WIDTH>(tag);
-    for block in input.chunks(RATE) {
+    let mut blocks = input.chunks(RATE).peekable();
+    while let Some(block) = blocks.next() {
         for (lane, element) in state.iter_mut().skip(1).zip(block) {
             *lane += element;
         }
+        if blocks.peek().is_none() {
+            return PERMUTATION.squeeze(&mut state);
+        }
         PERMUTATION.permute(&mut state);
     }
-    state.get(1).copied().unwrap_or_default()
+    Fr::zero()
 }
 
 #[cfg(test)]

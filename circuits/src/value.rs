@@ -1,6 +1,8 @@
 //! Values of a record: what they are, how they are read and written, and which field element
 //! stands for each (docs/spec/record.md#values).
 
+use std::sync::LazyLock;
+
 use ark_bls12_381::Fr;
 use ark_ff::PrimeField;
 use borsh::{BorshDeserialize, BorshSerialize};
@@ -212,7 +214,7 @@ impl Value {
         match self {
             Value::Null => null_field(),
             Value::Bool(b) => Fr::from(*b),
-            Value::Text(text) => hash_to_field("sealgate/text/1", &[text.as_bytes()]) + power_of_two(248),
+            Value::Text(text) => hash_to_field("sealgate/text/1", &[text.as_bytes()]) + *TEXT_START,
             ordered => Fr::from(ordered.ordinal().unwrap_or_default()),
         }
     }
@@ -248,9 +250,13 @@ impl Value {
     }
 }
 
+/// Where texts' elements begin.
+static TEXT_START: LazyLock<Fr> = LazyLock::new(|| power_of_two(248));
+static NULL: LazyLock<Fr> = LazyLock::new(|| power_of_two(250));
+
 /// The field element of null: outside every type's range.
 pub fn null_field() -> Fr {
-    power_of_two(250)
+    *NULL
 }
 
 /// 2^n as a field element, n < 255.

@@ -8,22 +8,38 @@
 use ark_bls12_381::Fr;
 use ark_ff::{Field, One, Zero};
 
+use super::dot::Sum;
 use super::{FULL_ROUNDS, partial_rounds, pow5};
 
 type Matrix = Vec<Vec<Fr>>;
 
-struct Round<const T: usize> {
-    constant: Fr,
+/// A partial round in sparse form.
+pub(crate) struct Round<const T: usize> {
+    pub(crate) constant: Fr,
     /// First row: lane 0's new value is its product with the state.
-    row: [Fr; T],
+    pub(crate) row: [Fr; T],
     /// First column: lane j gains `column[j]` times the S-box output (entry 0 unused).
-    column: [Fr; T],
+    pub(crate) column: [Fr; T],
+}
+
+/// Rounds after which the lanes without S-box are brought up to date together.
+const GROUP: usize = 8;
+
+/// Rounds of which only lane 0 is followed. With p_i the S-box outputs and lanes 1.. as they stood
+/// before the first round, round k's lane 0 is row_k · (p_k, lanes) + sum over i < k of
+/// (row_k · column_i) p_i; afterwards each lane gains its column · p in one sum.
+struct Group<const T: usize> {
+    /// For each round its constant, its row, and its row's products with the columns before it.
+    rounds: Vec<(Fr, [Fr; T], Vec<Fr>)>,
+    /// For each lane its factors in all rounds.
+    columns: [Vec<Fr>; T],
 }
 
 pub(super) struct SparseRounds<const T: usize> {
-    rounds: Vec<Round<T>>,
+    pub(super) rounds: Vec<Round<T>>,
+    groups: Vec<Group<T>>,
     /// The block that all rounds left behind, applied once at the end.
-    last: [[Fr; T]; T],
+    pub(super) last: [[Fr; T]; T],
     /// What the carried constants add to the first full round that follows.
     pub(super) carried: [Fr; T],
 }
@@ -53,20 +69,44 @@ impl<const T: usize> SparseRounds<T> {
             }
             current = multiply(&dense, &block);
         }
-        Self { rounds, last: std::array::from_fn(|i| std::array::from_fn(|j| block[i][j])), carried }
+        let groups = rounds.chunks(GROUP).map(Group::of).collect();
+        Self { rounds, groups, last: std::array::from_fn(|i| std::array::from_fn(|j| block[i][j])), carried }
     }
 
     pub(super) fn apply(&self, state: &mut [Fr; T]) {
-        for round in &self.rounds {
-            let powered = pow5(state[0] + round.constant);
-            state[0] = powered;
-            let first = Fr::sum_of_products(&round.row, state);
-            for (lane, factor) in state.iter_mut().zip(&round.column).skip(1) {
-                *lane += powered * factor;
-            }
-            state[0] = first;
+        for group in &self.groups {
+            group.apply(state);
         }
-        *state = self.last.each_ref().map(|row| Fr::sum_of_products(row, state));
+        // The block fixes lane 0.
+        let before = *state;
+        for (lane, row) in state.iter_mut().zip(&self.last).skip(1) {
+            *lane = Sum::of(row.iter().zip(&before).skip(1)).reduced();
+        }
+    }
+}
+
+impl<const T: usize> Group<T> {
+    fn of(rounds: &[Round<T>]) -> Self {
+        let product = |row: &[Fr; T], column: &[Fr; T]| (1..T).map(|j| row[j] * column[j]).sum();
+        let earlier = |k: usize| rounds[..k].iter().map(|round| product(&rounds[k].row, &round.column)).collect();
+        Self {
+            rounds: rounds.iter().enumerate().map(|(k, round)| (round.constant, round.row, earlier(k))).collect(),
+            columns: std::array::from_fn(|j| rounds.iter().map(|round| round.column[j]).collect()),
+        }
+    }
+
+    fn apply(&self, state: &mut [Fr; T]) {
+        let mut powered = [Fr::zero(); GROUP];
+        for (k, (constant, row, earlier)) in self.rounds.iter().enumerate() {
+            state[0] = pow5(state[0] + constant);
+            powered[k] = state[0];
+            let mut sum = Sum::of(row.iter().zip(state.iter()));
+            sum.add(earlier.iter().zip(&powered));
+            state[0] = sum.reduced();
+        }
+        for (lane, column) in state.iter_mut().zip(&self.columns).skip(1) {
+            *lane += Sum::of(column.iter().zip(&powered)).reduced();
+        }
     }
 }
 
