@@ -1,5 +1,5 @@
 //! Verifying one answer: ours (zkcrypto) beside ark-groth16's prepared verification, each from the
-//! proof's bytes with every check of its points.
+//! proof's bytes with every check of its points; and many answers together.
 
 use sealgate_benches::sample::{SIZES, Sample};
 use sealgate_benches::{Cost, Fault, Run, times};
@@ -9,6 +9,7 @@ use sealgate_circuits::verifier::VerifyingKey;
 fn main() -> Result<(), Fault> {
     let run = Run::begin("verify", 15);
     let each = run.size("SEALGATE_BENCH_PROOFS", 20, 1);
+    let together = run.size("SEALGATE_BENCH_BATCH", 256, 4);
     for (circuit, size, fields) in SIZES {
         let Sample { schema, values, salt, statement } = Sample::new(fields)?;
         let key = ProvingKey::generate_development(circuit)?;
@@ -17,7 +18,8 @@ fn main() -> Result<(), Fault> {
         let vk = VerifyingKey::from_bytes(circuit, &vk_bytes)?;
         let prepared = stock::prepare(&key);
         println!("\n{size} fields, 4 slots; one proof");
-        let [ours, peer, decode] = run.race([
+        let batch = vec![(statement.clone(), proof); together];
+        let [ours, peer, decode, batched] = run.race([
             ("ours", Box::new(|| Cost::of_each(each, || Ok(vk.verify(&statement, &proof)?)))),
             (
                 "ark-groth16, prepared",
@@ -31,6 +33,7 @@ fn main() -> Result<(), Fault> {
                 "reading our verifying key",
                 Box::new(|| Cost::of(|| Ok(VerifyingKey::from_bytes(circuit, &vk_bytes).map(drop)?))),
             ),
+            ("ours, each of a batch", Box::new(|| Ok(Cost::of(|| Ok(vk.verify_batch(&batch)?))?.over(together)))),
         ])?;
         run.ratio(
             &format!("verify{size}.cpu"),
@@ -43,6 +46,12 @@ fn main() -> Result<(), Fault> {
             times(decode.cpu, ours.cpu),
             "reading the verifying key in units of one verification",
         );
+        run.ratio(
+            &format!("verify{size}.batch{together}"),
+            times(batched.cpu, ours.cpu),
+            "a proof of a batch in units of a single one; a fifth is wanted",
+        );
+        run.ratio(&format!("verify{size}.batch{together}_of_ark"), times(batched.cpu, peer.cpu), "in units of ark's");
     }
     Ok(())
 }
