@@ -2,12 +2,15 @@
 //! the constraint matrices kept (docs/spec/parameters.md).
 
 use ark_bls12_381::{Bls12_381, Fr};
+use std::sync::{Arc, OnceLock};
+
 use ark_ff::UniformRand;
 use ark_groth16::Groth16;
 use ark_relations::gr1cs::{ConstraintSynthesizer, ConstraintSystemRef, LinearCombination, SynthesisError, Variable};
 use ark_serialize::{CanonicalDeserialize, CanonicalSerialize};
 use rand08::rngs::OsRng;
 
+use self::engine::Engine;
 use crate::bytes::{DecodeError, ProofBytes, ShapeDigest};
 use crate::circuit;
 use crate::r1cs::{Row, Shape};
@@ -40,9 +43,20 @@ pub enum ProveError {
 /// A proving key, and what goes with it.
 pub struct ProvingKey {
     circuit: Circuit,
+    parts: Arc<Parts>,
+}
+
+/// What a thread that makes the key ready shares with the key.
+struct Parts {
     key: ark_groth16::ProvingKey<Bls12_381>,
     shape: Shape,
-    matrices: Vec<Vec<Row>>,
+    engine: OnceLock<Engine>,
+}
+
+impl Parts {
+    fn engine(&self) -> &Engine {
+        self.engine.get_or_init(|| Engine::derive(&self.key, &self.shape))
+    }
 }
 
 impl ProvingKey {
@@ -60,8 +74,16 @@ impl ProvingKey {
     }
 
     fn new(circuit: Circuit, key: ark_groth16::ProvingKey<Bls12_381>, shape: Shape) -> Self {
-        let matrices = vec![shape.a.clone(), shape.b.clone(), shape.c.clone()];
-        Self { circuit, key, shape, matrices }
+        Self { circuit, parts: Arc::new(Parts { key, shape, engine: OnceLock::new() }) }
+    }
+
+    /// Makes the key ready in a thread of its own: computes the multiples of its points
+    /// (docs/spec/parameters.md#multiples). Otherwise the first proof does, and waits for them.
+    pub fn prepare_in_background(&self) {
+        let parts = Arc::clone(&self.parts);
+        std::thread::spawn(move || {
+            parts.engine();
+        });
     }
 
     /// Serialises the key: magic, BLAKE3 of what follows, uncompressed points.
@@ -69,8 +91,11 @@ impl ProvingKey {
     /// # Errors
     /// [`DecodeError`] never in practice: memory is written to.
     pub fn to_bytes(&self) -> Result<Vec<u8>, DecodeError> {
-        let mut body = Vec::with_capacity(self.key.uncompressed_size());
-        self.key.serialize_uncompressed(&mut body).map_err(|error| Self::bad("to serialise", error.to_string()))?;
+        let mut body = Vec::with_capacity(self.parts.key.uncompressed_size());
+        self.parts
+            .key
+            .serialize_uncompressed(&mut body)
+            .map_err(|error| Self::bad("to serialise", error.to_string()))?;
         let mut out = MAGIC.to_vec();
         out.extend(blake3::hash(&body).as_bytes());
         out.extend(body);
@@ -105,7 +130,7 @@ impl ProvingKey {
 
     /// Digest of the circuit's constraint system.
     pub fn shape_digest(&self) -> ShapeDigest {
-        self.shape.digest()
+        self.parts.shape.digest()
     }
 
     /// The verifying key, as [`crate::verifier::VerifyingKey::from_bytes`] reads it.
@@ -113,7 +138,7 @@ impl ProvingKey {
     /// # Errors
     /// [`DecodeError`] never in practice: memory is written to.
     pub fn verifying_key_bytes(&self) -> Result<Vec<u8>, DecodeError> {
-        let vk = &self.key.vk;
+        let vk = &self.parts.key.vk;
         let mut out = Vec::with_capacity(crate::verifier::verifying_key_bytes(self.circuit));
         let mut write = || -> Result<(), ark_serialize::SerializationError> {
             vk.alpha_g1.serialize_compressed(&mut out)?;
@@ -148,16 +173,9 @@ impl ProvingKey {
 
     /// Proves knowledge of an assignment, with fresh randomness.
     fn prove_assignment(&self, assignment: &[Fr]) -> Result<ProofBytes, ProveError> {
-        let proof = Groth16::<Bls12_381>::create_proof_with_reduction_and_matrices(
-            &self.key,
-            Fr::rand(&mut OsRng),
-            Fr::rand(&mut OsRng),
-            &self.matrices,
-            self.shape.publics + 1,
-            self.shape.constraints(),
-            assignment,
-        )
-        .map_err(ProveError::Synthesis)?;
+        let (r, s) = (Fr::rand(&mut OsRng), Fr::rand(&mut OsRng));
+        let parts = &self.parts;
+        let proof = parts.engine().prove(&parts.key, &parts.shape, assignment, r, s).map_err(ProveError::Synthesis)?;
         let mut out = [0u8; 192];
         proof
             .serialize_compressed(out.as_mut_slice())
@@ -192,7 +210,12 @@ impl ConstraintSynthesizer<Fr> for Synthesis<'_> {
     }
 }
 
+mod buckets;
+mod engine;
 mod from_ceremony;
+mod lanes;
+mod multiples;
+
 /// Stock arkworks on the same key, for benchmarks and cross-checks.
 pub mod stock;
 

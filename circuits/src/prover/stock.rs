@@ -28,14 +28,14 @@ pub fn prove(
 ) -> Result<Proof<Bls12_381>, ProveError> {
     let elements = RecordHasher::new(schema).elements(values)?;
     let assignment = circuit::assignment(statement, &elements, salt.to_field());
-    let synthesis = Synthesis { shape: &key.shape, assignment: &assignment };
+    let synthesis = Synthesis { shape: &key.parts.shape, assignment: &assignment };
     let (r, s) = (Fr::rand(&mut OsRng), Fr::rand(&mut OsRng));
-    Groth16::<Bls12_381>::create_proof_with_reduction(synthesis, &key.key, r, s).map_err(ProveError::Synthesis)
+    Groth16::<Bls12_381>::create_proof_with_reduction(synthesis, &key.parts.key, r, s).map_err(ProveError::Synthesis)
 }
 
 /// Prepares arkworks' own verifying key.
 pub fn prepare(key: &ProvingKey) -> PreparedVerifyingKey<Bls12_381> {
-    ark_groth16::prepare_verifying_key(&key.key.vk)
+    ark_groth16::prepare_verifying_key(&key.parts.key.vk)
 }
 
 /// Verifies proof bytes with arkworks; false for whatever does not decode.

@@ -187,3 +187,37 @@ fn malformed_points_are_refused() {
     assert!(VerifyingKey::from_bytes(key.circuit(), &bytes).is_err());
     assert!(VerifyingKey::from_bytes(key.circuit(), &bytes[1..]).is_err());
 }
+
+#[test]
+fn proofs_are_those_of_stock_arkworks_byte_for_byte() {
+    for (key, fields) in KEYS.iter().zip([15, 31]) {
+        let made = made(fields);
+        let elements = RecordHasher::new(&made.schema).elements(&made.values).unwrap();
+        let assignment = circuit::assignment(&statement(&made, 5), &elements, made.salt.to_field());
+        let Parts { key, shape, engine: _ } = &*key.parts;
+        let matrices = [shape.a.clone(), shape.b.clone(), shape.c.clone()];
+        let engines = [Engine::derive(key, shape), Engine::plain(key, shape)];
+        for (r, s) in [(Fr::rand(&mut OsRng), Fr::rand(&mut OsRng)), (Fr::from(0u64), Fr::from(1u64))] {
+            let stock = Groth16::<Bls12_381>::create_proof_with_reduction_and_matrices(
+                key,
+                r,
+                s,
+                &matrices,
+                shape.publics + 1,
+                shape.constraints(),
+                &assignment,
+            )
+            .unwrap();
+            for engine in &engines {
+                let ours = engine.prove(key, shape, &assignment, r, s).unwrap();
+                assert_eq!(bytes(&ours), bytes(&stock));
+            }
+        }
+    }
+}
+
+fn bytes(proof: &ark_groth16::Proof<Bls12_381>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    proof.serialize_compressed(&mut bytes).unwrap();
+    bytes
+}
