@@ -55,6 +55,68 @@ impl Entry {
     }
 }
 
+/// Buckets: lists of entries, one behind the other.
+#[derive(Default)]
+pub(super) struct Buckets {
+    entries: Vec<Entry>,
+    /// Where each bucket ends.
+    ends: Vec<usize>,
+}
+
+impl Buckets {
+    /// Sorts entries into `count` buckets.
+    #[expect(clippy::indexing_slicing, reason = "the caller's numbers are below `count`; positions are sums of counts")]
+    pub(super) fn sort(count: usize, numbered: &[(u32, Entry)]) -> Self {
+        let mut ends = vec![0; count];
+        for (bucket, _) in numbered {
+            ends[*bucket as usize] += 1;
+        }
+        let mut total = 0;
+        for end in &mut ends {
+            total += *end;
+            *end = total;
+        }
+        let mut entries = vec![Entry(0); total];
+        // Filled from the back, so that each end moves to its bucket's start.
+        for (bucket, entry) in numbered.iter().rev() {
+            let place = &mut ends[*bucket as usize];
+            *place -= 1;
+            entries[*place] = *entry;
+        }
+        ends.push(total);
+        ends.remove(0);
+        Self { entries, ends }
+    }
+
+    /// Puts other buckets behind these.
+    pub(super) fn append(&mut self, other: Self) {
+        let before = self.entries.len();
+        self.entries.extend(other.entries);
+        self.ends.extend(other.ends.iter().map(|end| before + end));
+    }
+
+    /// How many buckets there are.
+    pub(super) fn len(&self) -> usize {
+        self.ends.len()
+    }
+
+    /// These without the entries at places that vanished, which ascend.
+    fn without(&self, vanished: &[usize]) -> Self {
+        let mut left = Self::default();
+        for list in self.lists() {
+            let stays = |entry: &&Entry| vanished.binary_search(&entry.place()).is_err();
+            left.entries.extend(list.iter().filter(stays));
+            left.ends.push(left.entries.len());
+        }
+        left
+    }
+
+    fn lists(&self) -> impl Iterator<Item = &[Entry]> {
+        let starts = std::iter::once(0).chain(self.ends.iter().copied());
+        starts.zip(&self.ends).map(|(start, end)| self.entries.get(start..*end).unwrap_or_default())
+    }
+}
+
 /// A bucket's sum: a point or its negative, or `None` for the identity.
 pub(super) type Sum<S> = Option<(Point<S>, bool)>;
 
@@ -62,31 +124,29 @@ pub(super) type Sum<S> = Option<(Point<S>, bool)>;
 pub(super) fn sums<P: SWCurveConfig, L: Lanes<Exact = P::BaseField>>(
     lanes: L,
     points: &[Point<L::Stored>],
-    buckets: &[Vec<Entry>],
+    buckets: &Buckets,
 ) -> Vec<Sum<L::Stored>> {
     // Tasks of about the same number of points, whatever the buckets' sizes.
-    let mut shards: Vec<&[Vec<Entry>]> = Vec::new();
-    let mut rest = buckets;
-    while !rest.is_empty() {
-        let mut entries = 0;
-        let full = rest.iter().position(|bucket| {
-            entries += bucket.len();
-            entries >= SHARD
-        });
-        let (shard, after) = rest.split_at(full.map_or(rest.len(), |last| last + 1));
-        shards.push(shard);
-        rest = after;
+    let mut shards = vec![Buckets::default()];
+    for list in buckets.lists() {
+        if let Some(shard) = shards.last_mut() {
+            shard.entries.extend_from_slice(list);
+            shard.ends.push(shard.entries.len());
+            if shard.entries.len() >= SHARD {
+                shards.push(Buckets::default());
+            }
+        }
     }
-    let sums = |buckets: &&[Vec<Entry>]| {
+    let sums = |buckets: Buckets| {
         lanes.run(Task::<P, L> { shard: Shard { lanes, points, made: Vec::new() }, buckets, curve: PhantomData })
     };
-    shards.par_iter().map(sums).collect::<Vec<_>>().concat()
+    shards.into_par_iter().map(sums).collect::<Vec<_>>().concat()
 }
 
 /// One shard's sums, as work for its lanes.
 struct Task<'a, P, L: Lanes> {
     shard: Shard<'a, L>,
-    buckets: &'a [Vec<Entry>],
+    buckets: Buckets,
     curve: PhantomData<P>,
 }
 
@@ -107,34 +167,32 @@ struct Shard<'a, L: Lanes> {
 
 impl<L: Lanes> Shard<'_, L> {
     #[inline(always)]
-    fn sums<P: SWCurveConfig<BaseField = L::Exact>>(mut self, buckets: &[Vec<Entry>]) -> Vec<Sum<L::Stored>> {
-        let mut lists: Vec<Vec<Entry>> = buckets.to_vec();
-        self.made.reserve(buckets.iter().map(Vec::len).sum());
+    fn sums<P: SWCurveConfig<BaseField = L::Exact>>(mut self, mut buckets: Buckets) -> Vec<Sum<L::Stored>> {
+        self.made.reserve(buckets.entries.len());
         let mut scratch = Vec::with_capacity(BATCH.div_ceil(L::COUNT));
-        while lists.iter().any(|list| list.len() > 1) {
-            let mut pairs = Vec::new();
-            for list in &mut lists {
-                let first = self.points.len() + self.made.len() + pairs.len();
-                let halves = list.chunks_exact(2);
-                let single = halves.remainder().first().copied();
-                pairs.extend(halves.filter_map(|pair| Some((*pair.first()?, *pair.last()?))));
-                let last = self.points.len() + self.made.len() + pairs.len();
-                list.clear();
-                list.extend((first..last).map(|place| Entry::new(place as u32, false)));
-                list.extend(single);
+        let mut pairs = Vec::new();
+        // As long as some bucket holds more than one point:
+        while buckets.entries.len() > buckets.lists().filter(|list| !list.is_empty()).count() {
+            pairs.clear();
+            let base = self.points.len() + self.made.len();
+            let mut next = Buckets::default();
+            for list in buckets.lists() {
+                let first = base + pairs.len();
+                let (halves, single) = list.as_chunks::<2>();
+                pairs.extend(halves.iter().map(|[left, right]| (*left, *right)));
+                let sums = first..base + pairs.len();
+                next.entries.extend(sums.map(|place| Entry::new(place as u32, false)));
+                next.entries.extend_from_slice(single);
+                next.ends.push(next.entries.len());
             }
             let mut vanished = Vec::new();
             for batch in pairs.chunks(BATCH) {
                 self.add::<P>(batch, &mut scratch, &mut vanished);
             }
-            if !vanished.is_empty() {
-                for list in &mut lists {
-                    list.retain(|entry| vanished.binary_search(&entry.place()).is_err());
-                }
-            }
+            buckets = if vanished.is_empty() { next } else { next.without(&vanished) };
         }
-        let sum = |list: Vec<Entry>| list.first().map(|entry| (*self.at(*entry), entry.negative()));
-        lists.into_iter().map(sum).collect()
+        let sum = |list: &[Entry]| list.first().map(|entry| (*self.at(*entry), entry.negative()));
+        buckets.lists().map(sum).collect()
     }
 
     #[inline(always)]

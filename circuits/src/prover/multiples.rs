@@ -15,7 +15,7 @@ use ark_ec::{AdditiveGroup as _, CurveGroup, PrimeGroup as _};
 use ark_ff::{BigInteger as _, PrimeField, Zero as _};
 use rayon::prelude::*;
 
-use super::buckets::{Entry, Point, Sum, sums};
+use super::buckets::{Buckets, Entry, Point, Sum, sums};
 use super::lanes::Lanes;
 
 /// Bits of a scalar's smaller representative, itself or its negative, and one for the last carry.
@@ -70,15 +70,16 @@ impl<P: SWCurveConfig<ScalarField = Fr>, L: Lanes<Exact = P::BaseField>> Multipl
 
     /// Each sum of its bases times its scalars. Scalars that are missing are zero.
     pub(super) fn multiply(&self, scalars: &[&[Fr]]) -> Vec<Projective<P>> {
-        let mut buckets = Vec::new();
+        let mut buckets = Buckets::default();
         let mut aside = Vec::new();
+        let mut lengths = Vec::new();
         for (sum, scalars) in self.sums.iter().zip(scalars) {
             let (filled, rest) = sum.fill(scalars);
-            buckets.push(filled);
+            lengths.push(filled.len());
+            buckets.append(filled);
             aside.push(rest);
         }
-        let lengths: Vec<usize> = buckets.iter().map(Vec::len).collect();
-        let filled = sums::<P, L>(self.lanes, &self.points, &buckets.concat());
+        let filled = sums::<P, L>(self.lanes, &self.points, &buckets);
         let mut lists = Vec::new();
         let mut rest = filled.as_slice();
         for length in lengths {
@@ -96,28 +97,24 @@ impl<P: SWCurveConfig<ScalarField = Fr>, L: Lanes<Exact = P::BaseField>> Multipl
             return lists.iter().map(|list| self.weigh_short(list)).collect();
         }
         let mut points = Vec::new();
-        let mut groups: Vec<Vec<Entry>> = Vec::new();
+        let mut numbered = Vec::new();
+        let mut count = 0;
         let mut shapes = Vec::new();
         for list in &lists {
             let bits = list.len().next_power_of_two().ilog2() / 2;
             let (rows, columns) = (list.len().div_ceil(1 << bits), 1usize << bits);
-            let mut of_rows = vec![Vec::new(); rows];
-            let mut of_columns = vec![Vec::new(); columns];
             for (place, (point, negative)) in list.iter().enumerate().filter_map(|(i, sum)| Some((i, (*sum)?))) {
                 let entry = Entry::new(points.len() as u32, negative);
                 points.push(point);
                 // Row 0 and column 0 weigh nothing.
-                for (group, at) in [(&mut of_rows, place >> bits), (&mut of_columns, place & (columns - 1))] {
-                    if let Some(group) = group.get_mut(at).filter(|_| at > 0) {
-                        group.push(entry);
-                    }
-                }
+                let (row, column) = (place >> bits, place & (columns - 1));
+                numbered.extend((row > 0).then_some(((count + row) as u32, entry)));
+                numbered.extend((column > 0).then_some(((count + rows + column) as u32, entry)));
             }
-            groups.extend(of_rows);
-            groups.extend(of_columns);
+            count += rows + columns;
             shapes.push((bits, rows, columns));
         }
-        let mut sums = sums::<P, L>(self.lanes, &points, &groups).into_iter();
+        let mut sums = sums::<P, L>(self.lanes, &points, &Buckets::sort(count, &numbered)).into_iter();
         let halves = shapes.iter().flat_map(|(_, rows, columns)| [*rows, *columns]);
         let halves: Vec<Vec<_>> = halves.map(|length| sums.by_ref().take(length).collect()).collect();
         let mut weighed = self.weigh(halves).into_iter();
@@ -143,9 +140,9 @@ impl<P: SWCurveConfig<ScalarField = Fr>, L: Lanes<Exact = P::BaseField>> Multipl
 
 impl<P: SWCurveConfig<ScalarField = Fr>> Bases<P> {
     /// The buckets, from 0 (empty) up, and the sum of what does not go into any.
-    fn fill(&self, scalars: &[Fr]) -> (Vec<Vec<Entry>>, Projective<P>) {
+    fn fill(&self, scalars: &[Fr]) -> (Buckets, Projective<P>) {
         let half = 1usize << (self.window - 1);
-        let mut buckets = vec![Vec::new(); half + 1];
+        let mut numbered = Vec::with_capacity(4 * scalars.len());
         let mut aside = Projective::zero();
         for (((first, count), base), scalar) in self.places.iter().zip(&self.bases).zip(scalars) {
             if scalar.is_zero() || *count == 0 {
@@ -165,15 +162,12 @@ impl<P: SWCurveConfig<ScalarField = Fr>> Bases<P> {
                 let digit = digit + carry;
                 carry = usize::from(digit > half);
                 let (size, opposite) = if digit > half { ((half << 1) - digit, true) } else { (digit, false) };
-                if size > 0
-                    && position < usize::from(*count)
-                    && let Some(bucket) = buckets.get_mut(size)
-                {
-                    bucket.push(Entry::new(first + position as u32, negative != opposite));
+                if size > 0 && position < usize::from(*count) {
+                    numbered.push((size as u32, Entry::new(first + position as u32, negative != opposite)));
                 }
             }
         }
-        (buckets, aside)
+        (Buckets::sort(half + 1, &numbered), aside)
     }
 }
 
@@ -194,3 +188,6 @@ fn digits(number: &<Fr as PrimeField>::BigInt, window: usize) -> impl Iterator<I
 fn window(scalars: usize) -> usize {
     (4..16).min_by_key(|window| scalars * SCALAR_BITS.div_ceil(*window) + (2 << (window - 1))).unwrap_or(8)
 }
+
+#[cfg(test)]
+mod tests;
