@@ -9,15 +9,15 @@ use std::marker::PhantomData;
 
 use ark_ec::AffineRepr as _;
 use ark_ec::short_weierstrass::{Affine, SWCurveConfig};
-use ark_ff::{AdditiveGroup, Field, batch_inversion};
+use ark_ff::{AdditiveGroup, Field};
 use rayon::prelude::*;
 
 use super::lanes::{LANES_MAX, Lanes, Work};
 
 /// Additions that share an inversion: enough to forget it, few enough to stay in the cache.
-const BATCH: usize = 2048;
+const BATCH: usize = 4096;
 /// Points that one task sums, about.
-const SHARD: usize = 12_288;
+const SHARD: usize = 24_576;
 
 /// A point other than the identity, as it is kept.
 #[derive(Clone, Copy, Default)]
@@ -230,7 +230,7 @@ impl<L: Lanes> Shard<'_, L> {
             // Somewhere x1 = x2: the formula below does not hold there.
             return self.add_exactly::<P>(pairs, vanished);
         }
-        batch_inversion(&mut inverses);
+        invert(&mut inverses);
         let mut stored = [one; LANES_MAX];
         for (to, from) in stored.iter_mut().zip(&inverses) {
             *to = lanes.store(from);
@@ -279,5 +279,22 @@ impl<L: Lanes> Shard<'_, L> {
             }
             self.made.push(stored.unwrap_or_default());
         }
+    }
+}
+
+/// Inverts a handful of elements other than zero, with one inversion. arkworks' own would share
+/// them out to threads, an inversion each.
+fn invert<F: Field>(elements: &mut [F]) {
+    let mut product = F::ONE;
+    let mut before = Vec::with_capacity(elements.len());
+    for element in elements.iter() {
+        before.push(product);
+        product *= element;
+    }
+    let mut inverse = product.inverse().unwrap_or_default();
+    for (element, before) in elements.iter_mut().zip(before).rev() {
+        let this = inverse * before;
+        inverse *= *element;
+        *element = this;
     }
 }
