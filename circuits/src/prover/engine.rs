@@ -35,7 +35,7 @@ pub(super) struct Engine {
 }
 
 impl Engine {
-    /// Computes the multiples: half a second of processor time or less, some ten megabytes.
+    /// Computes the multiples: about a second of processor time, some ten megabytes.
     pub(super) fn derive(key: &ProvingKey<Bls12_381>, shape: &Shape) -> Self {
         #[cfg(target_arch = "x86_64")]
         if let Some(lanes) = Ifma::detect() {

@@ -43,7 +43,7 @@ struct Bases<P: SWCurveConfig> {
 }
 
 impl<P: SWCurveConfig<ScalarField = Fr>, L: Lanes<Exact = P::BaseField>> Multiples<P, L> {
-    /// Computes the multiples; some tenths of a second of processor time for a circuit.
+    /// Computes the multiples; about a second of processor time for a circuit.
     pub(super) fn derive(lanes: L, sums: Vec<Vec<Base<P>>>) -> Self {
         let mut made = Self { lanes, points: Vec::new(), sums: Vec::new() };
         for bases in sums {
