@@ -42,7 +42,7 @@ absences:
     }
     others=$(named 'ark_groth16|ark_relations' '^circuits/src/prover(\.rs|/)')
     [ -z "$others" ] || fail "ark-groth16 is named in $others"
-    others=$(named '\b(bellman|groth16)::' '^circuits/src/verifier/tests\.rs')
+    others=$(named '\b(bellman|groth16)::' '^circuits/src/verifier(\.rs|/)')
     [ -z "$others" ] || fail "bellman or groth16 is named in $others"
     others=$(named '\bwarp::' '^gateway/src/api(\.rs|/)')
     [ -z "$others" ] || fail "HTTP server types are named in $others"

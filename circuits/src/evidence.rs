@@ -141,11 +141,23 @@ pub fn verify(
         let claim = one.claim(&asked, record_key).map_err(at(number))?;
         claims.extend(claim.map(|(statement, proof)| (number, statement, proof)));
     }
-    for (number, statement, proof) in &claims {
-        let key = key.ok_or(EvidenceError::Form).map_err(at(*number))?;
-        key.verify(statement, proof).map_err(|error| at(*number)(error.into()))?;
+    if let Some(key) = key {
+        proofs_hold(key, &claims).map_err(|(number, error)| at(number)(error.into()))?;
     }
     Ok(claims)
+}
+
+/// Verifies all proofs, several as one batch; names the key of the first that fails.
+fn proofs_hold(key: &VerifyingKey, claims: &[(usize, Statement, ProofBytes)]) -> Result<(), (usize, ProofError)> {
+    if let [(number, statement, proof)] = claims {
+        return key.verify(statement, proof).map_err(|error| (*number, error));
+    }
+    let batch: Vec<(Statement, ProofBytes)> =
+        claims.iter().map(|(_, statement, proof)| (statement.clone(), *proof)).collect();
+    key.verify_batch(&batch).map_err(|error| match error {
+        ProofError::InBatch { index, error } => (claims.get(index).map_or(0, |(number, ..)| *number), *error),
+        other => (0, other),
+    })
 }
 
 /// What all keys of a question have in common.

@@ -72,11 +72,6 @@ impl Circuit {
         self.blocks() * RATE - 1
     }
 
-    /// Public inputs of a statement in its language.
-    pub fn public_inputs(self) -> usize {
-        PUBLIC_INPUTS
-    }
-
     /// Permutations in a record commitment.
     pub(crate) fn blocks(self) -> usize {
         match self {

@@ -1,10 +1,11 @@
-//! The verifier, on zkcrypto's `bls12_381`: curve, field and pairing share no code with the
-//! prover's. Everything it reads is checked: curve, subgroup, identity, scalars below r.
+//! The verifier, on zkcrypto's `bls12_381` and `groth16` (which is `bellman`'s): curve, field and
+//! pairing share no code with the prover's. Everything it reads is checked: curve, subgroup, identity, scalars below r.
 //!
 //! A proof (A, B, C) of inputs x holds if e(A, B) = e(alpha, beta) · e(IC(x), gamma) · e(C, delta)
 //! with IC(x) = ic_0 + sum of x_j ic_j (Groth16, section 3.2).
 
-use bls12_381::{G1Affine, G1Projective, G2Affine, G2Prepared, Gt, MillerLoopResult, Scalar};
+use bellman::VerificationError;
+use bls12_381::{Bls12, G1Affine, G1Projective, G2Affine, G2Prepared, Gt, MillerLoopResult, Scalar};
 use sha2::{Digest as _, Sha256};
 
 use crate::bytes::{DecodeError, ProofBytes, VerifyingKeyDigest};
@@ -55,6 +56,8 @@ pub enum ProofError {
 pub struct VerifyingKey {
     circuit: Circuit,
     bytes: Vec<u8>,
+    /// The key as zkcrypto's own verifier takes it.
+    stock: groth16::VerifyingKey<Bls12>,
     alpha: G1Affine,
     alpha_beta: Gt,
     neg_beta: G2Prepared,
@@ -89,12 +92,22 @@ impl VerifyingKey {
         let alpha = reader.g1()?;
         let [beta, gamma, delta] = [reader.g2()?, reader.g2()?, reader.g2()?];
         let constant = reader.g1()?;
-        let inputs = (0..circuit.public_inputs())
-            .map(|_| Ok(G1Projective::from(reader.g1()?)))
-            .collect::<Result<Vec<_>, DecodeError>>()?;
+        let inputs = (0..circuit.public_inputs()).map(|_| reader.g1()).collect::<Result<Vec<_>, DecodeError>>()?;
+        let stock = groth16::VerifyingKey {
+            alpha_g1: alpha,
+            // Only a prover looks at beta and delta in G1; our keys carry them elsewhere.
+            beta_g1: G1Affine::identity(),
+            beta_g2: beta,
+            gamma_g2: gamma,
+            delta_g1: G1Affine::identity(),
+            delta_g2: delta,
+            ic: std::iter::once(constant).chain(inputs.iter().copied()).collect(),
+        };
+        let inputs: Vec<G1Projective> = inputs.iter().map(G1Projective::from).collect();
         Ok(Self {
             circuit,
             bytes: bytes.to_vec(),
+            stock,
             alpha,
             alpha_beta: bls12_381::pairing(&alpha, &beta),
             neg_beta: G2Prepared::from(-beta),
@@ -134,6 +147,21 @@ impl VerifyingKey {
         if left.final_exponentiation() == self.alpha_beta { Ok(()) } else { Err(ProofError::Invalid) }
     }
 
+    /// Checks a proof with zkcrypto's own verifier, the crate `groth16`: two to three times as slow,
+    /// for it multiplies once for each public input in constant time. The second opinion, and the
+    /// last word on a batch that fails.
+    ///
+    /// # Errors
+    /// [`ProofError`].
+    pub fn verify_stock(&self, statement: &Statement, proof: &ProofBytes) -> Result<(), ProofError> {
+        let inputs = self.inputs(statement)?;
+        let Points { a, b, c } = points(proof)?;
+        let prepared = groth16::prepare_verifying_key(&self.stock);
+        groth16::verify_proof(&prepared, &groth16::Proof { a, b, c }, &inputs).map_err(|error| match error {
+            VerificationError::InvalidProof | VerificationError::InvalidVerifyingKey => ProofError::Invalid,
+        })
+    }
+
     /// Checks many proofs together, at a fraction of the cost of checking each.
     ///
     /// The proofs' equations are raised to random 128-bit powers and multiplied (M. Bellare,
@@ -141,7 +169,7 @@ impl VerifyingKey {
     /// Signatures", Eurocrypt 1998, the small exponents test). All points are in groups of prime
     /// order r, so a batch with a wrong proof passes for at most one in 2^128 choices of any one
     /// power, and these come from the operating system after the proofs are fixed. Should it have
-    /// none to give, or the batch fail, each proof is checked by itself.
+    /// none to give, or the batch fail, each proof is checked by itself, by the slower verifier.
     ///
     /// # Errors
     /// [`ProofError::InBatch`] naming the first proof that is not accepted.
@@ -150,7 +178,7 @@ impl VerifyingKey {
             return Ok(());
         }
         batch.iter().enumerate().try_for_each(|(index, (statement, proof))| {
-            self.verify(statement, proof).map_err(|error| ProofError::InBatch { index, error: Box::new(error) })
+            self.verify_stock(statement, proof).map_err(|error| ProofError::InBatch { index, error: Box::new(error) })
         })
     }
 

@@ -2,7 +2,7 @@
 //! refused before a key is looked up, and an answer is durable and recorded before it is released
 //! (docs/spec/messages.md#life-of-a-request).
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
@@ -14,7 +14,7 @@ use rayon::prelude::*;
 use sealgate_circuits::bytes::Context;
 use sealgate_circuits::evidence::{Evidence, Present, Shown};
 use sealgate_circuits::prover::ProvingKey;
-use sealgate_circuits::question::Item;
+use sealgate_circuits::question::{Form, Item};
 use sealgate_circuits::record::{RecordHasher, Salt};
 use sealgate_circuits::schema::Schema;
 use sealgate_circuits::statement::{Circuit, Statement, answers};
@@ -130,6 +130,18 @@ impl Gateway {
             provers: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             waiting: Semaphore::new(WAITING_MAX),
         })
+    }
+
+    /// Makes ready, in the background, the keys that plain questions about the owner's assets need;
+    /// others are when they are first used.
+    pub fn prepare(&self) {
+        let assets = self.ledger.assets().unwrap_or_default();
+        let own = assets.iter().filter(|asset| asset.owner == self.owner.account().address());
+        let circuits: BTreeSet<Circuit> =
+            own.filter_map(|asset| Circuit::for_question(&asset.schema, Form::Slots)).collect();
+        for (proving, _) in circuits.iter().filter_map(|circuit| self.keys.get(circuit)) {
+            proving.prepare_in_background();
+        }
     }
 
     /// The ledger.

@@ -38,6 +38,7 @@ pub enum ServeError {
 pub async fn start(owner: Owner, listen: &str) -> Result<Running, ServeError> {
     let serving_path = owner.serving_path();
     let gateway = Arc::new(tokio::task::block_in_place(|| Gateway::open(owner))?);
+    gateway.prepare();
     let (listener, address) = api::bind(listen).await.map_err(ServeError::Listen)?;
     let mut token = [0u8; 32];
     getrandom::fill(&mut token).map_err(|error| OwnerError::Randomness(error.to_string()))?;

@@ -1,12 +1,10 @@
 //! Ours held against `groth16::verify_proof` on the same key, good and bad proofs, without a
 //! prover: the key's secret is known here, so proofs of anything are made from it.
 
-use bls12_381::Bls12;
 use groth16::{Proof, prepare_verifying_key, verify_proof};
 
 use super::*;
-use crate::question::SLOTS;
-use crate::statement::Slot;
+use crate::statement::Term;
 use ark_bls12_381::Fr;
 
 /// A key with trapdoors alpha, beta, gamma, delta and ic_j = (j + 11) G.
@@ -74,10 +72,11 @@ impl Forger {
 
 fn statement(circuit: Circuit, n: u64) -> Statement {
     // Some inputs equal, some zero, some of full size.
-    let slot = Slot { lo: -Fr::from(n % 3), hi: Fr::from(n), ..Slot::unused(circuit) };
-    let mut slots = [slot; SLOTS];
-    slots[0] = Slot::unused(circuit);
-    Statement { circuit, commitment: -Fr::from(n), tag: Fr::from(77u64), context: Fr::from(n * n), slots }
+    let mut constants = vec![Fr::from(n); circuit.constants()];
+    constants[0] = -Fr::from(n % 3);
+    let mut terms = vec![Term { constants, ..Term::unused(circuit) }; circuit.terms()];
+    terms[0] = Term::unused(circuit);
+    Statement { circuit, commitment: -Fr::from(n), tag: Fr::from(77u64), context: Fr::from(n * n), terms }
 }
 
 #[test]
@@ -92,16 +91,18 @@ fn ours_agrees_with_stock_on_good_and_bad_proofs() {
             assert!(forger.stock_accepts(&statement, &good));
             assert_eq!(forger.key.verify(&statement, &bad), Err(ProofError::Invalid));
             assert!(!forger.stock_accepts(&statement, &bad));
+            assert_eq!(forger.key.verify_stock(&statement, &good), Ok(()));
+            assert_eq!(forger.key.verify_stock(&statement, &bad), Err(ProofError::Invalid));
         }
     }
 }
 
 #[test]
 fn batches_hold_if_all_proofs_do_and_name_the_first_that_does_not() {
-    let forger = forger(Circuit::Record15);
+    let forger = forger(Circuit::Record15Slots4);
     let mut batch: Vec<_> = (0..20)
         .map(|n| {
-            let statement = statement(Circuit::Record15, n);
+            let statement = statement(Circuit::Record15Slots4, n);
             let proof = forger.prove(&statement, n + 2, Scalar::zero());
             (statement, proof)
         })
@@ -125,7 +126,7 @@ fn batches_hold_if_all_proofs_do_and_name_the_first_that_does_not() {
     assert!(
         matches!(forger.key.verify_batch(&batch), Err(ProofError::InBatch { index: 7, error }) if matches!(*error, ProofError::Decode(_)))
     );
-    batch[2].0.circuit = Circuit::Record31;
+    batch[2].0.circuit = Circuit::Record31Slots4;
     assert!(
         matches!(forger.key.verify_batch(&batch), Err(ProofError::InBatch { index: 2, error }) if matches!(*error, ProofError::Circuit { .. }))
     );
