@@ -2,20 +2,23 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use sealgate_circuits::bytes::tagged_hash;
 use sealgate_circuits::question::Question;
 use sealgate_circuits::question::sql::{QuestionError, parse_question, table_name};
-use sealgate_circuits::schema::Schema;
+use sealgate_circuits::schema::{Column, Schema};
 use sealgate_circuits::statement::Circuit;
+use sealgate_circuits::value::Value;
 use sealgate_ledger::account::{AccountPublic, AccountSecret};
 use sealgate_ledger::block::{DenyReason, EntryBody, Outcome};
 use sealgate_ledger::checkpoint::{Checkpoint, SignedCheckpoint};
+use sealgate_ledger::codec::encode;
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{AssetId, BlockHeight, TxHash};
 use sealgate_ledger::light::{EntryProof, LightError, verify_entry};
 use sealgate_ledger::state::AssetView;
-use sealgate_ledger::tx::{SignedTx, TxBody};
+use sealgate_ledger::tx::{DeclineReason, SignedTx, TxBody};
 
-use crate::answer_file::{AnswerError, AnswerFile, Parts, Verified, check_parameters, parse_key};
+use crate::answer_file::{ANSWER_BYTES_MAX, AnswerError, AnswerFile, Parts, Verified, check_parameters, parse_key};
 use crate::client::{AssetDetail, Client, ClientError};
 use crate::envelope::{self, EnvelopeError};
 use crate::files::FileError;
@@ -59,12 +62,10 @@ pub enum AskFailure {
         block: BlockHeight,
     },
     /// The owner declined it, and the ledger says so.
-    #[error(
-        "declined: the answer would tell more of the record than its budget leaves (request {request}, recorded in \
-         block {block}; it does not count against the quota). Questions that were answered before about the \
-         unchanged record can be asked again"
-    )]
+    #[error("declined: {reason} (request {request}, recorded in block {block}; it does not count against the quota)")]
     Declined {
+        /// Why.
+        reason: DeclineReason,
         /// The request.
         request: TxHash,
         /// The block.
@@ -240,12 +241,38 @@ impl Answered {
     }
 }
 
+/// Keys as texts, a line for each, under the names of their columns in any order.
+#[derive(Debug, Clone, PartialEq, Eq, borsh::BorshSerialize)]
+pub struct KeyList {
+    /// Names of columns, among them all of the key's.
+    pub columns: Vec<String>,
+    /// As many texts as columns in each.
+    pub lines: Vec<Vec<String>>,
+}
+
+impl KeyList {
+    /// The keys in the order of a schema that has been verified.
+    fn of(&self, schema: &Schema) -> Result<Vec<Vec<Value>>, String> {
+        let position = |column: &Column| {
+            let named = |name: &String| name.eq_ignore_ascii_case(&column.name);
+            let missing = || format!("no column '{}', which is part of the key", column.name);
+            self.columns.iter().position(named).ok_or_else(missing)
+        };
+        let positions = schema.key_columns().map(position).collect::<Result<Vec<_>, _>>()?;
+        let key = |(number, line): (usize, &Vec<String>)| {
+            let texts: Vec<String> = positions.iter().map(|i| line.get(*i).cloned().unwrap_or_default()).collect();
+            parse_key(schema, &texts).map_err(|error| format!("key {number}: {error}"))
+        };
+        (1..).zip(&self.lines).map(key).collect()
+    }
+}
+
 /// What is asked.
 pub struct Asking<'a> {
     /// The question.
     pub sql: &'a str,
-    /// The keys it is asked about where its WHERE clause leaves them open, as texts, one a column.
-    pub keys: &'a [Vec<String>],
+    /// The keys it is asked about where its WHERE clause leaves them open.
+    pub keys: Option<&'a KeyList>,
     /// Told how many keys of how many are answered.
     pub progress: &'a (dyn Fn(u64, u64) + Sync),
 }
@@ -253,7 +280,7 @@ pub struct Asking<'a> {
 impl<'a> Asking<'a> {
     /// A question that spells its key.
     pub fn one(sql: &'a str) -> Asking<'a> {
-        Asking { sql, keys: &[], progress: &|_, _| {} }
+        Asking { sql, keys: None, progress: &|_, _| {} }
     }
 }
 
@@ -269,13 +296,18 @@ pub async fn ask(home: &Home, client: &Client, purpose: &str, asking: &Asking<'_
     let detail = session.asset(&table_name(sql)?).await?;
     let schema = &detail.asset.schema;
     schema.validate().map_err(|error| AskFailure::Refused(format!("the asset's schema: {error}")))?;
-    let keys = asking.keys.iter().map(|key| parse_key(schema, key)).collect::<Result<Vec<_>, _>>();
-    let whole = parse_question(sql, schema, keys.map_err(AskFailure::Key)?)?;
+    let keys = asking.keys.map_or_else(|| Ok(Vec::new()), |keys| keys.of(schema)).map_err(AskFailure::Key)?;
+    let whole = parse_question(sql, schema, keys)?;
+    // An answer file repeats the items for each key.
+    let shown = whole.shape.display(schema).len().saturating_mul(whole.keys.len());
+    if shown as u64 > ANSWER_BYTES_MAX / 4 {
+        return Err(AskFailure::Key(format!("{} keys are too many for so long a question", whole.keys.len())));
+    }
     session.enrol(&account).await?;
     // The same question in the same words and with the same keys.
     let words = match asking.keys {
-        [] => sql.to_owned(),
-        keys => format!("{sql}\n{}", keys.iter().map(|key| key.join("\t")).collect::<Vec<_>>().join("\n")),
+        None => sql.to_owned(),
+        Some(keys) => format!("{sql}\nkeys {}", hex::encode(tagged_hash("sealgate/asked-keys/1", &[&encode(keys)]))),
     };
     let (asked, tx, question) = match unfinished(home, &detail.asset.id, &words, purpose, &whole)? {
         Some(before) => before,
@@ -510,9 +542,13 @@ fn decline(entry: &EntryProof, checkpoint: &Checkpoint, hash: &TxHash, owner: &A
     }
     match &entry.entry.body {
         EntryBody::Transaction { tx, outcome: Outcome::Accepted }
-            if tx.tx.body == TxBody::Decline { request: *hash } && tx.verify(owner).is_ok() =>
+            if tx.verify(owner).is_ok()
+                && matches!(tx.tx.body, TxBody::Decline { request, .. } if request == *hash) =>
         {
-            AskFailure::Declined { request: *hash, block: entry.entry.height }
+            let TxBody::Decline { reason, .. } = tx.tx.body else {
+                return AskFailure::Refused("it says the request was declined, and the ledger does not".into());
+            };
+            AskFailure::Declined { reason, request: *hash, block: entry.entry.height }
         }
         _ => AskFailure::Refused("it says the request was declined, and the ledger does not".into()),
     }

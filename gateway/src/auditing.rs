@@ -14,7 +14,7 @@ use sealgate_ods::table::{VerifyRequest, verify_objects};
 use serde::Serialize;
 
 use crate::asking::{AskFailure, Session};
-use crate::budget::{Book, Reader};
+use crate::budget::{Book, Checked, Reader};
 use crate::client::ClientError;
 use crate::files::FileError;
 use crate::owner::{Access, Owner, OwnerError};
@@ -103,14 +103,14 @@ pub async fn replay_each(
     Ok(replay)
 }
 
-/// Reads an owner's account book back from its ledger, and how many answers' charges were checked.
+/// Reads an owner's account book back from its ledger.
 ///
 /// # Errors
-/// [`OwnerError::Budget`] for an entry that is not what the rules make of it.
-pub fn read_book(ledger: &Ledger, reader: &Reader<'_>) -> Result<(Book, u64), OwnerError> {
-    let (mut book, mut checked) = (Book::default(), 0);
+/// [`OwnerError::Ledger`].
+pub fn read_book(ledger: &Ledger, reader: &Reader<'_>) -> Result<(Book, Checked), OwnerError> {
+    let (mut book, mut checked) = (Book::default(), Checked::default());
     for height in 1..=ledger.head().height.0 {
-        checked += book.read(ledger.genesis(), reader, &ledger.block(BlockHeight(height))?)?;
+        checked.add(book.read(ledger.genesis(), reader, &ledger.block(BlockHeight(height))?));
     }
     Ok((book, checked))
 }

@@ -7,7 +7,6 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealgate_circuits::bytes::tagged_hash;
 use sealgate_circuits::question::{Item, Operator, Predicate, Shape};
-use sealgate_circuits::record::RecordCommitment;
 use sealgate_circuits::schema::Schema;
 use sealgate_circuits::value::Value;
 use sealgate_ledger::account::{AccountSecret, EncryptionKey};
@@ -57,8 +56,8 @@ pub struct KeyAsk {
 /// One proven item.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub struct ItemAsk {
-    /// Names predicate, constants and the record's state: the same question on an unchanged record
-    /// has the same name.
+    /// Names predicate, constants and the values of its fields: the same question on unchanged
+    /// fields has the same name.
     pub asked: u64,
     /// What its answer tells.
     pub cost: Millibits,
@@ -145,22 +144,28 @@ fn columns<O>(predicate: &Predicate<O>) -> Vec<u8> {
     columns
 }
 
-/// What a question asks of one record. `state` is the record's commitment, `None` if there is no
-/// such record: it is charged alike.
+/// What a question asks of one record. `record` is its values, `None` if there is no such record:
+/// it is charged alike.
 pub fn ask_of(
     commitment_key: &[u8; 32],
     schema: &Schema,
     key: &[Value],
     items: &[Item<Value>],
-    state: Option<&RecordCommitment>,
+    record: Option<&[Value]>,
 ) -> KeyAsk {
     let key_bytes = schema.key_bytes(key).unwrap_or_default();
     let subject = tagged_hash("sealgate/budget-subject/1", &[commitment_key, &key_bytes]);
-    let state = state.map_or([0; 32], |commitment| commitment.0);
     let item = |item: &Item<Value>| match item {
         Item::Disclose(_) => None,
         Item::Prove(predicate) => {
-            let name = tagged_hash("sealgate/budget-asked/1", &[commitment_key, &subject, &state, &encode(predicate)]);
+            // What the answer depends on: a change of other fields asks nothing new.
+            let values = record.map(|values| {
+                let value = |column: &u8| values.get(usize::from(*column)).cloned().unwrap_or(Value::Null);
+                columns(predicate).iter().map(value).collect::<Vec<_>>()
+            });
+            let (state, predicate_bytes) = (encode(&values), encode(predicate));
+            let parts: [&[u8]; 4] = [commitment_key, &subject, &state, &predicate_bytes];
+            let name = tagged_hash("sealgate/budget-asked/1", &parts);
             let mut asked = [0; 8];
             asked.iter_mut().zip(name).for_each(|(to, from)| *to = from);
             let asked = u64::from_le_bytes(asked);
@@ -252,6 +257,28 @@ impl Told {
     }
 }
 
+impl Told {
+    /// Whether what was just charged of a column is within budget and share. What is new to this
+    /// requester must have room in the pool even if others have asked it before, or the answer
+    /// would tell that they have; what it has been told already is always allowed.
+    fn allows(
+        &self,
+        requester: Address,
+        share: Option<u16>,
+        item: &ItemAsk,
+        charge: &ColumnCharge,
+        budgets: &[u16],
+    ) -> bool {
+        if charge.own == 0 {
+            return true;
+        }
+        let unpaid = if charge.pool == 0 { item.cost } else { 0 };
+        let pool = self.pool.get(&charge.column).copied().unwrap_or(0).saturating_add(unpaid);
+        let own = self.own.get(&(requester, charge.column)).copied().unwrap_or(0);
+        pool <= budget_of(budgets, charge.column) && share.is_none_or(|bits| own <= Millibits::from(bits) * 1000)
+    }
+}
+
 /// An asset's rules, as registered.
 struct Rules {
     owner: Address,
@@ -277,6 +304,23 @@ pub struct Book {
     pending: HashMap<TxHash, (AssetId, Address, Vec<KeyAsk>)>,
 }
 
+/// What reading blocks came to.
+#[derive(Debug, Default)]
+pub struct Checked {
+    /// Answers whose charges are right.
+    pub answers: u64,
+    /// Those whose are not, with their assets.
+    pub wrong: Vec<(AssetId, BudgetError)>,
+}
+
+impl Checked {
+    /// With what reading more came to.
+    pub fn add(&mut self, more: Checked) {
+        self.answers += more.answers;
+        self.wrong.extend(more.wrong);
+    }
+}
+
 /// What one record's field has told, for people and machines.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Spent {
@@ -299,12 +343,10 @@ pub struct Spent {
 
 impl Book {
     /// Reads a block: follows registrations and requests, and checks and books the charges of
-    /// answers that `reader` can open. Returns how many it checked.
-    ///
-    /// # Errors
-    /// [`BudgetError`] for an entry that does not open, or is not what the rules make of it.
-    pub fn read(&mut self, genesis: &Genesis, reader: &Reader<'_>, block: &Block) -> Result<u64, BudgetError> {
-        let mut checked = 0;
+    /// answers that `reader` can open. Entries that do not open, or are not what the rules make of
+    /// them, are noted in what it returns, and the reading goes on.
+    pub fn read(&mut self, genesis: &Genesis, reader: &Reader<'_>, block: &Block) -> Checked {
+        let mut checked = Checked::default();
         for entry in &block.entries {
             let (tx, outcome) = match &entry.body {
                 EntryBody::Transaction { tx, outcome } => (tx, outcome),
@@ -323,22 +365,24 @@ impl Book {
                     let open = Open { asset: *asset, sender: tx.tx.sender, shape: shape.clone() };
                     self.open.insert(tx.hash(), open);
                 }
-                (TxBody::Decline { request }, _) => {
+                (TxBody::Decline { request, .. }, _) => {
                     self.open.remove(request);
                 }
                 (TxBody::Answer { request, charges, .. }, _) => {
                     let Some(open) = self.open.remove(request) else { continue };
                     let owner = self.assets.get(&open.asset).map(|rules| rules.owner);
                     if reader.auditor || owner == Some(reader.account.address()) {
-                        let charges = reader.open(request, charges)?;
-                        self.check(request, &open, &charges)?;
-                        checked += 1;
+                        let opened = reader.open(request, charges);
+                        match opened.and_then(|charges| self.check(request, &open, &charges)) {
+                            Ok(()) => checked.answers += 1,
+                            Err(error) => checked.wrong.push((open.asset, error)),
+                        }
                     }
                 }
                 _ => {}
             }
         }
-        Ok(checked)
+        checked
     }
 
     /// Checks an answer's charges against its request's shape and the balance, and books them.
@@ -406,16 +450,15 @@ impl Book {
             let told = tentative
                 .entry(ask.subject)
                 .or_insert_with(|| self.told.get(&(*asset, ask.subject)).cloned().unwrap_or_default());
-            told.charge(requester, &ask.items);
+            let charges = told.charge(requester, &ask.items);
             // Others may come first or never: both cases must stay within the budget.
             for (sender, item) in waiting.get(&ask.subject).into_iter().flatten() {
                 told.charge(*sender, std::slice::from_ref(*item));
             }
-            let own_over = told.own.iter().any(|((who, _), spent)| {
-                *who == requester && share.is_some_and(|bits| *spent > Millibits::from(bits) * 1000)
-            });
-            if own_over || (!ask.items.is_empty() && over(told, &budgets)) {
-                return Err(BudgetError::Exhausted);
+            for (item, charge) in ask.items.iter().zip(&charges) {
+                if !charge.columns.iter().all(|column| told.allows(requester, share, item, column, &budgets)) {
+                    return Err(BudgetError::Exhausted);
+                }
             }
         }
         self.pending.insert(*request, (*asset, requester, asks.to_vec()));
@@ -459,6 +502,11 @@ impl Book {
             schema: schema.clone(),
             budgets: budgets.to_vec(),
         });
+    }
+
+    /// What an asset is called.
+    pub fn name(&self, asset: &AssetId) -> Option<&str> {
+        self.assets.get(asset).map(|rules| rules.name.as_str())
     }
 
     /// What has been told, of each record and field of an asset (of all if none is named), most

@@ -11,7 +11,9 @@ use zeroize::Zeroizing;
 const ENCAPSULATED_BYTES: usize = 32;
 /// Smallest padded message, in bytes; larger ones go up to the next power of two.
 pub const PADDED_BYTES_MIN: usize = 8192;
-/// Largest envelope that is read.
+/// What sealing adds: the encapsulated key and the tag.
+const OVERHEAD_BYTES: usize = ENCAPSULATED_BYTES + 16;
+/// Largest padded message.
 pub const ENVELOPE_BYTES_MAX: usize = 8 << 20;
 
 /// Why a message cannot be sealed or opened.
@@ -85,7 +87,7 @@ pub fn open_unpadded(
     purpose: Purpose<'_>,
     envelope: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
-    if envelope.len() > ENVELOPE_BYTES_MAX {
+    if envelope.len() > ENVELOPE_BYTES_MAX + OVERHEAD_BYTES {
         return Err(EnvelopeError::TooLong(envelope.len()));
     }
     let (encapsulated, sealed) = envelope.split_first_chunk::<ENCAPSULATED_BYTES>().ok_or(EnvelopeError::NotOpened)?;
@@ -119,7 +121,7 @@ fn pad(message: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
     let too_long = || EnvelopeError::TooLong(message.len());
     let length = u32::try_from(message.len()).map_err(|_| too_long())?;
     let total = (message.len() + 4).next_power_of_two().max(PADDED_BYTES_MIN);
-    if total + 64 > ENVELOPE_BYTES_MAX {
+    if total > ENVELOPE_BYTES_MAX {
         return Err(too_long());
     }
     let mut padded = Zeroizing::new(Vec::with_capacity(total));

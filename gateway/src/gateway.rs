@@ -23,14 +23,14 @@ use sealgate_circuits::verifier::VerifyingKey;
 use sealgate_ledger::block::{Outcome, Receipt};
 use sealgate_ledger::ids::{AssetId, Digest, TxHash};
 use sealgate_ledger::state::{AssetView, RequestStatus, RequestView};
-use sealgate_ledger::tx::{SignedTx, TxBody};
+use sealgate_ledger::tx::{DeclineReason, SignedTx, TxBody};
 use sealgate_ledger::{Ledger, LedgerError, SubmitError};
 use sealgate_ods::table::{Lookup, SealedTable};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::auditing::read_book;
 use crate::budget::{self, Book, BudgetError, KeyAsk, Reader};
-use crate::envelope;
+use crate::envelope::{self, EnvelopeError};
 use crate::files::{FileError, read_bounded, write_private};
 use crate::messages::{
     AskProgress, AskRequest, AskResponse, LedgerProofs, SecretAnswer, SecretQuestion, answer_purpose, context,
@@ -41,6 +41,8 @@ use crate::parameters::ParameterError;
 
 /// Questions that may wait for a prover before more are turned away.
 const WAITING_MAX: usize = 64;
+/// Proofs of one request that are made before others have their turn.
+const PROOFS_AT_ONCE: usize = 16;
 /// Sealed tables kept open.
 const TABLES_MAX: usize = 64;
 
@@ -114,7 +116,10 @@ impl Gateway {
     /// [`OwnerError`], in particular when another process serves from the folder.
     pub fn open(owner: Owner) -> Result<Gateway, OwnerError> {
         let ledger = Ledger::open(&owner.ledger_folder(), owner.account().clone())?;
-        let (book, _) = read_book(&ledger, &Reader { account: owner.account(), auditor: false })?;
+        let (book, checked) = read_book(&ledger, &Reader { account: owner.account(), auditor: false })?;
+        if let Some((_, error)) = checked.wrong.into_iter().next() {
+            return Err(error.into());
+        }
         let mut keys = HashMap::new();
         for circuit in Circuit::ALL {
             let pair = owner.parameters().load(circuit, ledger.genesis()).map_err(parameters)?;
@@ -176,9 +181,10 @@ impl Gateway {
     /// # Errors
     /// [`AskError`].
     pub async fn ask(&self, request: AskRequest) -> Result<AskResponse, AskError> {
+        // Before anything is decoded: whoever asks may be anybody.
+        let _waiting = self.waiting.try_acquire().map_err(|_| AskError::Busy)?;
         let (tx, asset, secret) = self.admit(&request)?;
         let hash = tx.hash();
-        let _waiting = self.waiting.try_acquire().map_err(|_| AskError::Busy)?;
         let receipt = self.submit(tx).await?;
         let Outcome::Granted { version, .. } = receipt.outcome else {
             return Ok(AskResponse { proofs: self.proofs(request.seen, &[receipt.entry_index])?, sealed: None });
@@ -282,31 +288,41 @@ impl Gateway {
         let path = self.answer_path(case.request);
         let stored = if path.exists() {
             let stored = self.stored(case.request)?;
-            self.reserve(case, &stored.asks).await.map(|()| stored)
+            self.reserve(case, &stored.asks).await.map(|()| stored).map_err(|_| DeclineReason::Budget)
         } else {
             self.make(case, secret, turns).await?
         };
-        let Ok(stored) = stored else {
-            // An answer that was made and cannot be released any more is of no use to anybody.
-            let _ = std::fs::remove_file(&path);
-            let receipt = self.record(TxBody::Decline { request: *case.request }).await?;
-            return Ok(Concluded { entry: receipt.entry_index, sealed: None });
+        let stored = match stored {
+            Ok(stored) => stored,
+            Err(reason) => {
+                // An answer that was made and cannot be released any more is of no use to anybody.
+                let _ = std::fs::remove_file(&path);
+                let receipt = self.record(TxBody::Decline { request: *case.request, reason }).await?;
+                return Ok(Concluded { entry: receipt.entry_index, sealed: None });
+            }
         };
+        if stored.asks.iter().all(|ask| ask.items.is_empty()) {
+            let receipt = self.record_answer(case, &stored, Vec::new()).await?;
+            return Ok(Concluded { entry: receipt.entry_index, sealed: Some(stored.sealed) });
+        }
         let mut book = self.book.lock().await;
         let auditor = self.ledger.genesis().auditor.as_ref().map(|auditor| &auditor.encryption_key);
         let owner = &self.owner.account().public().encryption_key;
         let charges = budget::seal(&book.settle(case.request), case.request, owner, auditor).map_err(internal)?;
-        let receipt = self
-            .record(TxBody::Answer {
-                request: *case.request,
-                version: stored.version,
-                binding: stored.binding,
-                sealed: sealed_digest(&stored.sealed),
-                charges,
-            })
-            .await?;
+        let receipt = self.record_answer(case, &stored, charges).await?;
         book.told(case.request);
         Ok(Concluded { entry: receipt.entry_index, sealed: Some(stored.sealed) })
+    }
+
+    async fn record_answer(
+        &self,
+        case: &Case<'_>,
+        stored: &StoredAnswer,
+        charges: Vec<u8>,
+    ) -> Result<Receipt, AskError> {
+        let (request, version, binding) = (*case.request, stored.version, stored.binding);
+        let sealed = sealed_digest(&stored.sealed);
+        self.record(TxBody::Answer { request, version, binding, sealed, charges }).await
     }
 
     async fn record(&self, body: TxBody) -> Result<Receipt, AskError> {
@@ -326,13 +342,13 @@ impl Gateway {
     }
 
     /// Looks the records up, charges, proves, checks the proofs with the other implementation,
-    /// seals, and stores durably. The inner error says that the budget does not reach.
+    /// seals, and stores durably. The inner error says why the request is to be declined.
     async fn make(
         &self,
         case: &Case<'_>,
         secret: &SecretQuestion,
         turns: &Turns,
-    ) -> Result<Result<StoredAnswer, BudgetError>, AskError> {
+    ) -> Result<Result<StoredAnswer, DeclineReason>, AskError> {
         let Case { request, asset, version, .. } = case;
         let requester = self.ledger.account(&case.view.sender).map_err(internal)?;
         let requester = requester.ok_or_else(|| internal("the requester has vanished"))?;
@@ -344,30 +360,37 @@ impl Gateway {
         let (mut lookups, mut asks) = (Vec::new(), Vec::new());
         for key in &secret.question.keys {
             let lookup = table.lookup(key).await.map_err(internal)?;
-            let state = lookup.record.as_ref().map(|record| &record.commitment);
-            asks.push(budget::ask_of(keys.commitment_key(), &asset.schema, key, &items, state));
+            let record = lookup.record.as_ref().map(|record| record.values.as_slice());
+            asks.push(budget::ask_of(keys.commitment_key(), &asset.schema, key, &items, record));
             lookups.push(lookup);
         }
-        if let Err(exhausted) = self.reserve(case, &asks).await {
-            return Ok(Err(exhausted));
+        if self.reserve(case, &asks).await.is_err() {
+            return Ok(Err(DeclineReason::Budget));
         }
         let form = secret.question.shape.form(&asset.schema).map_err(internal)?;
         let circuit = Circuit::for_question(&asset.schema, form);
         let context = context(&self.ledger.genesis().chain_id(), request, *version);
         let asked = Asked { schema: &asset.schema, items: &items, circuit, context: &context };
-        let _prover = self.provers.acquire().await.map_err(internal)?;
-        let evidence = tokio::task::block_in_place(|| {
-            let prove = |lookup: Lookup| {
-                let evidence = self.prove(&asked, lookup);
-                turns.done.fetch_add(1, Ordering::Relaxed);
-                evidence
-            };
-            lookups.into_par_iter().map(prove).collect::<Result<Vec<_>, _>>()
-        })?;
+        let mut evidence = Vec::with_capacity(lookups.len());
+        let mut lookups = lookups.into_iter().peekable();
+        while lookups.peek().is_some() {
+            // Some at a time: between them others have their turn.
+            let _prover = self.provers.acquire().await.map_err(internal)?;
+            let some: Vec<Lookup> = lookups.by_ref().take(PROOFS_AT_ONCE).collect();
+            let proven = tokio::task::block_in_place(|| {
+                let proven: Result<Vec<_>, _> = some.into_par_iter().map(|lookup| self.prove(&asked, lookup)).collect();
+                proven
+            })?;
+            turns.done.fetch_add(proven.len() as u64, Ordering::Relaxed);
+            evidence.extend(proven);
+        }
         let answer = SecretAnswer { request: **request, version: *version, evidence };
         let message = sealgate_ledger::codec::encode(&answer);
-        let sealed =
-            envelope::seal(&requester.account.encryption_key, answer_purpose(request), &message).map_err(internal)?;
+        let sealed = match envelope::seal(&requester.account.encryption_key, answer_purpose(request), &message) {
+            Ok(sealed) => sealed,
+            Err(EnvelopeError::TooLong(_)) => return Ok(Err(DeclineReason::TooLarge)),
+            Err(error) => return Err(internal(error)),
+        };
         let stored = StoredAnswer { binding: answer.binding(secret), version: *version, asks, sealed };
         let path = self.answer_path(request);
         write_private(&path, &sealgate_ledger::codec::encode(&stored), false)

@@ -49,6 +49,12 @@ pub enum PublishError {
         "asset '{0}' is published with another schema, which cannot change: publish under another name in the manifest"
     )]
     Schema(String),
+    /// The manifest names other budgets than the asset was registered with.
+    #[error(
+        "asset '{0}' was registered with other budgets (budget_bits) than the manifest names, and they never change: \
+         restore them, or publish under another name"
+    )]
+    Budgets(String),
     /// Another publish runs on this folder.
     #[error("another publish is running on this data folder; wait until it is done")]
     Busy,
@@ -88,6 +94,9 @@ pub async fn publish(
     let existing = access.asset(&asset).await?;
     if existing.as_ref().is_some_and(|detail| detail.asset.schema != schema) {
         return Err(PublishError::Schema(manifest.asset_name().into()));
+    }
+    if existing.as_ref().is_some_and(|detail| detail.asset.budgets != manifest.budgets()) {
+        return Err(PublishError::Budgets(manifest.asset_name().into()));
     }
     let source = CsvSource::open(manifest)?;
     // A published asset whose keys are lost must not get new ones: they open nothing.

@@ -126,12 +126,36 @@ pub enum TxBody {
         #[serde(with = "crate::codec::hex_bytes")]
         charges: Vec<u8>,
     },
-    /// Records that a granted request is not answered because it would tell more than the budget
-    /// leaves. Owner only; the request's quota returns.
+    /// Records that a granted request is not answered, and why. Owner only; the request's quota
+    /// returns.
     Decline {
         /// The request.
         request: TxHash,
+        /// Why.
+        reason: DeclineReason,
     },
+}
+
+/// Why an owner does not answer a granted request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum DeclineReason {
+    /// The answer would tell more of a record than its budget leaves.
+    Budget,
+    /// The answer is larger than an envelope holds.
+    TooLarge,
+}
+
+impl std::fmt::Display for DeclineReason {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            DeclineReason::Budget => {
+                "the answer would tell more of a record than its budget leaves; what you were answered before about \
+                 fields that have not changed can be asked again"
+            }
+            DeclineReason::TooLarge => "the answer is larger than an envelope holds: ask about fewer keys at once",
+        })
+    }
 }
 
 /// One column of a version as sealed.

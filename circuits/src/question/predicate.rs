@@ -479,17 +479,30 @@ impl Predicate {
     /// # Errors
     /// [`QuestionError`] naming the column.
     pub fn validate(&self, schema: &Schema) -> Result<(), QuestionError> {
-        let formed = !self.comparisons.is_empty() && self.joints.len() + 1 == self.comparisons.len();
-        if formed && (self.comparisons.len() > TERMS_MAX || self.level() > LEVELS_MAX) {
-            return Err(QuestionError::TooLarge { predicate: clipped(&self.display(schema)) });
-        }
-        if !formed || !self.is_canonical() {
+        self.check_size()?;
+        if !self.is_canonical() {
             return Err(QuestionError::Joints);
         }
         self.comparisons.iter().try_for_each(|comparison| comparison.validate(schema))?;
         let terms = self.terms();
         if terms.comparisons.len() > TERMS_MAX || terms.level() > LEVELS_MAX {
-            return Err(QuestionError::TooLarge { predicate: clipped(&self.display(schema)) });
+            return Err(QuestionError::TooLarge { comparisons: terms.comparisons.len(), levels: terms.level() });
+        }
+        Ok(())
+    }
+
+    /// Checks every bound that needs no schema. What comes from outside passes here before it is
+    /// looked at in any other way, and here nothing is copied.
+    ///
+    /// # Errors
+    /// [`QuestionError::TooLarge`], [`QuestionError::Joints`].
+    pub fn check_size(&self) -> Result<(), QuestionError> {
+        if self.comparisons.is_empty() || self.joints.len() + 1 != self.comparisons.len() {
+            return Err(QuestionError::Joints);
+        }
+        let sets = self.comparisons.iter().all(|comparison| comparison.operands.len() <= SET_MAX);
+        if !sets || self.comparisons.len() > TERMS_MAX || self.level() > LEVELS_MAX {
+            return Err(QuestionError::TooLarge { comparisons: self.comparisons.len(), levels: self.level() });
         }
         Ok(())
     }
@@ -498,12 +511,4 @@ impl Predicate {
     pub fn columns_of<'a>(&self, schema: &'a Schema) -> Vec<&'a Column> {
         self.columns().into_iter().filter_map(|column| schema.at(column)).collect()
     }
-}
-
-fn clipped(text: &str) -> String {
-    let mut clipped: String = text.chars().take(100).collect();
-    if clipped.len() < text.len() {
-        clipped.push('…');
-    }
-    clipped
 }

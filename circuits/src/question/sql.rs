@@ -53,12 +53,15 @@ pub enum QuestionError {
     TooManyTerms(usize),
     /// One predicate that is too large by itself.
     #[error(
-        "'{predicate}' is too large to be proven at once: at most {TERMS_MAX} comparisons (IN counts one for every \
-         {SET_OF_TERM} constants), with AND and OR nested {LEVELS_MAX} deep"
+        "a predicate of {comparisons} comparisons, with AND and OR {levels} levels deep, is too large to be proven at \
+         once: at most {TERMS_MAX} comparisons (IN, of up to {SET_MAX} constants, counts one for every {SET_OF_TERM}) \
+         and {LEVELS_MAX} levels"
     )]
     TooLarge {
-        /// Its beginning.
-        predicate: String,
+        /// How many comparisons it has.
+        comparisons: usize,
+        /// How deep AND and OR are nested.
+        levels: u8,
     },
     /// Joints that no spelling leads to.
     #[error("the predicate's comparisons are not joined in the canonical way")]
@@ -73,7 +76,7 @@ pub enum QuestionError {
         key: String,
     },
     /// An ordering on a type that has none.
-    #[error("column '{column}' is of type {kind}, which has no order: only = and <> can be proven")]
+    #[error("column '{column}' is of type {kind}, which has no order: only =, <>, IN and IS NULL can be proven")]
     NotOrdered {
         /// The column.
         column: String,
@@ -112,7 +115,7 @@ pub enum QuestionError {
         column: String,
     },
     /// More or fewer constants than the shape leaves free.
-    #[error("the question's free constants do not match its shape")]
+    #[error("the question's constants do not fit its shape: give every constant, ? stands only for keys")]
     FreeConstants,
     /// The WHERE clause does not spell the key.
     #[error("the record is named by its whole key: WHERE {columns}")]
@@ -140,9 +143,11 @@ pub fn table_name(sql: &str) -> Result<String, QuestionError> {
 /// # Errors
 /// [`QuestionError`], naming the part that is wrong.
 pub fn parse_question(sql: &str, schema: &Schema, keys: Vec<Vec<Value>>) -> Result<Question, QuestionError> {
-    let (_, projection, selection) = parse_select(sql)?;
+    let (table, projection, selection) = parse_select(sql)?;
     let items = match projection.as_slice() {
-        [SelectItem::Wildcard(_)] => (0u8..).map(Item::Disclose).take(schema.columns.len()).collect(),
+        [all @ SelectItem::Wildcard(_)] if all.to_string() == "*" => {
+            (0u8..).map(Item::Disclose).take(schema.columns.len()).collect()
+        }
         _ => parse_items(&projection, schema)?,
     };
     let selection = selection.ok_or_else(|| QuestionError::Key { columns: key_names(schema) })?;
@@ -156,7 +161,11 @@ pub fn parse_question(sql: &str, schema: &Schema, keys: Vec<Vec<Value>>) -> Resu
     let count = u16::try_from(keys.len()).map_err(|_| QuestionError::Keys(keys.len()))?;
     let question = Question { shape: Shape { items, keys: count }, constants: Vec::new(), keys };
     question.validate(schema)?;
-    Ok(question)
+    // It must be readable again in its canonical spelling, which can be longer.
+    match question.display(schema, &table).len() {
+        bytes if bytes > SQL_BYTES_MAX => Err(QuestionError::TooLong(bytes)),
+        _ => Ok(question),
+    }
 }
 
 /// Reads one predicate as a grant names it: `FeePaid >= 500`, or `FeePaid >= ?` for any constant.
@@ -386,6 +395,10 @@ fn constant(expr: &Expr, column: &Column) -> Result<Value, QuestionError> {
 /// The keys that the WHERE clause spells: one, or with IN several of a key of one column; `None`
 /// where it leaves them open (`key = ?`).
 fn parse_keys(selection: &Expr, schema: &Schema) -> Result<Option<Vec<Vec<Value>>>, QuestionError> {
+    let mut selection = selection;
+    while let Expr::Nested(inner) = selection {
+        selection = inner;
+    }
     if let Expr::InList { expr, list, negated: false } = selection
         && schema.key.len() == 1
     {
@@ -504,6 +517,11 @@ mod tests {
     fn what_cannot_be_proven_is_refused_with_the_reason() {
         for (sql, reason) in [
             ("SELECT *, Status FROM t WHERE LicenceRSN = 1", "* stands alone"),
+            ("SELECT * EXCEPT (Status) FROM t WHERE LicenceRSN = 1", "* stands alone"),
+            ("SELECT * EXCLUDE (Status) FROM t WHERE LicenceRSN = 1", "* stands alone"),
+            ("SELECT * REPLACE (1 AS Status) FROM t WHERE LicenceRSN = 1", "* stands alone"),
+            ("SELECT * ILIKE 'x' FROM t WHERE LicenceRSN = 1", "* stands alone"),
+            ("SELECT * RENAME (Status AS x) FROM t WHERE LicenceRSN = 1", "* stands alone"),
             ("SELECT Status AND Active FROM t WHERE LicenceRSN = 1", "only a column of type bool"),
             ("SELECT Status IN (SELECT 1) FROM t WHERE LicenceRSN = 1", "only ="),
             ("SELECT FeePaid IN (1, NULL) FROM t WHERE LicenceRSN = 1", "NULL whatever"),

@@ -3,12 +3,13 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use sealgate_ledger::ids::AssetId;
 use serde::Serialize;
 
 use super::output::printable;
 use super::{Failure, Output};
 use crate::auditing::read_book;
-use crate::budget::{Book, Reader, Spent};
+use crate::budget::{Book, Checked, Reader, Spent};
 use crate::client::Client;
 use crate::home::Home;
 use crate::owner::{Access, Owner};
@@ -37,11 +38,12 @@ pub(super) struct Budget {
 #[derive(Serialize)]
 struct BudgetResult {
     answers_checked: u64,
+    wrong: Vec<String>,
     spent: Vec<Spent>,
 }
 
 pub(super) async fn budget(args: Budget, output: &Output) -> Result<(), Failure> {
-    let (book, answers_checked) = match (&args.gateway, &args.home, &args.data_dir) {
+    let (book, checked) = match (&args.gateway, &args.home, &args.data_dir) {
         (Some(url), Some(home), _) => auditors(&Home::at(home), &Client::new(url)?, output).await?,
         (_, _, Some(folder)) => owners(&Owner::open(folder)?).await?,
         _ => return Err(Failure("name a gateway and a home, or a data folder".into())),
@@ -50,53 +52,56 @@ pub(super) async fn budget(args: Budget, output: &Output) -> Result<(), Failure>
     if let Some(name) = &args.asset {
         spent.retain(|line| line.asset == *name || line.asset_id.to_string() == *name);
     }
-    let result = BudgetResult { answers_checked, spent };
+    let name_of = |id: &AssetId| book.name(id).unwrap_or_default().to_owned();
+    let wanted = |id: &AssetId| args.asset.as_ref().is_none_or(|name| *name == name_of(id) || *name == id.to_string());
+    let wrong = checked.wrong.iter().filter(|(id, _)| wanted(id));
+    let wrong: Vec<String> = wrong.map(|(id, error)| format!("asset '{}': {error}", name_of(id))).collect();
+    let result = BudgetResult { answers_checked: checked.answers, wrong, spent };
     output.result(&result, || text(&result));
-    Ok(())
+    match result.wrong.len() {
+        0 => Ok(()),
+        n => {
+            Err(Failure(format!("the account of what was told is wrong in {n} of its entries, which are named above")))
+        }
+    }
 }
 
 /// The auditor's copy, from a ledger replayed on this machine.
-async fn auditors(home: &Home, client: &Client, output: &Output) -> Result<(Book, u64), Failure> {
+async fn auditors(home: &Home, client: &Client, output: &Output) -> Result<(Book, Checked), Failure> {
     let session = Session::open(home, client).await?;
     let account = home.account()?;
     if session.genesis.auditor.as_ref().map(|auditor| auditor.address()) != Some(account.address()) {
         return Err(Failure("this home's account is not the auditor that the ledger's genesis names".into()));
     }
     let reader = Reader { account: &account, auditor: true };
-    let (mut book, mut checked, mut wrong) = (Book::default(), 0, None);
+    let (mut book, mut checked) = (Book::default(), Checked::default());
     let bar = output.progress();
     let replayed = auditing::replay_each(
         &session,
         |done, total| bar.count("replaying blocks", done, total),
-        |block| match book.read(&session.genesis, &reader, block) {
-            Ok(answers) => checked += answers,
-            Err(error) => wrong = wrong.take().or(Some(error)),
-        },
+        |block| checked.add(book.read(&session.genesis, &reader, block)),
     )
     .await;
     bar.finish();
     replayed?;
-    match wrong {
-        Some(error) => Err(Failure(error.to_string())),
-        None => Ok((book, checked)),
-    }
+    Ok((book, checked))
 }
 
 /// The owner's copy, from its own ledger.
-async fn owners(owner: &Owner) -> Result<(Book, u64), Failure> {
+async fn owners(owner: &Owner) -> Result<(Book, Checked), Failure> {
     let reader = Reader { account: owner.account(), auditor: false };
     match owner.access().await? {
         Access::Local(ledger) => Ok(read_book(&ledger, &reader)?),
         Access::Serving(client) => {
             let genesis = client.genesis().await?;
-            let (mut book, mut checked) = (Book::default(), 0);
+            let (mut book, mut checked) = (Book::default(), Checked::default());
             let last = client.head().await?.header.height;
             let mut next = sealgate_ledger::ids::BlockHeight(1);
             while next <= last {
                 let blocks = client.blocks(next).await?;
                 let Some(end) = blocks.last().map(|block| block.header.height) else { break };
                 for block in &blocks {
-                    checked += book.read(&genesis, &reader, block)?;
+                    checked.add(book.read(&genesis, &reader, block));
                 }
                 next = end.next();
             }
@@ -110,6 +115,7 @@ fn text(result: &BudgetResult) -> String {
         "ok    the charges of {} answers are what their questions cost, and within the budgets",
         result.answers_checked
     )];
+    lines.extend(result.wrong.iter().map(|wrong| format!("WRONG {wrong}")));
     let bits = |millibits: u32| format!("{:.3}", f64::from(millibits) / 1000.0);
     for line in result.spent.iter().take(LINES_MAX) {
         let requesters: Vec<String> =

@@ -4,10 +4,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sealgate_circuits::question::KEYS_MAX;
-use sealgate_circuits::question::sql::table_name;
-use sealgate_circuits::schema::Column;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
 use sealgate_ledger::state::{AssetView, RequestStatus, RequestView};
+use sealgate_ledger::tx::DeclineReason;
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -15,9 +14,9 @@ use super::output::printable;
 use super::{Failure, GatewayArg, HomeArg, Output};
 use crate::account_file;
 use crate::answer_file::{ANSWER_BYTES_MAX, AnswerFile, RecordAnswer, ResultLine, Verified};
-use crate::asking::{Asking, Session, ask as ask_question, connect};
+use crate::asking::{Asking, KeyList, Session, ask as ask_question, connect};
 use crate::auditing::{audit_owner, replay};
-use crate::client::{AssetDetail, Client};
+use crate::client::Client;
 use crate::files::{FileError, check_writable, read_bounded, write_private};
 use crate::home::{Asked, Home, HomeError, Relation};
 use crate::owner::Owner;
@@ -145,13 +144,10 @@ pub(super) async fn ask(args: Ask, output: &Output) -> Result<(), Failure> {
     check_writable(&args.out)?;
     let home = Home::at(&args.home.home);
     let client = Client::new(&args.gateway.gateway)?;
-    let keys = match &args.keys {
-        Some(path) => read_keys(path, &client, &args.sql).await?,
-        None => Vec::new(),
-    };
+    let keys = args.keys.as_deref().map(read_keys).transpose()?;
     let bar = output.progress();
     let progress = |done, total| bar.count("keys answered", done, total);
-    let asking = Asking { sql: &args.sql, keys: &keys, progress: &progress };
+    let asking = Asking { sql: &args.sql, keys: keys.as_ref(), progress: &progress };
     let answered = ask_question(&home, &client, &args.purpose, &asking).await;
     bar.finish();
     let answered = answered?;
@@ -162,34 +158,25 @@ pub(super) async fn ask(args: Ask, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Reads keys from a CSV file and puts their columns into the order of the table's key.
-async fn read_keys(path: &Path, client: &Client, sql: &str) -> Result<Vec<Vec<String>>, Failure> {
-    let table = table_name(sql)?;
+/// Reads keys from a CSV file, whose first line names their columns.
+fn read_keys(path: &Path) -> Result<KeyList, Failure> {
     let wrong = |what: String| Failure(format!("{}: {what}", path.display()));
-    let named = |detail: &&AssetDetail| detail.asset.name == table || detail.asset.id.to_string() == table;
-    let catalogue = client.catalogue().await?;
-    let detail = catalogue.iter().find(named).ok_or_else(|| Failure(format!("there is no table '{table}'")))?;
     let bytes = read_bounded(path, KEYS_BYTES_MAX)?;
-    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(bytes.as_slice());
-    let header = reader.headers().map_err(|error| wrong(error.to_string()))?.clone();
-    let position = |column: &Column| {
-        let found =
-            header.iter().position(|name| name.trim_start_matches('\u{feff}').eq_ignore_ascii_case(&column.name));
-        found.ok_or_else(|| wrong(format!("its first line does not name the key column '{}'", column.name)))
-    };
-    let positions = detail.asset.schema.key_columns().map(position).collect::<Result<Vec<_>, _>>()?;
-    let mut keys = Vec::new();
+    let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(bytes);
+    let columns = reader.headers().map_err(|error| wrong(error.to_string()))?.iter().map(str::to_owned).collect();
+    let mut lines: Vec<Vec<String>> = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| wrong(error.to_string()))?;
-        keys.push(positions.iter().map(|i| record.get(*i).unwrap_or_default().to_owned()).collect());
-        if keys.len() > usize::from(KEYS_MAX) {
+        lines.push(record.iter().map(str::to_owned).collect());
+        if lines.len() > usize::from(KEYS_MAX) {
             return Err(wrong(format!("it has more than the {KEYS_MAX} keys that are asked about at once; split it")));
         }
     }
-    if keys.is_empty() {
+    if lines.is_empty() {
         return Err(wrong("it has no keys under its header".into()));
     }
-    Ok(keys)
+    Ok(KeyList { columns, lines })
 }
 
 #[derive(Debug, Args)]
@@ -392,7 +379,12 @@ pub(crate) fn trail_text(lines: &[TrailLine]) -> String {
             RequestStatus::Answered { version, height, .. } => {
                 format!("answered from version {version} in block {height}")
             }
-            RequestStatus::Declined { height, .. } => format!("DECLINED for want of budget in block {height}"),
+            RequestStatus::Declined { reason: DeclineReason::Budget, height, .. } => {
+                format!("DECLINED for want of budget in block {height}")
+            }
+            RequestStatus::Declined { reason: DeclineReason::TooLarge, height, .. } => {
+                format!("DECLINED as too large in block {height}")
+            }
             RequestStatus::Unanswered { height } => format!("UNANSWERED, says block {height}"),
         };
         format!(

@@ -1,5 +1,6 @@
 //! Building a block: the sweep that opens it, the execution of each transaction, the seal.
 
+use sealgate_circuits::question::Shape;
 use sealgate_circuits::schema::Schema;
 
 use super::contract::{decide, is_over};
@@ -16,7 +17,12 @@ use crate::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
 use crate::index::{Batch, Index, IndexError, Overlay, Read, load, parse};
 use crate::log;
 use crate::merkle::{self, NodeHash, Tiles, TilesMut};
-use crate::tx::{EXPIRY_BLOCKS_MAX, GrantTerms, SignedTx, TxBody, VersionInfo, check_terms, check_version};
+use crate::tx::{
+    DeclineReason, EXPIRY_BLOCKS_MAX, GrantTerms, SignedTx, TxBody, VersionInfo, check_terms, check_version,
+};
+
+/// For so many keys of a request the owner has another answer window.
+const ANSWER_WINDOW_KEYS: u64 = 50;
 
 /// A transaction whose bounds, ledger and signature have been checked.
 #[derive(Debug, Clone)]
@@ -241,7 +247,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             TxBody::Revoke { asset, to } => self.revoke(sender, asset, to),
             TxBody::Request { .. } => self.request(hash, sender, &tx.body),
             TxBody::Answer { .. } => self.answer(hash, sender, &tx.body),
-            TxBody::Decline { request } => self.decline(sender, request),
+            TxBody::Decline { request, reason } => self.decline(sender, request, *reason),
         }
     }
 
@@ -359,7 +365,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         let grant = query::grant(&self.overlay, asset, &sender)?;
         let (status, outcome) = match decide(grant.as_ref(), shape, purpose, self.time_ms) {
             Ok(grant) => {
-                let (version, deadline) = (view.current, self.height().plus(self.genesis.answer_window_blocks));
+                let (version, deadline) = (view.current, self.height().plus(self.answer_window(shape)));
                 let used = GrantView { used: grant.used.saturating_add(u64::from(shape.keys)), ..grant.clone() };
                 self.overlay.put(keys::grant(asset, &sender), &used);
                 self.overlay.put(keys::open(deadline, entry_index), &entry_index);
@@ -408,13 +414,18 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         Ok(Outcome::Accepted)
     }
 
-    fn decline(&mut self, sender: Address, asked: &TxHash) -> Result<Outcome, ExecuteError> {
+    fn decline(&mut self, sender: Address, asked: &TxHash, reason: DeclineReason) -> Result<Outcome, ExecuteError> {
         let (mut request, _, deadline) = self.awaiting(sender, asked)?;
-        request.status = RequestStatus::Declined { height: self.height(), entry_index: self.next_entry() };
+        request.status = RequestStatus::Declined { reason, height: self.height(), entry_index: self.next_entry() };
         self.return_quota(&request)?;
         self.overlay.delete(keys::open(deadline, request.entry_index));
         self.overlay.put(keys::request(request.entry_index), &request);
         Ok(Outcome::Accepted)
+    }
+
+    /// How many blocks the owner has to answer: more for more keys.
+    fn answer_window(&self, shape: &Shape) -> u64 {
+        self.genesis.answer_window_blocks.saturating_mul(1 + u64::from(shape.keys) / ANSWER_WINDOW_KEYS)
     }
 
     /// A request of the sender's asset that awaits its answer: with the version it is bound to and
@@ -425,12 +436,14 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         let (bound, deadline) = match request.status {
             RequestStatus::Granted { version, deadline } => (version, deadline),
             RequestStatus::Denied { .. } => return Err(Rejection::NotGranted(*asked).into()),
-            RequestStatus::Declined { .. } => return Err(Rejection::Declined(*asked).into()),
+            RequestStatus::Declined { reason, .. } => {
+                return Err(Rejection::Declined { request: *asked, reason }.into());
+            }
             RequestStatus::Answered { answer, .. } => {
                 return Err(Rejection::AlreadyAnswered { request: *asked, answer }.into());
             }
             RequestStatus::Unanswered { .. } => {
-                let deadline = request.height.plus(self.genesis.answer_window_blocks);
+                let deadline = request.height.plus(self.answer_window(&request.shape));
                 return Err(Rejection::Unanswered { request: *asked, deadline }.into());
             }
         };

@@ -3,6 +3,7 @@
 use crate::account::AccountError;
 use crate::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
 use crate::index::IndexError;
+use crate::tx::DeclineReason;
 use crate::tx::{EXPIRY_BLOCKS_MAX, TxError};
 
 /// Why the ledger refuses a transaction.
@@ -135,8 +136,13 @@ pub enum Rejection {
         found: u32,
     },
     /// The owner has declined the request.
-    #[error("request {0} was declined: it would have told more than the budget left")]
-    Declined(TxHash),
+    #[error("request {request} was declined: {reason}")]
+    Declined {
+        /// The request.
+        request: TxHash,
+        /// Why.
+        reason: DeclineReason,
+    },
     /// The grant was revoked, replaced, or its time is over.
     #[error("the grant under which {request} was asked {what}: it may no longer be answered")]
     GrantGone {

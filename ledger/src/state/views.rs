@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::account::AccountPublic;
 use crate::block::DenyReason;
 use crate::ids::{Address, AssetId, BlockHeight, Digest, TxHash};
-use crate::tx::{GrantTerms, VersionInfo};
+use crate::tx::{DeclineReason, GrantTerms, VersionInfo};
 
 /// An enrolled account.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -147,8 +147,10 @@ pub enum RequestStatus {
         /// The answer's entry.
         entry_index: u64,
     },
-    /// The owner declined it: it would have told more than the budget left.
+    /// The owner declined it.
     Declined {
+        /// Why.
+        reason: DeclineReason,
         /// The block that says so.
         height: BlockHeight,
         /// The entry that says so.

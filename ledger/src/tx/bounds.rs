@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use sealgate_circuits::bytes::DecodeError;
-use sealgate_circuits::question::QuestionError;
+use sealgate_circuits::question::{Item, Predicate, QuestionError};
 use sealgate_circuits::schema::FIELDS_MAX;
 use sealgate_circuits::schema::{Schema, SchemaError};
 
@@ -12,8 +12,9 @@ use crate::account::AccountError;
 
 /// Largest budget of a column, in bits a record.
 pub const BUDGET_BITS_MAX: u16 = 4096;
-/// Largest sealed charges of an answer, in bytes.
-pub const CHARGES_BYTES_MAX: usize = 320 * 1024;
+/// Largest sealed charges of an answer, in bytes: eight predicates on a column each, 1,000 keys,
+/// for owner and auditor.
+pub const CHARGES_BYTES_MAX: usize = 372 * 1024;
 /// Longest name of an asset.
 pub const ASSET_NAME_BYTES_MAX: usize = 64;
 /// Longest title, in bytes.
@@ -154,6 +155,11 @@ pub(super) fn check_body(body: &TxBody) -> Result<(), TxError> {
             if shape.items.len() > FIELDS_MAX {
                 return Err(TxError::Items(shape.items.len()));
             }
+            for item in &shape.items {
+                if let Item::Prove(predicate) = item {
+                    predicate.check_size()?;
+                }
+            }
             Ok(())
         }
     }
@@ -194,6 +200,7 @@ fn check_terms_alone(terms: &GrantTerms) -> Result<(), TxError> {
     if !terms.disclose.is_sorted_by(|a, b| a < b) {
         return Err(TxError::DiscloseOrder);
     }
+    terms.prove.iter().try_for_each(Predicate::check_size)?;
     let distinct: BTreeSet<_> = terms.prove.iter().collect();
     if terms.prove.len() > PREDICATES_MAX || distinct.len() != terms.prove.len() {
         return Err(TxError::Predicates(terms.prove.len()));
