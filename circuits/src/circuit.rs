@@ -198,7 +198,8 @@ fn constrain_test<B: Backend>(
 }
 
 /// L4: whether `seen` lies in `floor..=ceiling`. It lies below, inside or above, whichever the
-/// prover says; two 64-bit numbers show it, and with it that the value is itself a 64-bit integer.
+/// prover says; two 64-bit numbers show it, and with it that the value is itself a 64-bit integer
+/// (docs/spec/statement.md#the-range-test).
 fn constrain_range<B: Backend>(cs: &mut B, seen: &B::Num, floor: &B::Num, ceiling: &B::Num) -> B::Num {
     let one = cs.constant(Fr::ONE);
     let (value, low, high) = (cs.value(seen), cs.value(floor), cs.value(ceiling));
@@ -235,7 +236,8 @@ fn constrain_claim<B: Backend>(cs: &mut B, program: &Program<B::Num>, tested: &T
 }
 
 /// The predicate up to and with a term, and that term's joint to the next. Everything twice: once
-/// reading null as false (is it true?) and once reading it as true (is it not false?).
+/// reading null as false (is it true?) and once reading it as true (is it not false?)
+/// (docs/spec/statement.md#joints).
 struct Scan<N> {
     joint: Vec<N>,
     is_true: Levels<N>,

@@ -197,7 +197,7 @@ impl Evidence {
     }
 }
 
-/// Computes the commitment of an opened record again.
+/// Computes the commitment of an opened record again (docs/spec/statement.md#openings).
 fn opened(
     schema: &Schema,
     answers: &[SlotAnswer],

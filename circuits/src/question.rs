@@ -68,7 +68,7 @@ pub struct Shape {
     pub keys: u16,
 }
 
-/// What it takes to answer a shape.
+/// What it takes to answer a shape (docs/spec/question.md#form).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Form {
     /// Every field is disclosed: the commitment is opened, and nothing is left to prove.

@@ -65,7 +65,8 @@ pub struct ItemAsk {
     pub columns: Vec<u8>,
 }
 
-/// A line of the account book: what one answer told of one record.
+/// A line of the account book: what one answer told of one record
+/// (docs/spec/budget.md#the-account-book).
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize)]
 pub struct KeyCharge {
     /// The record.
@@ -385,7 +386,8 @@ impl Book {
         checked
     }
 
-    /// Checks an answer's charges against its request's shape and the balance, and books them.
+    /// Checks an answer's charges against its request's shape and the balance, and books them
+    /// (docs/spec/budget.md#what-can-be-checked).
     fn check(&mut self, request: &TxHash, open: &Open, charges: &[KeyCharge]) -> Result<(), BudgetError> {
         let wrong = |what: &str| BudgetError::Wrong { request: *request, what: what.into() };
         let predicates: Vec<&Predicate> = open

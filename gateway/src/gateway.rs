@@ -1,5 +1,6 @@
 //! The serving side: answers questions about an owner's assets. Everything that can refuse has
-//! refused before a key is looked up, and an answer is durable and recorded before it is released
+//! refused before a key is looked up, but for the budget, which must know the record's state and
+//! refuses whatever its values; and an answer is durable and recorded before it is released
 //! (docs/spec/messages.md#life-of-a-request).
 
 use std::collections::{BTreeSet, HashMap};

@@ -47,7 +47,8 @@ pub struct SecretAnswer {
 }
 
 impl SecretAnswer {
-    /// H(nonce, request, version, statement, values), as the ledger records it.
+    /// Hash over nonce, request, version, question and the answers about all its keys, as the ledger
+    /// records it (docs/spec/messages.md#hashes).
     pub fn binding(&self, secret: &SecretQuestion) -> Digest {
         let answers: Vec<Option<&Vec<SlotAnswer>>> =
             self.evidence.iter().map(|one| one.present.as_ref().map(|present| &present.answers)).collect();

@@ -117,7 +117,7 @@ pub enum TxBody {
         request: TxHash,
         /// The version the answer is from.
         version: u32,
-        /// Hash over nonce, request, version, statement and values.
+        /// Hash over nonce, request, version, question and answers.
         binding: Digest,
         /// Hash of the sealed answer.
         sealed: Digest,

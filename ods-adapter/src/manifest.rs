@@ -12,7 +12,7 @@ use toml::Spanned;
 pub const ASSET_NAME_BYTES_MAX: usize = 64;
 
 /// Bits that predicates may tell of a field of one record where the manifest does not say: of a
-/// million values four thousand are still possible.
+/// million values four thousand are still possible (docs/spec/budget.md#setting-budgets).
 pub const BUDGET_BITS: u16 = 8;
 /// Largest budget, in bits.
 pub const BUDGET_BITS_MAX: u16 = 4096;

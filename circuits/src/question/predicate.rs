@@ -450,8 +450,9 @@ impl Predicate {
         Predicate { comparisons: self.comparisons.iter().map(Comparison::freed).collect(), joints: self.joints.clone() }
     }
 
-    /// Whether a grant of `granted` allows `asked`: it names this very predicate, or each of its
-    /// comparisons by itself, of which the whole tells less.
+    /// Whether a grant of `granted` allows this predicate: it names this very one, or each of its
+    /// comparisons by itself, of which the whole tells no more
+    /// (docs/spec/question.md#what-a-grant-allows).
     pub fn allowed_by(&self, granted: &[Predicate]) -> bool {
         let named = |comparison: &Comparison| granted.contains(&comparison.clone().into());
         granted.contains(self) || self.comparisons.iter().all(named)

@@ -140,7 +140,7 @@ pub enum RequestStatus {
         answer: TxHash,
         /// The block that recorded the answer.
         height: BlockHeight,
-        /// Hash over nonce, request, version, statement and values.
+        /// Hash over nonce, request, version, question and answers.
         binding: Digest,
         /// Hash of the sealed answer.
         sealed: Digest,
