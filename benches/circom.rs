@@ -37,7 +37,7 @@ fn main() -> Result<(), Fault> {
             return Ok(());
         }
     };
-    let sample = Sample::new(FIELDS)?;
+    let sample = Sample::new(Circuit::Record15Slots4)?;
     let Sample { schema, values, salt, statement } = &sample;
     let peer_constraints = prepare(&folder, &sample)?;
     let key = ProvingKey::generate_development(Circuit::Record15Slots4)?;

@@ -1,7 +1,7 @@
 //! Verifying one answer: ours (zkcrypto) beside ark-groth16's prepared verification, each from the
 //! proof's bytes with every check of its points; and many answers together.
 
-use sealgate_benches::sample::{SIZES, Sample};
+use sealgate_benches::sample::{CIRCUITS, Sample};
 use sealgate_benches::{Cost, Fault, Run, times};
 use sealgate_circuits::prover::{ProvingKey, stock};
 use sealgate_circuits::verifier::VerifyingKey;
@@ -10,14 +10,14 @@ fn main() -> Result<(), Fault> {
     let run = Run::begin("verify", 15);
     let each = run.size("SEALGATE_BENCH_PROOFS", 20, 1);
     let together = run.size("SEALGATE_BENCH_BATCH", 256, 4);
-    for (circuit, size, fields) in SIZES {
-        let Sample { schema, values, salt, statement } = Sample::new(fields)?;
+    for (circuit, size) in CIRCUITS {
+        let Sample { schema, values, salt, statement } = Sample::new(circuit)?;
         let key = ProvingKey::generate_development(circuit)?;
         let proof = key.prove(&schema, &statement, &values, &salt)?;
         let vk_bytes = key.verifying_key_bytes()?;
         let vk = VerifyingKey::from_bytes(circuit, &vk_bytes)?;
         let prepared = stock::prepare(&key);
-        println!("\n{size} fields, 4 slots; one proof");
+        println!("\n{}; one proof", circuit.name());
         let batch = vec![(statement.clone(), proof); together];
         let [ours, peer, decode, batched] = run.race([
             ("ours", Box::new(|| Cost::of_each(each, || Ok(vk.verify(&statement, &proof)?)))),
