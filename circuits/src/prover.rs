@@ -55,7 +55,7 @@ struct Parts {
 
 impl Parts {
     fn engine(&self) -> &Engine {
-        self.engine.get_or_init(|| Engine::derive(&self.key, &self.shape))
+        self.engine.get_or_init(|| derive_apart(&self.key, &self.shape))
     }
 }
 
@@ -181,6 +181,22 @@ impl ProvingKey {
             .serialize_compressed(out.as_mut_slice())
             .map_err(|_| ProveError::Synthesis(SynthesisError::AssignmentMissing))?;
         Ok(ProofBytes(out))
+    }
+}
+
+/// Derives the engine in threads of its own. Many proofs of one pool may wait for it at once, and a
+/// pool whose threads all wait could not derive it; nor may a thread that derives take up a proof
+/// that waits for the same thing.
+fn derive_apart(key: &ark_groth16::ProvingKey<Bls12_381>, shape: &Shape) -> Engine {
+    let derive = || Engine::derive(key, shape);
+    let apart = std::thread::scope(|scope| {
+        let work = || rayon::ThreadPoolBuilder::new().build().map(|pool| pool.install(derive));
+        scope.spawn(work).join()
+    });
+    match apart {
+        Ok(Ok(engine)) => engine,
+        // No threads to be had: this one does it alone.
+        _ => derive(),
     }
 }
 

@@ -221,3 +221,19 @@ fn bytes(proof: &ark_groth16::Proof<Bls12_381>) -> Vec<u8> {
     proof.serialize_compressed(&mut bytes).unwrap();
     bytes
 }
+
+/// A pool all of whose threads prove at once, before the key is ready.
+#[test]
+fn a_pool_full_of_first_proofs_does_not_block() {
+    use rayon::prelude::*;
+    let key = ProvingKey::from_bytes(KEYS[0].circuit(), &KEYS[0].to_bytes().unwrap()).unwrap();
+    let made = made(15);
+    let statement = statement(&made, 1);
+    let proofs: Vec<_> = (0..8)
+        .into_par_iter()
+        .map(|_| key.prove(&made.schema, &statement, &made.values, &made.salt).unwrap())
+        .collect();
+    for proof in proofs {
+        verifying_key(&key).verify(&statement, &proof).unwrap();
+    }
+}
