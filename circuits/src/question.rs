@@ -22,10 +22,13 @@ pub const SLOTS: usize = 4;
 /// Most keys of one question.
 pub const KEYS_MAX: u16 = 1000;
 
-/// A name as SQL needs it: bare where it can be, in double quotes otherwise.
+/// A name as SQL needs it: bare where it can be, in double quotes otherwise. Bare are letters,
+/// ASCII digits and `_`, not beginning with a digit, that are no reserved word.
 pub fn quoted(name: &str) -> String {
-    let bare = name.chars().next().is_some_and(|c| c.is_alphabetic() || c == '_')
-        && name.chars().all(|c| c.is_alphanumeric() || c == '_');
+    let letter = |c: char| c.is_alphabetic() || c == '_';
+    let bare = name.starts_with(letter)
+        && name.chars().all(|c| letter(c) || c.is_ascii_digit())
+        && sql::RESERVED.binary_search(&name.to_ascii_uppercase().as_str()).is_err();
     if bare { name.to_owned() } else { format!("\"{}\"", name.replace('"', "\"\"")) }
 }
 

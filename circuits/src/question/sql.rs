@@ -22,6 +22,61 @@ pub const SQL_BYTES_MAX: usize = 65_536;
 /// Most words and signs in it, constants and commas not counted.
 const TOKENS_MAX: usize = 512;
 
+/// Words that name a column or table only in double quotes, in order: bare, the parser takes them
+/// for something else in some place or other.
+pub(super) const RESERVED: [&str; 50] = [
+    "ALL",
+    "ANALYZE",
+    "ANY",
+    "CLUSTER",
+    "CURRENT_CATALOG",
+    "CURRENT_DATE",
+    "CURRENT_TIME",
+    "CURRENT_TIMESTAMP",
+    "CURRENT_USER",
+    "DISTINCT",
+    "DISTRIBUTE",
+    "END",
+    "EXCEPT",
+    "EXCLUDE",
+    "EXISTS",
+    "EXPLAIN",
+    "FALSE",
+    "FETCH",
+    "FROM",
+    "GROUP",
+    "HAVING",
+    "INTERSECT",
+    "INTERVAL",
+    "INTO",
+    "LATERAL",
+    "LIMIT",
+    "LOCALTIME",
+    "LOCALTIMESTAMP",
+    "MINUS",
+    "NOT",
+    "NULL",
+    "OFFSET",
+    "ORDER",
+    "RETURNING",
+    "SELECT",
+    "SESSION_USER",
+    "SOME",
+    "SORT",
+    "STRUCT",
+    "TABLE",
+    "TOP",
+    "TRIM",
+    "TRUE",
+    "UNION",
+    "UNNEST",
+    "USER",
+    "VALUES",
+    "VIEW",
+    "WHERE",
+    "WITH",
+];
+
 /// Why a text is not a question that can be proven.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum QuestionError {
@@ -511,6 +566,48 @@ mod tests {
         let free = parse_predicate("FeePaid >= ?", &schema()).unwrap();
         assert_eq!(free.comparisons[0].operands, vec![Operand::Free]);
         assert_eq!(table_name("SELECT Status FROM \"ab-c\" WHERE x = 1").unwrap(), "ab-c");
+    }
+
+    /// Whatever a column and its table are called, the canonical spelling is read again, wherever
+    /// the name stands: every word that the parser knows, and names that are hardly any.
+    #[test]
+    fn any_name_can_be_asked_about() {
+        use sqlparser::keywords::ALL_KEYWORDS;
+        assert!(RESERVED.is_sorted());
+        let awkward = ["m²", "x٣", "Ⅷ", "1st", "_", "a\"b", "\"", "--", "?", "名称", "e\u{301}", "a b", "it's", "x.y"];
+        for name in ALL_KEYWORDS.iter().chain(&awkward) {
+            let mut schema = schema();
+            schema.columns[0].name = (*name).to_owned();
+            schema.columns[1].name = "some other column".into();
+            schema.columns[6].name = "and another".into();
+            let item = |column: u8, operator, operands: &[i64]| {
+                let operands = operands.iter().map(|n| Operand::Fixed(Value::Int(*n))).collect();
+                Predicate::compare(column, operator, operands)
+            };
+            let either = Predicate::join(
+                Connective::Or,
+                vec![item(0, Operator::Lt, &[-1]), item(0, Operator::In, &[1, 2]), item(6, Operator::IsNull, &[])],
+            );
+            let both = Predicate::join(Connective::And, vec![item(6, Operator::IsNull, &[]), either]);
+            for items in [
+                vec![Item::Disclose(0)],
+                vec![Item::Disclose(0), Item::Disclose(1), Item::Disclose(0)],
+                vec![Item::Prove(item(0, Operator::Between, &[1, 2])), Item::Disclose(0)],
+                vec![Item::Prove(item(0, Operator::IsNotNull, &[])), Item::Prove(item(0, Operator::NotIn, &[1, 2]))],
+                vec![Item::Prove(both)],
+            ] {
+                let shape = Shape { items, keys: 1 };
+                let question = Question { shape, constants: Vec::new(), keys: vec![vec![Value::Int(-1)]] };
+                let shown = question.display(&schema, name);
+                let read = parse_question(&shown, &schema, Vec::new());
+                assert_eq!(read.as_ref(), Ok(&question), "{shown}");
+                assert_eq!(table_name(&shown).as_deref(), Ok(*name));
+                let open = Question { keys: vec![vec![Value::Int(1)], vec![Value::Int(2)]], ..question };
+                let open = Question { shape: Shape { keys: 2, ..open.shape }, ..open };
+                let shown = open.display(&schema, name);
+                assert_eq!(parse_question(&shown, &schema, open.keys.clone()), Ok(open), "{shown}");
+            }
+        }
     }
 
     #[test]
