@@ -231,9 +231,9 @@ impl Value {
                 .and_then(|days| jiff::Span::new().try_days(days).ok())
                 .and_then(|span| jiff::civil::date(1970, 1, 1).checked_add(span).ok())
                 .map_or_else(|| format!("day {days}"), |date| date.to_string()),
-            (Value::Timestamp(us), _) => {
-                jiff::Timestamp::from_microsecond(*us).map_or_else(|_| format!("{us} µs"), |t| t.to_string())
-            }
+            // By nanoseconds: by microseconds jiff refuses the fractions of its last second.
+            (Value::Timestamp(us), _) => jiff::Timestamp::from_nanosecond(i128::from(*us) * 1000)
+                .map_or_else(|_| format!("{us} µs"), |t| t.to_string()),
             (Value::Bool(b), _) => b.to_string(),
             (Value::Text(text), _) => text.clone(),
         }
@@ -331,6 +331,10 @@ mod tests {
             ("2024-02-29", ColumnType::Date),
             ("1899-12-31", ColumnType::Date),
             ("2024-01-16T22:37:35Z", ColumnType::Timestamp),
+            ("9999-12-30T22:00:00.999999Z", ColumnType::Timestamp),
+            ("-009999-01-02T01:59:59Z", ColumnType::Timestamp),
+            ("0000-01-01", ColumnType::Date),
+            ("9999-12-31", ColumnType::Date),
             ("true", ColumnType::Bool),
             ("多福巷社区居委会", ColumnType::Text),
         ] {
