@@ -11,6 +11,9 @@ use std::sync::OnceLock;
 use serde_json::Value;
 use tempfile::TempDir;
 
+pub mod chance;
+pub mod snarkjs;
+
 /// The binary under test, built once in the profile of these tests; `SEALGATE_BIN` names another.
 pub fn binary() -> &'static Path {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
@@ -35,9 +38,11 @@ pub fn workspace() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap().to_owned()
 }
 
-/// A file of the shared real data, or `None`, said plainly, where that folder is absent.
+/// A file of the shared real data (`SEALGATE_DATA` names another folder than `../shared/data`), or
+/// `None`, said plainly, where it is absent.
 pub fn shared_data(file: &str) -> Option<PathBuf> {
-    let path = workspace().join("../shared/data").join(file);
+    let folder = std::env::var_os("SEALGATE_DATA").map_or_else(|| workspace().join("../shared/data"), PathBuf::from);
+    let path = folder.join(file);
     if path.exists() {
         return Some(path);
     }

@@ -3,11 +3,10 @@
 
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
-use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
-use std::sync::OnceLock;
+use std::path::Path;
+use std::process::Command;
 
-use sealgate_tests::{Run, World, sealgate, sealgate_plain, workspace};
+use sealgate_tests::{Run, World, sealgate, sealgate_plain, snarkjs};
 use serde_json::{Value, json};
 
 mod people;
@@ -17,52 +16,8 @@ const Q: &str = "400240955522166739341778982573590415655688281993900788533205813
 /// Order of the scalar field, in decimal.
 const R: &str = "52435875175126190479447740508185965837690552500527637822603658699938581184513";
 
-/// A folder with snarkjs as `tests/interchange/package-lock.json` pins it; `None`, said plainly,
-/// where node, npm or the registry is absent. Under `CI` nothing is skipped.
-fn snarkjs() -> Option<&'static Path> {
-    static FOLDER: OnceLock<Result<PathBuf, String>> = OnceLock::new();
-    match FOLDER.get_or_init(install) {
-        Ok(folder) => Some(folder),
-        Err(why) => {
-            assert!(std::env::var_os("CI").is_none(), "snarkjs is needed under CI: {why}");
-            println!("skipped: no snarkjs: {why}");
-            None
-        }
-    }
-}
-
-fn install() -> Result<PathBuf, String> {
-    let (from, to) =
-        (workspace().join("tests/interchange"), Path::new(env!("CARGO_TARGET_TMPDIR")).join("interchange"));
-    let (wanted, installed) = (std::fs::read(from.join("package-lock.json")).unwrap(), to.join("installed.json"));
-    std::fs::create_dir_all(&to).unwrap();
-    for file in ["package.json", "package-lock.json", "verify.mjs"] {
-        std::fs::copy(from.join(file), to.join(file)).unwrap();
-    }
-    run(Command::new("node").arg("--version"))?;
-    if std::fs::read(&installed).is_ok_and(|found| found == wanted) {
-        return Ok(to);
-    }
-    let _ = std::fs::remove_file(&installed);
-    run(Command::new("npm").args(["ci", "--ignore-scripts", "--no-audit", "--no-fund"]).current_dir(&to))?;
-    std::fs::write(installed, wanted).unwrap();
-    Ok(to)
-}
-
-fn run(command: &mut Command) -> Result<Output, String> {
-    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
-    if output.status.success() {
-        return Ok(output);
-    }
-    Err(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr)))
-}
-
-/// What snarkjs says of each case: key, public inputs, proof.
-fn verdicts(snarkjs: &Path, world: &World, cases: &[Exported]) -> Vec<Value> {
-    let file = world.path("cases.json");
-    std::fs::write(&file, serde_json::to_vec(&cases.iter().map(Exported::case).collect::<Vec<_>>()).unwrap()).unwrap();
-    let output = run(Command::new("node").arg("verify.mjs").arg(file).current_dir(snarkjs)).unwrap();
-    serde_json::from_slice(&output.stdout).unwrap()
+fn verdicts(snarkjs: &Path, cases: &[Exported]) -> Vec<Value> {
+    snarkjs::verdicts(snarkjs, &cases.iter().map(Exported::case).collect::<Vec<_>>())
 }
 
 /// The three files.
@@ -129,7 +84,7 @@ fn the_tests_own_arithmetic_is_right() {
 
 #[test]
 fn snarkjs_accepts_what_is_exported_and_refuses_every_change() {
-    let Some(snarkjs) = snarkjs() else { return };
+    let Some(snarkjs) = snarkjs::installed(env!("CARGO_TARGET_TMPDIR")) else { return };
     let world = people::world(30);
     let server = world.serve();
     // Disclosed and null fields, comparisons true, false and of a null, no item at all.
@@ -147,7 +102,7 @@ fn snarkjs_accepts_what_is_exported_and_refuses_every_change() {
         good.push(Exported::read(&world.path(&out)));
     }
     drop(server);
-    assert_eq!(verdicts(snarkjs, &world, &good), [true, true, true], "snarkjs accepts what we export");
+    assert_eq!(verdicts(snarkjs, &good), [true, true, true], "snarkjs accepts what we export");
 
     let (first, second) = (&good[0], &good[1]);
     assert_eq!(first.key, second.key, "one circuit of one ledger has one key");
@@ -173,7 +128,7 @@ fn snarkjs_accepts_what_is_exported_and_refuses_every_change() {
     bad.push(first.changed(|case| swap(&mut case.key, "vk_gamma_2", "vk_delta_2")));
     bad.push(first.changed(|case| case.key["vk_alpha_1"] = case.key["IC"][0].clone()));
     bad.push(first.changed(|case| case.key["vk_beta_2"] = case.key["vk_gamma_2"].clone()));
-    for (case, verdict) in bad.iter().zip(verdicts(snarkjs, &world, &bad)) {
+    for (case, verdict) in bad.iter().zip(verdicts(snarkjs, &bad)) {
         assert!(verdict == false || verdict.is_string(), "{verdict}: {}", case.case());
     }
 
