@@ -9,6 +9,8 @@ use crate::statement::{Test, answers, reference};
 use crate::value::{ColumnType, Value, power_of_two};
 use proptest::prelude::*;
 
+mod forging;
+
 fn schema(fields: usize) -> Schema {
     let kinds = [
         ColumnType::Int,
