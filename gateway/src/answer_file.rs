@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use sealgate_circuits::bytes::{DecodeError, ProofBytes, TreeRoot};
 use sealgate_circuits::evidence::{self, Evidence, Published, Unproven};
 use sealgate_circuits::question::sql::{QuestionError, parse_question, table_name};
-use sealgate_circuits::question::{Item, KEYS_MAX, SlotAnswer};
+use sealgate_circuits::question::{Item, KEYS_MAX, SlotAnswer, key_literal};
 use sealgate_circuits::schema::Schema;
 use sealgate_circuits::statement::{Circuit, Statement};
 use sealgate_circuits::value::{ColumnType, Value};
@@ -135,6 +135,14 @@ pub enum AnswerError {
     /// The evidence does not hold.
     #[error(transparent)]
     Evidence(#[from] Unproven),
+    /// The evidence about one of many keys does not hold.
+    #[error("{source} (the key is {key})")]
+    EvidenceOf {
+        /// The key, as SQL.
+        key: String,
+        /// What does not hold.
+        source: Unproven,
+    },
     /// The ledger does not know this circuit, or by another key or shape.
     #[error("the ledger's parameters: {0}")]
     Parameters(String),
@@ -353,15 +361,15 @@ impl AnswerFile {
             SecretAnswer { request: asked.hash, version: published.info.number, evidence: self.evidence()? };
         let entry = "answer";
         let tx = self.included(entry, &self.answer, checkpoint, &self.owner)?;
-        match &tx.tx.body {
+        let recorded = match &tx.tx.body {
             TxBody::Answer { request, .. } if *request != asked.hash => {
                 return Err(mismatch(entry, "it answers another request"));
             }
-            TxBody::Answer { binding, version, .. }
-                if *version == secret_answer.version && *binding == secret_answer.binding(&asked.secret) => {}
-            TxBody::Answer { .. } => return Err(mismatch(entry, "the ledger recorded another answer to this request")),
+            TxBody::Answer { binding, version, .. } => {
+                *version == secret_answer.version && *binding == secret_answer.binding(&asked.secret)
+            }
             _ => return Err(mismatch(entry, "it is no record of an answer")),
-        }
+        };
         self.in_order()?;
         checks.push(format!(
             "answer: signed by the owner, recorded in block {}, and it is this one",
@@ -377,21 +385,27 @@ impl AnswerFile {
         let proof_context = context(&self.genesis.chain_id(), &asked.hash, published.info.number);
         let on_ledger =
             Published { schema: &published.schema, place_key: &published.place_key, root: &published.info.root };
-        let claims = evidence::verify(
-            &secret_answer.evidence,
-            &on_ledger,
-            key.as_ref(),
-            &asked.secret.question,
-            &proof_context,
-        )?;
+        let claims =
+            evidence::verify(&secret_answer.evidence, &on_ledger, key.as_ref(), &asked.secret.question, &proof_context)
+                .map_err(|unproven| of_key(unproven, &published.schema, &asked.secret));
+        let claims = match claims {
+            // Of many keys the evidence may tell which one it is.
+            Err(error @ AnswerError::EvidenceOf { .. }) => return Err(error),
+            _ if !recorded => return Err(mismatch(entry, "the ledger recorded another answer to this request")),
+            claims => claims?,
+        };
         let verifying_key = key.as_ref().map_or(&[][..], VerifyingKey::as_bytes);
         let proven =
             |(number, statement, proof)| Proven { number, statement, proof, verifying_key: verifying_key.to_vec() };
         let proofs = claims.into_iter().map(proven).collect();
         checks.push("place: the key has exactly one place in the published tree, proven (RFC 9381)".into());
         let records = shown(&published.schema, &asked.secret, &secret_answer);
-        if records != self.records {
-            return Err(AnswerError::Form("the result it shows is not the one it proves".into()));
+        if let Some((_, shown)) = records.iter().zip(&self.records).find(|(proven, shown)| proven != shown) {
+            let of = if records.len() > 1 { format!(" for the key {}", shown.key.join(", ")) } else { String::new() };
+            return Err(AnswerError::Form(format!("the result it shows{of} is not the one it proves")));
+        }
+        if records.len() != self.records.len() {
+            return Err(AnswerError::Form("it shows another number of results than it proves".into()));
         }
         checks.extend(shows(&records, key.is_some()));
         Ok(Verified {
@@ -605,6 +619,15 @@ struct Asked {
     sender: Address,
     purpose: String,
     secret: SecretQuestion,
+}
+
+/// The failure with the key's own name where there are several.
+fn of_key(unproven: Unproven, schema: &Schema, secret: &SecretQuestion) -> AnswerError {
+    let key = unproven.number.checked_sub(1).and_then(|index| secret.question.keys.get(index));
+    match key {
+        Some(key) if unproven.of > 1 => AnswerError::EvidenceOf { key: key_literal(schema, key), source: unproven },
+        _ => unproven.into(),
+    }
 }
 
 fn mismatch(entry: &'static str, what: &str) -> AnswerError {

@@ -1,5 +1,7 @@
 //! The requester's side: asks a gateway a question, and believes nothing it has not checked.
 
+use std::collections::BTreeMap;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use sealgate_circuits::bytes::tagged_hash;
@@ -44,7 +46,7 @@ pub enum AskFailure {
     #[error(transparent)]
     Question(#[from] QuestionError),
     /// A key.
-    #[error("the keys asked about: {0}")]
+    #[error("{0}")]
     Key(String),
     /// The ledger has no such table, or several.
     #[error("{0}")]
@@ -242,28 +244,39 @@ impl Answered {
 }
 
 /// Keys as texts, a line for each, under the names of their columns in any order.
-#[derive(Debug, Clone, PartialEq, Eq, borsh::BorshSerialize)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyList {
+    /// Where they come from, for messages.
+    pub source: String,
     /// Names of columns, among them all of the key's.
     pub columns: Vec<String>,
-    /// As many texts as columns in each.
-    pub lines: Vec<Vec<String>>,
+    /// Number of the line in its source, and as many texts as there are columns.
+    pub lines: Vec<(u64, Vec<String>)>,
 }
 
 impl KeyList {
     /// The keys in the order of a schema that has been verified.
     fn of(&self, schema: &Schema) -> Result<Vec<Vec<Value>>, String> {
+        let wrong = |what: String| format!("{}: {what}", self.source);
         let position = |column: &Column| {
             let named = |name: &String| name.eq_ignore_ascii_case(&column.name);
-            let missing = || format!("no column '{}', which is part of the key", column.name);
+            let missing = || wrong(format!("its first line does not name the key column '{}'", column.name));
             self.columns.iter().position(named).ok_or_else(missing)
         };
         let positions = schema.key_columns().map(position).collect::<Result<Vec<_>, _>>()?;
-        let key = |(number, line): (usize, &Vec<String>)| {
-            let texts: Vec<String> = positions.iter().map(|i| line.get(*i).cloned().unwrap_or_default()).collect();
-            parse_key(schema, &texts).map_err(|error| format!("key {number}: {error}"))
-        };
-        (1..).zip(&self.lines).map(key).collect()
+        let mut keys: Vec<Vec<Value>> = Vec::with_capacity(self.lines.len());
+        let mut known = BTreeMap::new();
+        for (line, cells) in &self.lines {
+            let texts: Vec<String> = positions.iter().map(|i| cells.get(*i).cloned().unwrap_or_default()).collect();
+            let key = parse_key(schema, &texts).map_err(|error| wrong(format!("line {line}: {error}")))?;
+            if let Some(first) = known.insert(key.clone(), line) {
+                let named = texts.join(", ");
+                let what = format!("line {line} names the key {named} again, after line {first}; name each once");
+                return Err(wrong(what));
+            }
+            keys.push(key);
+        }
+        Ok(keys)
     }
 }
 
@@ -307,7 +320,10 @@ pub async fn ask(home: &Home, client: &Client, purpose: &str, asking: &Asking<'_
     // The same question in the same words and with the same keys.
     let words = match asking.keys {
         None => sql.to_owned(),
-        Some(keys) => format!("{sql}\nkeys {}", hex::encode(tagged_hash("sealgate/asked-keys/1", &[&encode(keys)]))),
+        Some(keys) => {
+            let digest = tagged_hash("sealgate/asked-keys/1", &[&encode(&keys.columns), &encode(&keys.lines)]);
+            format!("{sql}\nkeys {}", hex::encode(digest))
+        }
     };
     let (asked, tx, question) = match unfinished(home, &detail.asset.id, &words, purpose, &whole)? {
         Some(before) => before,

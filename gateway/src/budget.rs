@@ -256,6 +256,15 @@ impl Told {
         }
         charges
     }
+
+    /// Whether charges that are told take a requester over its share. A share may have been
+    /// larger once: what costs nothing is not held against it.
+    fn over_share(&self, requester: Address, share: Option<u16>, charges: &[ItemCharge]) -> bool {
+        let Some(bits) = share else { return false };
+        let spent = |column| self.own.get(&(requester, column)).copied().unwrap_or_default();
+        let costs = charges.iter().flat_map(|item| &item.columns).filter(|charge| charge.own > 0);
+        costs.into_iter().any(|charge| spent(charge.column) > Millibits::from(bits) * 1000)
+    }
 }
 
 impl Told {
@@ -293,12 +302,15 @@ struct Open {
     asset: AssetId,
     sender: Address,
     shape: Shape,
+    /// Bits that the grant leaves its sender.
+    share: Option<u16>,
 }
 
 /// The balance of a ledger's account book.
 #[derive(Default)]
 pub struct Book {
     assets: HashMap<AssetId, Rules>,
+    shares: HashMap<(AssetId, Address), u16>,
     open: HashMap<TxHash, Open>,
     told: HashMap<(AssetId, Subject), Told>,
     /// Charged, but not on the ledger yet: counts against budgets, and makes nothing free.
@@ -362,8 +374,14 @@ impl Book {
                     let (name, schema, budgets) = (name.clone(), schema.clone(), budgets.clone());
                     self.assets.insert(id, Rules { owner: tx.tx.sender, name, schema, budgets });
                 }
+                (TxBody::Grant { asset, to, terms }, _) => {
+                    self.shares.remove(&(*asset, *to));
+                    self.shares.extend(terms.bits.map(|bits| ((*asset, *to), bits)));
+                }
                 (TxBody::Request { asset, shape, .. }, Outcome::Granted { .. }) => {
-                    let open = Open { asset: *asset, sender: tx.tx.sender, shape: shape.clone() };
+                    let (sender, shape) = (tx.tx.sender, shape.clone());
+                    let share = self.shares.get(&(*asset, sender)).copied();
+                    let open = Open { asset: *asset, sender, shape, share };
                     self.open.insert(tx.hash(), open);
                 }
                 (TxBody::Decline { request, .. }, _) => {
@@ -420,6 +438,9 @@ impl Book {
             let Some(rules) = self.assets.get(&open.asset) else { continue };
             if over(told, &rules.budgets) {
                 return Err(wrong("more was told than the field's budget allows"));
+            }
+            if told.over_share(open.sender, open.share, &charge.items) {
+                return Err(wrong("more was told than the requester's grant allows"));
             }
         }
         Ok(())
@@ -509,6 +530,11 @@ impl Book {
     /// What an asset is called.
     pub fn name(&self, asset: &AssetId) -> Option<&str> {
         self.assets.get(asset).map(|rules| rules.name.as_str())
+    }
+
+    /// The assets it knows, with their names.
+    pub fn assets(&self) -> impl Iterator<Item = (&AssetId, &str)> {
+        self.assets.iter().map(|(id, rules)| (id, rules.name.as_str()))
     }
 
     /// What has been told, of each record and field of an asset (of all if none is named), most

@@ -11,7 +11,6 @@ use std::sync::{Arc, Mutex as StdMutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use borsh::{BorshDeserialize, BorshSerialize};
-use rayon::prelude::*;
 use sealgate_circuits::bytes::Context;
 use sealgate_circuits::evidence::{Evidence, Present, Shown};
 use sealgate_circuits::prover::ProvingKey;
@@ -378,12 +377,7 @@ impl Gateway {
             // Some at a time: between them others have their turn.
             let _prover = self.provers.acquire().await.map_err(internal)?;
             let some: Vec<Lookup> = lookups.by_ref().take(PROOFS_AT_ONCE).collect();
-            let proven = tokio::task::block_in_place(|| {
-                let proven: Result<Vec<_>, _> = some.into_par_iter().map(|lookup| self.prove(&asked, lookup)).collect();
-                proven
-            })?;
-            turns.done.fetch_add(proven.len() as u64, Ordering::Relaxed);
-            evidence.extend(proven);
+            evidence.extend(tokio::task::block_in_place(|| self.prove_all(&asked, some, turns))?);
         }
         let answer = SecretAnswer { request: **request, version: *version, evidence };
         let message = sealgate_ledger::codec::encode(&answer);
@@ -398,6 +392,34 @@ impl Gateway {
             .map_err(FileError::io(&path))
             .map_err(internal)?;
         Ok(Ok(stored))
+    }
+
+    /// Shows many records, as many at a time as there are provers free besides the caller's own.
+    ///
+    /// On threads of their own: a rayon worker that waits for a part of one proof would take up the
+    /// next record, within it the one after, and so on until its stack ends.
+    fn prove_all(&self, asked: &Asked<'_>, lookups: Vec<Lookup>, turns: &Turns) -> Result<Vec<Evidence>, AskError> {
+        let more = (1..lookups.len()).map_while(|_| self.provers.try_acquire().ok()).collect::<Vec<_>>();
+        let waiting = StdMutex::new(lookups.into_iter().enumerate());
+        let next = || waiting.lock().unwrap_or_else(std::sync::PoisonError::into_inner).next();
+        let lane = || {
+            let mut shown = Vec::new();
+            while let Some((index, lookup)) = next() {
+                shown.push((index, self.prove(asked, lookup)?));
+                turns.done.fetch_add(1, Ordering::Relaxed);
+            }
+            Ok::<_, AskError>(shown)
+        };
+        let mut shown = std::thread::scope(|scope| {
+            let others: Vec<_> = more.iter().map(|_| scope.spawn(lane)).collect();
+            let mut shown: Vec<(usize, Evidence)> = lane()?;
+            for other in others {
+                shown.extend(other.join().map_err(|_| internal("a prover panicked"))??);
+            }
+            Ok::<_, AskError>(shown)
+        })?;
+        shown.sort_by_key(|(index, _)| *index);
+        Ok(shown.into_iter().map(|(_, evidence)| evidence).collect())
     }
 
     /// Shows what there is to show of one record. Where there is none, the same work is done for a

@@ -49,12 +49,21 @@ pub enum PublishError {
         "asset '{0}' is published with another schema, which cannot change: publish under another name in the manifest"
     )]
     Schema(String),
-    /// The manifest names other budgets than the asset was registered with.
+    /// The asset exists with another budget.
     #[error(
-        "asset '{0}' was registered with other budgets (budget_bits) than the manifest names, and they never change: \
-         restore them, or publish under another name"
+        "asset '{asset}' is published with {registered} bits for column '{column}', and the manifest has budget_bits = \
+         {found}: what was registered stands for all versions, write it back"
     )]
-    Budgets(String),
+    Budget {
+        /// The asset's name.
+        asset: String,
+        /// The column.
+        column: String,
+        /// Its budget on the ledger, in bits.
+        registered: u16,
+        /// The manifest's.
+        found: u16,
+    },
     /// Another publish runs on this folder.
     #[error("another publish is running on this data folder; wait until it is done")]
     Busy,
@@ -95,8 +104,8 @@ pub async fn publish(
     if existing.as_ref().is_some_and(|detail| detail.asset.schema != schema) {
         return Err(PublishError::Schema(manifest.asset_name().into()));
     }
-    if existing.as_ref().is_some_and(|detail| detail.asset.budgets != manifest.budgets()) {
-        return Err(PublishError::Budgets(manifest.asset_name().into()));
+    if let Some(detail) = &existing {
+        same_budgets(manifest, &detail.asset.budgets)?;
     }
     let source = CsvSource::open(manifest)?;
     // A published asset whose keys are lost must not get new ones: they open nothing.
@@ -134,6 +143,19 @@ pub async fn publish(
         bytes_sealed: sealed.bytes_sealed,
         receipt: registered?,
     })
+}
+
+/// That the manifest promises what the ledger keeps to.
+fn same_budgets(manifest: &ShareManifest, registered: &[u16]) -> Result<(), PublishError> {
+    let schema = manifest.schema();
+    let columns = schema.columns.iter().zip(manifest.budgets().iter().zip(registered));
+    for (column, (found, registered)) in columns {
+        if found != registered {
+            let (asset, column) = (manifest.asset_name().to_owned(), column.name.clone());
+            return Err(PublishError::Budget { asset, column, registered: *registered, found: *found });
+        }
+    }
+    Ok(())
 }
 
 /// Reads a manifest, perhaps with another source than it names.

@@ -109,16 +109,31 @@ impl Default for World {
 impl World {
     /// Makes the three parties; nothing is published or served yet.
     pub fn new() -> World {
+        World::founded(false)
+    }
+
+    /// The same, on a ledger whose genesis names the auditor.
+    pub fn audited() -> World {
+        World::founded(true)
+    }
+
+    fn founded(with_auditor: bool) -> World {
         let dir = tempfile::tempdir().unwrap();
         let path = |name: &str| dir.path().join(name).display().to_string();
-        let init = sealgate(&["init", "--data-dir", &path("owner"), "--name", "Test owner"]).ok();
-        let fingerprint = text(&init["fingerprint"]);
         let account = |home: &str| {
             let account = sealgate(&["account", "new", "--home", &path(home), "--name", home]).ok();
-            sealgate(&["trust", "--home", &path(home), &fingerprint]).ok();
             text(&account["address"])
         };
         let (requester, auditor) = (account("requester"), account("auditor"));
+        let (owner, public) = (path("owner"), path("auditor/account.public"));
+        let mut init = vec!["init", "--data-dir", &owner, "--name", "Test owner"];
+        if with_auditor {
+            init.extend(["--auditor", &public]);
+        }
+        let fingerprint = text(&sealgate(&init).ok()["fingerprint"]);
+        for home in ["requester", "auditor"] {
+            sealgate(&["trust", "--home", &path(home), &fingerprint]).ok();
+        }
         World { dir, fingerprint, requester, auditor }
     }
 
@@ -172,8 +187,14 @@ pub struct Server {
 impl Server {
     /// Serves a data folder on a free port and waits until it answers.
     pub fn start(data_dir: &str) -> Server {
+        Server::start_in(data_dir, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn start_in(data_dir: &str, environment: &[(&str, &str)]) -> Server {
         let mut child = Command::new(binary())
             .args(["--json", "serve", "--data-dir", data_dir, "--listen", "127.0.0.1:0"])
+            .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .spawn()
             .expect("sealgate serve starts");
@@ -288,6 +309,8 @@ pub struct Table {
     pub columns: Vec<(String, String)>,
     /// Cells; an empty one is null.
     pub rows: Vec<Vec<String>>,
+    /// Columns whose budget is not the default, and its bits.
+    pub budgets: Vec<(String, u16)>,
 }
 
 impl Table {
@@ -298,7 +321,15 @@ impl Table {
             key: key.iter().map(|name| (*name).to_owned()).collect(),
             columns: columns.iter().map(|(name, kind)| ((*name).to_owned(), (*kind).to_owned())).collect(),
             rows,
+            budgets: Vec::new(),
         }
+    }
+
+    /// The same with so many bits to be told of a column.
+    #[must_use]
+    pub fn budget(mut self, column: &str, bits: u16) -> Table {
+        self.budgets.push((column.to_owned(), bits));
+        self
     }
 
     /// The small table that most tests use: `shop (id, name, fee, opened, area)`; records 1 to
@@ -334,6 +365,9 @@ impl Table {
         );
         for (name, kind) in &self.columns {
             text.push_str(&format!("\n[[column]]\nname = {name:?}\ntype = \"{kind}\"\n"));
+            if let Some((_, bits)) = self.budgets.iter().find(|(column, _)| column == name) {
+                text.push_str(&format!("budget_bits = {bits}\n"));
+            }
         }
         text
     }
@@ -371,6 +405,40 @@ impl World {
         let world = World::new();
         world.publish(&table.write(world.dir.path())).ok();
         world
+    }
+
+    /// A world with an auditor that the ledger names, in which a table is published.
+    pub fn audited_with(table: &Table) -> World {
+        let world = World::audited();
+        world.publish(&table.write(world.dir.path())).ok();
+        world
+    }
+
+    /// Asks about the keys of a CSV file inside the folder.
+    pub fn ask_keys(&self, url: &str, home: &str, purpose: &str, out: &str, keys: &str, sql: &str) -> Run {
+        let (home, out, keys) = (self.path(home), self.path(out), self.path(keys));
+        sealgate(&["ask", "--gateway", url, "--home", &home, "--purpose", purpose, "--out", &out, "--keys", &keys, sql])
+    }
+
+    /// What has been told, as the owner reads it from its own folder.
+    pub fn budget_owner(&self) -> Run {
+        sealgate(&["budget", "--data-dir", &self.path("owner")])
+    }
+
+    /// What has been told, as `home` reads it over the network.
+    pub fn budget_gateway(&self, url: &str, home: &str) -> Run {
+        sealgate(&["budget", "--gateway", url, "--home", &self.path(home)])
+    }
+
+    /// How many keys count against an account's quota.
+    pub fn used(&self, url: &str, asset: &str, to: &str) -> u64 {
+        let catalogue = sealgate(&["catalogue", "--gateway", url]).ok();
+        let details = catalogue.as_array().unwrap();
+        let detail = details.iter().find(|detail| detail["asset"]["name"] == asset).expect("the asset is there");
+        let path = format!("/v1/assets/{}/grants/{to}", text(&detail["asset"]["id"]));
+        let (status, body) = http(url, &format!("GET {path} HTTP/1.1"), b"");
+        assert_eq!(status, 200, "no grant to {to}");
+        serde_json::from_slice::<Value>(&body).unwrap()["used"].as_u64().unwrap()
     }
 
     /// Takes an account off an asset's list.
@@ -422,6 +490,24 @@ impl World {
 pub fn answers(verified: &Value) -> Vec<(String, String)> {
     let line = |line: &Value| (text(&line["item"]), text(&line["answer"]));
     verified["records"][0]["result"].as_array().unwrap().iter().map(line).collect()
+}
+
+/// One plain HTTP call: status and body.
+pub fn http(url: &str, request_line: &str, body: &[u8]) -> (u16, Vec<u8>) {
+    use std::io::{Read as _, Write as _};
+    let host = url.trim_start_matches("http://");
+    let mut stream = std::net::TcpStream::connect(host).unwrap();
+    let head = format!(
+        "{request_line}\r\nhost: {host}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(head.as_bytes()).unwrap();
+    stream.write_all(body).unwrap();
+    let mut bytes = Vec::new();
+    stream.read_to_end(&mut bytes).unwrap();
+    let end = bytes.windows(4).position(|window| window == b"\r\n\r\n").expect("an HTTP answer");
+    let status = String::from_utf8_lossy(&bytes[..end]).split(' ').nth(1).unwrap().parse().unwrap();
+    (status, bytes[end + 4..].to_vec())
 }
 
 /// One exchange that went through a [`Wire`].

@@ -308,7 +308,7 @@ fn no_input_stops_a_decoder() {
             cases
         };
         let config = Config { cases: cases.max(8) as u32, failure_persistence: None, ..Config::default() };
-        let seed: Vec<u8> = (0..4).flat_map(|_| chance.next().to_le_bytes()).collect();
+        let seed: Vec<u8> = (0..4).flat_map(|_| chance.draw().to_le_bytes()).collect();
         let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
         let damaged = (any::<Index>(), prop::collection::vec(edit(), 1..6))
             .prop_map(|(sample, edits)| edited(&known[sample.index(known.len())], &edits));

@@ -401,7 +401,13 @@ fn the_narrowest_and_the_widest_records_are_answered() {
             (0..width).map(|column| (format!("c{column}"), kinds[column % 6].to_owned())).collect();
         let rows: Vec<Vec<String>> = (0..12).map(|row| (0..width).map(|column| cell(row, column)).collect()).collect();
         let name = format!("wide{width}");
-        let table = Table { name: name.clone(), key: vec!["c0".into()], columns: names.clone(), rows: rows.clone() };
+        let table = Table {
+            name: name.clone(),
+            key: vec!["c0".into()],
+            columns: names.clone(),
+            rows: rows.clone(),
+            budgets: Default::default(),
+        };
         world.publish(&table.write(world.dir.path())).ok();
         let all = names.iter().map(|(name, _)| name.clone()).collect::<Vec<_>>().join(",");
         world.grant(&name, &world.requester, &["--disclose", &all, "--purpose", "p"]).ok();

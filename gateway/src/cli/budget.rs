@@ -15,6 +15,8 @@ use crate::home::Home;
 use crate::owner::{Access, Owner};
 use crate::{asking::Session, auditing};
 
+/// Wrong entries that are named.
+const WRONG_MAX: usize = 10;
 /// Lines that people are shown.
 const LINES_MAX: usize = 40;
 
@@ -38,7 +40,6 @@ pub(super) struct Budget {
 #[derive(Serialize)]
 struct BudgetResult {
     answers_checked: u64,
-    wrong: Vec<String>,
     spent: Vec<Spent>,
 }
 
@@ -49,29 +50,49 @@ pub(super) async fn budget(args: Budget, output: &Output) -> Result<(), Failure>
         _ => return Err(Failure("name a gateway and a home, or a data folder".into())),
     };
     let mut spent = book.spent(None);
-    if let Some(name) = &args.asset {
-        spent.retain(|line| line.asset == *name || line.asset_id.to_string() == *name);
+    if let Some(wanted) = &args.asset {
+        let is_wanted = |id: &AssetId, name: &str| name == wanted || id.to_string() == *wanted;
+        if !book.assets().any(|(id, name)| is_wanted(id, name)) {
+            return Err(Failure(format!("the ledger has no asset '{wanted}'")));
+        }
+        spent.retain(|line| is_wanted(&line.asset_id, &line.asset));
     }
     let name_of = |id: &AssetId| book.name(id).unwrap_or_default().to_owned();
     let wanted = |id: &AssetId| args.asset.as_ref().is_none_or(|name| *name == name_of(id) || *name == id.to_string());
     let wrong = checked.wrong.iter().filter(|(id, _)| wanted(id));
     let wrong: Vec<String> = wrong.map(|(id, error)| format!("asset '{}': {error}", name_of(id))).collect();
-    let result = BudgetResult { answers_checked: checked.answers, wrong, spent };
-    output.result(&result, || text(&result));
-    match result.wrong.len() {
-        0 => Ok(()),
-        n => {
-            Err(Failure(format!("the account of what was told is wrong in {n} of its entries, which are named above")))
-        }
+    let result = BudgetResult { answers_checked: checked.answers, spent };
+    if wrong.is_empty() {
+        output.result(&result, || text(&result));
+        return Ok(());
     }
+    // People see the balances all the same.
+    output.line(text(&result));
+    let named = wrong.iter().take(WRONG_MAX).cloned().collect::<Vec<_>>().join("; ");
+    let more = if wrong.len() > WRONG_MAX { format!("; and {} more", wrong.len() - WRONG_MAX) } else { String::new() };
+    Err(Failure(format!("the account of what was told is wrong: {named}{more}")))
 }
 
 /// The auditor's copy, from a ledger replayed on this machine.
 async fn auditors(home: &Home, client: &Client, output: &Output) -> Result<(Book, Checked), Failure> {
     let session = Session::open(home, client).await?;
     let account = home.account()?;
-    if session.genesis.auditor.as_ref().map(|auditor| auditor.address()) != Some(account.address()) {
-        return Err(Failure("this home's account is not the auditor that the ledger's genesis names".into()));
+    match session.genesis.auditor.as_ref().map(|auditor| auditor.address()) {
+        Some(auditor) if auditor == account.address() => {}
+        Some(auditor) => {
+            return Err(Failure(format!(
+                "what was told is sealed: this home's account {} is not the auditor {auditor} that the ledger's genesis \
+                 names. Only the owner (--data-dir) and that auditor can read it",
+                account.address()
+            )));
+        }
+        None => {
+            return Err(Failure(
+                "what was told is sealed to the owner alone (--data-dir): the ledger's genesis names no auditor, which \
+                 'sealgate init --auditor' does when a ledger is made"
+                    .into(),
+            ));
+        }
     }
     let reader = Reader { account: &account, auditor: true };
     let (mut book, mut checked) = (Book::default(), Checked::default());
@@ -115,7 +136,6 @@ fn text(result: &BudgetResult) -> String {
         "ok    the charges of {} answers are what their questions cost, and within the budgets",
         result.answers_checked
     )];
-    lines.extend(result.wrong.iter().map(|wrong| format!("WRONG {wrong}")));
     let bits = |millibits: u32| format!("{:.3}", f64::from(millibits) / 1000.0);
     for line in result.spent.iter().take(LINES_MAX) {
         let requesters: Vec<String> =
@@ -132,6 +152,13 @@ fn text(result: &BudgetResult) -> String {
     }
     if result.spent.is_empty() {
         lines.push("no predicate has told anything yet".into());
+    }
+    if !result.spent.is_empty() {
+        lines.push(
+            "\nA record is named by a hash of its key that only the owner can make. What several requesters were told \
+             counts once."
+                .into(),
+        );
     }
     if result.spent.len() > LINES_MAX {
         lines.push(format!("\n… and {} more; --json shows all", result.spent.len() - LINES_MAX));

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::Args;
-use sealgate_circuits::question::KEYS_MAX;
+use sealgate_circuits::question::{KEYS_MAX, QuestionError};
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
 use sealgate_ledger::state::{AssetView, RequestStatus, RequestView};
 use sealgate_ledger::tx::DeclineReason;
@@ -14,7 +14,7 @@ use super::output::printable;
 use super::{Failure, GatewayArg, HomeArg, Output};
 use crate::account_file;
 use crate::answer_file::{ANSWER_BYTES_MAX, AnswerFile, RecordAnswer, ResultLine, Verified};
-use crate::asking::{Asking, KeyList, Session, ask as ask_question, connect};
+use crate::asking::{AskFailure, Asking, KeyList, Session, ask as ask_question, connect};
 use crate::auditing::{audit_owner, replay};
 use crate::client::Client;
 use crate::files::{FileError, check_writable, read_bounded, write_private};
@@ -150,7 +150,12 @@ pub(super) async fn ask(args: Ask, output: &Output) -> Result<(), Failure> {
     let asking = Asking { sql: &args.sql, keys: keys.as_ref(), progress: &progress };
     let answered = ask_question(&home, &client, &args.purpose, &asking).await;
     bar.finish();
-    let answered = answered?;
+    let answered = answered.map_err(|error| match error {
+        AskFailure::Question(QuestionError::Keys(0)) => {
+            Failure("the question leaves its keys open (?): name a file of them with --keys".into())
+        }
+        other => other.into(),
+    })?;
     write_private(&args.out, &answered.file.to_bytes()?, true).map_err(FileError::io(&args.out))?;
     answered.kept(&home)?;
     output
@@ -165,10 +170,11 @@ fn read_keys(path: &Path) -> Result<KeyList, Failure> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(bytes);
     let columns = reader.headers().map_err(|error| wrong(error.to_string()))?.iter().map(str::to_owned).collect();
-    let mut lines: Vec<Vec<String>> = Vec::new();
+    let mut lines: Vec<(u64, Vec<String>)> = Vec::new();
     for record in reader.records() {
         let record = record.map_err(|error| wrong(error.to_string()))?;
-        lines.push(record.iter().map(str::to_owned).collect());
+        let line = record.position().map_or(0, csv::Position::line);
+        lines.push((line, record.iter().map(str::to_owned).collect()));
         if lines.len() > usize::from(KEYS_MAX) {
             return Err(wrong(format!("it has more than the {KEYS_MAX} keys that are asked about at once; split it")));
         }
@@ -176,7 +182,7 @@ fn read_keys(path: &Path) -> Result<KeyList, Failure> {
     if lines.is_empty() {
         return Err(wrong("it has no keys under its header".into()));
     }
-    Ok(KeyList { columns, lines })
+    Ok(KeyList { source: path.display().to_string(), columns, lines })
 }
 
 #[derive(Debug, Args)]
@@ -259,15 +265,34 @@ fn record_lines(record: &RecordAnswer) -> Vec<String> {
     record.result.iter().map(line).collect()
 }
 
-/// The answer about one of many keys, on one line.
-fn record_line(record: &RecordAnswer) -> String {
-    let answers: Vec<&str> = record.result.iter().map(|line| line.answer.as_str()).collect();
-    let answers = match (record.found, answers.as_slice()) {
-        (false, _) => "no record".to_owned(),
-        (true, []) => "exists".to_owned(),
-        (true, answers) => answers.join(" | "),
+/// Widest column of a table of answers that others are lined up behind.
+const COLUMN_MAX: usize = 40;
+
+/// The answers about many keys, a line for each, under a line that names what was asked.
+fn record_table(records: &[RecordAnswer]) -> Vec<String> {
+    let asked = records.iter().find(|record| record.found).map_or(&[][..], |record| &record.result);
+    let names = std::iter::once("key".to_owned()).chain(asked.iter().map(|line| line.item.clone()));
+    let row = |record: &RecordAnswer| -> Vec<String> {
+        let answers: Vec<String> = match (record.found, record.result.as_slice()) {
+            (false, _) => vec!["(no record)".into()],
+            (true, []) => vec!["exists".into()],
+            (true, lines) => lines.iter().map(|line| line.answer.clone()).collect(),
+        };
+        std::iter::once(record.key.join(", ")).chain(answers).collect()
     };
-    format!("  {}  {answers}", record.key.join(", "))
+    let rows: Vec<Vec<String>> = std::iter::once(names.collect()).chain(records.iter().map(row)).collect();
+    let mut widths = vec![0; asked.len() + 1];
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = cell.width().min(COLUMN_MAX).max(*width);
+        }
+    }
+    let line = |row: &Vec<String>| {
+        let padded =
+            |(cell, width): (&String, &usize)| format!("  {cell}{}", " ".repeat(width.saturating_sub(cell.width())));
+        row.iter().zip(widths.iter().chain(std::iter::repeat(&0))).map(padded).collect::<String>().trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
 }
 
 /// An answer as people read it.
@@ -275,7 +300,7 @@ pub(crate) fn report(verified: &Verified) -> String {
     let mut lines = vec![verified.sql.clone()];
     match verified.records.as_slice() {
         [record] => lines.extend(record_lines(record)),
-        records => lines.extend(records.iter().map(record_line)),
+        records => lines.extend(record_table(records)),
     }
     lines.push("\nverified:".into());
     lines.extend(verified.checks.iter().map(|check| format!("  ok    {check}")));
@@ -305,6 +330,8 @@ pub(crate) struct TrailLine {
     pub(crate) asset: AssetId,
     pub(crate) asset_name: String,
     pub(crate) shape: String,
+    /// Of how many keys.
+    pub(crate) keys: u16,
     pub(crate) purpose: String,
     pub(crate) status: RequestStatus,
 }
@@ -362,6 +389,7 @@ fn trail_line(request: &RequestView, asset: &AssetView, name: String) -> TrailLi
         asset: asset.id,
         asset_name: asset.name.clone(),
         shape: request.shape.display(&asset.schema),
+        keys: request.shape.keys,
         purpose: request.purpose.clone(),
         status: request.status,
     }
@@ -388,13 +416,14 @@ pub(crate) fn trail_text(lines: &[TrailLine]) -> String {
             RequestStatus::Unanswered { height } => format!("UNANSWERED, says block {height}"),
         };
         format!(
-            "block {:<5} {}  {} ({})\n  asked    {} FROM {} for '{}'\n  outcome  {}\n  request  {}",
+            "block {:<5} {}  {} ({})\n  asked    {} FROM {}{} for '{}'\n  outcome  {}\n  request  {}",
             line.block.to_string(),
             line.time,
             line.name,
             line.requester,
             line.shape,
             line.asset_name,
+            if line.keys > 1 { format!(", {} keys,", line.keys) } else { String::new() },
             line.purpose,
             status,
             line.request,

@@ -345,6 +345,7 @@ pub fn account_secret() -> &'static AccountSecret {
 
 fn fixed_genesis() -> Genesis {
     Genesis {
+        ceremony: None,
         name: "fuzz".into(),
         operator: account_secret().public().clone(),
         development: true,

@@ -3,6 +3,7 @@
 //! follows from them computed as the circuit does, and no false statement is ever satisfied.
 
 use super::*;
+use crate::poseidon::{FULL_ROUNDS, partial_rounds};
 
 /// Computes an assignment with some of its hints forged.
 struct Forger<'a> {
