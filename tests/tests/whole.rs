@@ -310,7 +310,7 @@ fn every_operator_on_real_licences_as_granted_and_composed() {
                 continue;
             };
             let expected = truth(&row(cells)).map_or("NULL".to_owned(), |truth| truth.to_string());
-            assert_eq!(values(record), std::slice::from_ref(expected), "{items} of record {key}");
+            assert_eq!(values(record), std::slice::from_ref(&expected), "{items} of record {key}");
             *seen.entry(expected).or_insert(0) += 1;
         }
     }
