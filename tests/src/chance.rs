@@ -24,7 +24,7 @@ impl Chance {
     }
 
     /// 64 random bits.
-    pub fn draw(&mut self) -> u64 {
+    pub fn bits(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
@@ -34,7 +34,7 @@ impl Chance {
 
     /// A number below `limit`, which is not 0.
     pub fn below(&mut self, limit: usize) -> usize {
-        (self.draw() % limit as u64) as usize
+        (self.bits() % limit as u64) as usize
     }
 
     /// True once in `n` times.

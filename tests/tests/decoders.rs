@@ -30,8 +30,9 @@ use sealgate_tests::{files_under, manifest};
 mod decoding;
 mod people;
 
-/// Longest that reading one input may take, on a machine that does other things beside.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Longest that reading one input may take, unoptimised and on a machine that does other things
+/// beside; the largest inputs have a MiB.
+const PATIENCE: Duration = Duration::from_secs(30);
 /// Most resident memory of the whole run, in KiB.
 const MEMORY_KIB_MAX: u64 = 1 << 20;
 
@@ -308,7 +309,7 @@ fn no_input_stops_a_decoder() {
             cases
         };
         let config = Config { cases: cases.max(8) as u32, failure_persistence: None, ..Config::default() };
-        let seed: Vec<u8> = (0..4).flat_map(|_| chance.draw().to_le_bytes()).collect();
+        let seed: Vec<u8> = (0..4).flat_map(|_| chance.bits().to_le_bytes()).collect();
         let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
         let damaged = (any::<Index>(), prop::collection::vec(edit(), 1..6))
             .prop_map(|(sample, edits)| edited(&known[sample.index(known.len())], &edits));

@@ -161,14 +161,17 @@ fn signed_tx(bytes: &[u8]) {
 fn block(bytes: &[u8]) {
     let Some(block) = canonical::<Block>(bytes) else { return };
     let _ = (block.header.hash(), block.header.next_time_ms(0));
+    let mut valid = true;
     for entry in &block.entries {
         let _ = entry.leaf();
         if let EntryBody::Transaction { tx, outcome } = &entry.body {
-            let _ = (tx.validate(), serde_json::to_string(outcome).unwrap());
+            valid &= tx.validate().is_ok();
+            let _ = serde_json::to_string(outcome).unwrap();
         }
     }
-    let again: Block = serde_json::from_slice(&serde_json::to_vec(&block).unwrap()).unwrap();
-    assert_eq!(again, block);
+    // JSON knows bounds that borsh leaves to validation, as a decimal's scale.
+    let again = serde_json::from_slice::<Block>(&serde_json::to_vec(&block).unwrap());
+    assert!(!valid || again.unwrap() == block);
     let reader = Reader { account: account_secret(), auditor: true };
     let _ = Book::default().read(&fixed_genesis(), &reader, &block);
 }

@@ -279,8 +279,8 @@ pub fn value(chance: &mut Chance, kind: ColumnType) -> Value {
         1 => high,
         2 => 0,
         3 => (chance.below(7) as i64) - 3,
-        4 => low.max(-100_000) + (chance.draw() % 200_000) as i64,
-        _ => (i128::from(low) + (u128::from(chance.draw()) % (high as i128 - low as i128 + 1) as u128) as i128) as i64,
+        4 => low.max(-100_000) + (chance.bits() % 200_000) as i64,
+        _ => (i128::from(low) + (u128::from(chance.bits()) % (high as i128 - low as i128 + 1) as u128) as i128) as i64,
     };
     match kind {
         ColumnType::Int => Value::Int(between((i64::MIN, i64::MAX))),
