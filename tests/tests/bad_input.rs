@@ -359,7 +359,7 @@ fn questions() {
         ("SELECT name FROM shap WHERE id = 1", &["no asset 'shap'", "catalogue"]),
         ("SELECT name FROM Shop WHERE id = 1", &["no asset 'Shop'"]),
         ("SELECT name FROM \"asset1qqqq\" WHERE id = 1", &["asset1qqqq"]),
-        (&long, &["bytes", "8192"]),
+        (&long, &["bytes", "65536"]),
         (&deep, &["question"]),
     ] {
         refused(&["ask", "--gateway", &server.url, "--home", &home, "--purpose", "p", "--out", &out, sql], expected);

@@ -199,7 +199,7 @@ fn files_of_keys_that_cannot_be_asked_about_are_refused_before_anything_is_recor
         ("person,nr\n王0,1\n王0\n", SQL, &["keys.csv", "line: 3", "1 fields"]),
         (&long, SQL, &["keys.csv", "more than the 1000 keys", "split"]),
         (&many, SQL, &["keys.csv"]),
-        ("", SQL, &["keys.csv", "first line", "'person'"]),
+        ("", SQL, &["keys.csv", "is empty", "first line"]),
         ("person,nr\n", SQL, &["keys.csv", "no keys under its header"]),
         ("person\n王0\n", SQL, &["keys.csv", "first line does not name the key column 'nr'"]),
         ("nr,persons\n1,王0\n", SQL, &["keys.csv", "'person'"]),
@@ -210,7 +210,7 @@ fn files_of_keys_that_cannot_be_asked_about_are_refused_before_anything_is_recor
         ),
         ("person,nr\n王0,1\n", "SELECT note FROM visits WHERE person = '王0' AND nr = ?", &["whole key", "?"]),
         ("person,nr\n王0,1\n", "SELECT note FROM visits WHERE person = ?", &["whole key", "nr"]),
-        ("person,nr\n王0,1\n", "SELECT note FROM nowhere WHERE person = ? AND nr = ?", &["no table 'nowhere'"]),
+        ("person,nr\n王0,1\n", "SELECT note FROM nowhere WHERE person = ? AND nr = ?", &["no asset 'nowhere'"]),
         ("person,nr\n王0,1\n", "SELECT nothing FROM visits WHERE person = ? AND nr = ?", &["no column 'nothing'"]),
     ];
     for (csv, sql, words) in cases {

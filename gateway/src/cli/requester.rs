@@ -179,6 +179,9 @@ fn read_keys(path: &Path) -> Result<KeyList, Failure> {
             return Err(wrong(format!("it has more than the {KEYS_MAX} keys that are asked about at once; split it")));
         }
     }
+    if bytes.trim_ascii().is_empty() {
+        return Err(wrong("it is empty: its first line names the key's columns, the others are keys".into()));
+    }
     if lines.is_empty() {
         return Err(wrong("it has no keys under its header".into()));
     }
