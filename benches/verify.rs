@@ -19,7 +19,7 @@ fn main() -> Result<(), Fault> {
         let prepared = stock::prepare(&key);
         println!("\n{}; one proof", circuit.name());
         let batch = vec![(statement.clone(), proof); together];
-        let [ours, peer, decode, batched] = run.race([
+        let [ours, peer, zkcrypto, decode, batched] = run.race([
             ("ours", Box::new(|| Cost::of_each(each, || Ok(vk.verify(&statement, &proof)?)))),
             (
                 "ark-groth16, prepared",
@@ -28,6 +28,10 @@ fn main() -> Result<(), Fault> {
                         stock::verify(&prepared, &statement, &proof).then_some(()).ok_or_else(|| "refused".into())
                     })
                 }),
+            ),
+            (
+                "zkcrypto's groth16, prepared",
+                Box::new(|| Cost::of_each(each, || Ok(vk.verify_stock(&statement, &proof)?))),
             ),
             (
                 "reading our verifying key",
@@ -50,6 +54,11 @@ fn main() -> Result<(), Fault> {
             &format!("verify{size}.batch{together}"),
             times(batched.cpu, ours.cpu),
             "a proof of a batch in units of a single one; a fifth is wanted",
+        );
+        run.ratio(
+            &format!("verify{size}.batch{together}_of_zkcrypto"),
+            times(batched.cpu, zkcrypto.cpu),
+            "in units of zkcrypto's single verification",
         );
         run.ratio(&format!("verify{size}.batch{together}_of_ark"), times(batched.cpu, peer.cpu), "in units of ark's");
     }

@@ -4,6 +4,8 @@
 //! A proof (A, B, C) of inputs x holds if e(A, B) = e(alpha, beta) · e(IC(x), gamma) · e(C, delta)
 //! with IC(x) = ic_0 + sum of x_j ic_j (Groth16, section 3.2).
 
+use std::sync::OnceLock;
+
 use bellman::VerificationError;
 use bls12_381::{Bls12, G1Affine, G1Projective, G2Affine, G2Prepared, Gt, MillerLoopResult, Scalar};
 use sha2::{Digest as _, Sha256};
@@ -58,6 +60,8 @@ pub struct VerifyingKey {
     bytes: Vec<u8>,
     /// The key as zkcrypto's own verifier takes it.
     stock: groth16::VerifyingKey<Bls12>,
+    /// The same, prepared when it is first needed.
+    stock_prepared: OnceLock<groth16::PreparedVerifyingKey<Bls12>>,
     alpha: G1Affine,
     alpha_beta: Gt,
     neg_beta: G2Prepared,
@@ -108,6 +112,7 @@ impl VerifyingKey {
             circuit,
             bytes: bytes.to_vec(),
             stock,
+            stock_prepared: OnceLock::new(),
             alpha,
             alpha_beta: bls12_381::pairing(&alpha, &beta),
             neg_beta: G2Prepared::from(-beta),
@@ -156,8 +161,8 @@ impl VerifyingKey {
     pub fn verify_stock(&self, statement: &Statement, proof: &ProofBytes) -> Result<(), ProofError> {
         let inputs = self.inputs(statement)?;
         let Points { a, b, c } = points(proof)?;
-        let prepared = groth16::prepare_verifying_key(&self.stock);
-        groth16::verify_proof(&prepared, &groth16::Proof { a, b, c }, &inputs).map_err(|error| match error {
+        let prepared = self.stock_prepared.get_or_init(|| groth16::prepare_verifying_key(&self.stock));
+        groth16::verify_proof(prepared, &groth16::Proof { a, b, c }, &inputs).map_err(|error| match error {
             VerificationError::InvalidProof | VerificationError::InvalidVerifyingKey => ProofError::Invalid,
         })
     }
