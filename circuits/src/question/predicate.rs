@@ -10,7 +10,7 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use super::{QuestionError, quoted};
-use crate::schema::{Column, Schema};
+use crate::schema::Schema;
 use crate::value::Value;
 
 /// Most constants `IN` takes.
@@ -386,10 +386,6 @@ impl Comparison<Value> {
 }
 
 impl Comparison {
-    fn is_free(&self) -> bool {
-        self.operands.contains(&Operand::Free)
-    }
-
     /// The same comparison with its constants left free.
     #[must_use]
     pub fn freed(&self) -> Comparison {
@@ -463,11 +459,6 @@ impl Predicate {
         self.comparisons.iter().map(|comparison| comparison.column).collect()
     }
 
-    /// Whether some constants are free.
-    pub fn is_free(&self) -> bool {
-        self.comparisons.iter().any(Comparison::is_free)
-    }
-
     /// How it is written in SQL; free constants as `?`.
     pub fn display(&self, schema: &Schema) -> String {
         self.written(&|comparison| comparison.display(schema))
@@ -506,10 +497,5 @@ impl Predicate {
             return Err(QuestionError::TooLarge { comparisons: self.comparisons.len(), levels: self.level() });
         }
         Ok(())
-    }
-
-    /// The columns by description, for messages.
-    pub fn columns_of<'a>(&self, schema: &'a Schema) -> Vec<&'a Column> {
-        self.columns().into_iter().filter_map(|column| schema.at(column)).collect()
     }
 }

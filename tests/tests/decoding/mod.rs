@@ -121,7 +121,7 @@ fn shape(bytes: &[u8]) {
 
 fn predicate(bytes: &[u8]) {
     let Some(predicate) = canonical::<Predicate>(bytes) else { return };
-    let _ = (predicate.display(schema()), predicate.freed(), predicate.columns(), predicate.is_free());
+    let _ = (predicate.display(schema()), predicate.freed(), predicate.columns());
     assert!(predicate.allowed_by(std::slice::from_ref(&predicate)));
     if predicate.validate(schema()).is_ok() {
         // Free constants are spelled `?`, and so is this one.
