@@ -265,9 +265,7 @@ impl Told {
         let costs = charges.iter().flat_map(|item| &item.columns).filter(|charge| charge.own > 0);
         costs.into_iter().any(|charge| spent(charge.column) > Millibits::from(bits) * 1000)
     }
-}
 
-impl Told {
     /// Whether what was just charged of a column is within budget and share. What is new to this
     /// requester must have room in the pool even if others have asked it before, or the answer
     /// would tell that they have; what it has been told already is always allowed.
@@ -537,11 +535,10 @@ impl Book {
         self.assets.iter().map(|(id, rules)| (id, rules.name.as_str()))
     }
 
-    /// What has been told, of each record and field of an asset (of all if none is named), most
-    /// first.
-    pub fn spent(&self, asset: Option<&AssetId>) -> Vec<Spent> {
+    /// What has been told, of each record and field, most first.
+    pub fn spent(&self) -> Vec<Spent> {
         let mut lines = Vec::new();
-        for ((id, subject), told) in self.told.iter().filter(|((id, _), _)| asset.is_none_or(|asset| asset == id)) {
+        for ((id, subject), told) in &self.told {
             let Some(rules) = self.assets.get(id) else { continue };
             for (column, millibits) in &told.pool {
                 let own = told.own.iter().filter(|((_, of), spent)| of == column && **spent > 0);

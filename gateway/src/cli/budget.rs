@@ -49,7 +49,7 @@ pub(super) async fn budget(args: Budget, output: &Output) -> Result<(), Failure>
         (_, _, Some(folder)) => owners(&Owner::open(folder)?).await?,
         _ => return Err(Failure("name a gateway and a home, or a data folder".into())),
     };
-    let mut spent = book.spent(None);
+    let mut spent = book.spent();
     if let Some(wanted) = &args.asset {
         let is_wanted = |id: &AssetId, name: &str| name == wanted || id.to_string() == *wanted;
         if !book.assets().any(|(id, name)| is_wanted(id, name)) {
