@@ -18,6 +18,7 @@ use sealgate_ledger::Ledger;
 use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{AssetId, ChainId, Digest};
+use sealgate_ledger::member::Policy;
 use sealgate_ledger::tx::{ColumnSeal, EXPIRY_BLOCKS_MAX, GrantTerms, SignedTx, Tx, TxBody, VersionInfo};
 
 /// Columns of the asset.
@@ -91,10 +92,14 @@ impl World {
             operator: owner.public().clone(),
             development: true,
             ceremony: None,
-            open_enrolment: true,
+            network: None,
             circuits: vec![],
-            answer_window_blocks: EXPIRY_BLOCKS_MAX,
-            auditor: None,
+            policy: Policy {
+                open_enrolment: true,
+                answer_window_blocks: EXPIRY_BLOCKS_MAX,
+                denials_a_day: 1_000,
+                auditor: None,
+            },
             created_ms: 1_000,
         };
         let chain = genesis.chain_id();
@@ -105,7 +110,7 @@ impl World {
         world.ledger.submit(world.sign(&owner, 0, register()))?;
         for requester in &world.requesters {
             let account = requester.public().clone();
-            world.ledger.submit(world.sign(requester, 0, TxBody::OpenAccount { account }))?;
+            world.ledger.submit(world.sign(requester, 0, TxBody::OpenAccount { account, identity: vec![] }))?;
             let grant = TxBody::Grant { asset, to: requester.address(), terms: terms() };
             world.ledger.submit(world.sign(&owner, 0, grant))?;
         }

@@ -200,7 +200,8 @@ fn read(gateway: &Gateway, token: &str, path: &str, query: &str, headers: &Heade
 }
 
 fn head(gateway: &Gateway) -> HeadResponse {
-    HeadResponse { header: gateway.ledger().head(), checkpoint: gateway.ledger().checkpoint() }
+    let (header, checkpoint) = gateway.ledger().signed_head();
+    HeadResponse { header, checkpoint }
 }
 
 fn found<T: Serialize>(value: Result<Option<T>, LedgerError>) -> Result<Response, ApiError> {

@@ -129,7 +129,7 @@ impl<'a> Session<'a> {
             if matches!(relation, Relation::Older(_)) {
                 continue;
             }
-            if (head.header.tree_size, head.header.log_root) != (checkpoint.size, checkpoint.root) {
+            if Checkpoint::of(&head.header) != checkpoint {
                 return Err(AskFailure::Refused("its head is not the one it signed".into()));
             }
             connect(home, client, &genesis, &head.checkpoint).await?;
@@ -178,7 +178,7 @@ impl<'a> Session<'a> {
         if self.client.account(&account.address()).await?.is_some() {
             return Ok(());
         }
-        let body = TxBody::OpenAccount { account: account.public().clone() };
+        let body = TxBody::OpenAccount { account: account.public().clone(), identity: Vec::new() };
         let opened = self.client.submit(&signed(&self.genesis, self.head, account, body)?).await;
         // Another command of this account may have been faster.
         if let Err(error) = opened
@@ -477,7 +477,7 @@ async fn conclude(
     let schema = &asset.schema;
     let refused = |what: &str| AskFailure::Refused(what.into());
     let proofs = response.proofs;
-    let checkpoint = proofs.checkpoint.verify(&session.genesis).map_err(HomeError::from)?;
+    let checkpoint = session.home.read(&session.genesis, &proofs.checkpoint)?;
     session.home.extends(&session.checkpoint, &checkpoint, &proofs.consistency)?;
     connect(session.home, session.client, &session.genesis, &proofs.checkpoint).await?;
     let hash = tx.hash();

@@ -81,7 +81,7 @@ pub async fn replay_each(
     let mut replay = Replay::new(session.genesis.clone())?;
     let target = session.checkpoint.size;
     let seen = session.home.seen_checkpoints(&session.genesis).map_err(AskFailure::from)?;
-    while replay.checkpoint().size < target {
+    while replay.head().height < session.checkpoint.height {
         let next = replay.head().height.next();
         let blocks = session.client.blocks(next).await?;
         if blocks.is_empty() {
@@ -90,15 +90,17 @@ pub async fn replay_each(
         for block in &blocks {
             replay.apply(block)?;
             inspect(block);
-            if replay.checkpoint().size >= target {
+            if replay.head().height >= session.checkpoint.height {
                 break;
             }
         }
         progress(replay.checkpoint().size, target);
     }
-    replay.check_checkpoint(&session.checkpoint)?;
-    for known in seen.iter().filter(|known| known.size <= target) {
-        replay.check_checkpoint(known)?;
+    if replay.checkpoint() != session.checkpoint {
+        return Err(AuditError::Checkpoint { size: target }.into());
+    }
+    for (size, root) in seen.iter().filter(|(size, _)| *size <= target) {
+        replay.check_root(*size, root)?;
     }
     Ok(replay)
 }
@@ -165,7 +167,7 @@ pub async fn audit_owner(
         records: 0,
         recomputed: recompute,
     };
-    let genesis = sealgate_ledger::solo::read_genesis(&owner.ledger_folder()).map_err(OwnerError::from)?;
+    let genesis = sealgate_ledger::chain::read_genesis(&owner.ledger_folder()).map_err(OwnerError::from)?;
     for circuit in sealgate_circuits::statement::Circuit::ALL {
         owner.parameters().load(circuit, &genesis).map_err(OwnerError::from)?;
     }

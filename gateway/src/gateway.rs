@@ -306,7 +306,8 @@ impl Gateway {
             return Ok(Concluded { entry: receipt.entry_index, sealed: Some(stored.sealed) });
         }
         let mut book = self.book.lock().await;
-        let auditor = self.ledger.genesis().auditor.as_ref().map(|auditor| &auditor.encryption_key);
+        let policy = self.ledger.policy().map_err(internal)?;
+        let auditor = policy.auditor.as_ref().map(|auditor| &auditor.encryption_key);
         let owner = &self.owner.account().public().encryption_key;
         let charges = budget::seal(&book.settle(case.request), case.request, owner, auditor).map_err(internal)?;
         let receipt = self.record_answer(case, &stored, charges).await?;
@@ -520,8 +521,8 @@ impl Gateway {
     /// Proofs of entries under the current checkpoint, and that it extends the one seen.
     fn proofs(&self, seen: u64, entries: &[u64]) -> Result<LedgerProofs, AskError> {
         let ledger = &self.ledger;
-        let checkpoint = ledger.checkpoint();
-        let size = checkpoint.verify(ledger.genesis()).map_err(internal)?.size;
+        let (header, checkpoint) = ledger.signed_head();
+        let size = header.tree_size;
         let consistency =
             if seen == 0 { Vec::new() } else { ledger.prove_consistency(seen, size).map_err(internal)? };
         let prove = |entry: &u64| ledger.prove_entry(*entry, size);

@@ -7,8 +7,9 @@ use sealgate_circuits::bytes::TreeRoot;
 use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 use sealgate_ledger::genesis::Genesis;
-use sealgate_ledger::ids::{AssetId, ChainId, TxHash};
+use sealgate_ledger::ids::{AssetId, ChainId, LogRoot, TxHash};
 use sealgate_ledger::light::{LightError, verify_extension};
+use sealgate_ledger::member::MemberSet;
 use sealgate_ledger::merkle::NodeHash;
 use serde::{Deserialize, Serialize};
 
@@ -170,9 +171,26 @@ impl Home {
         }
         let text = String::from_utf8_lossy(&read_bounded(&path, 1 << 16)?).into_owned();
         let checkpoint = SignedCheckpoint(text)
-            .verify(genesis)
+            .verify(&genesis.chain_id(), &self.members(genesis)?)
             .map_err(|error| FileError::content(&path, format!("damaged: {error}; restore it from a copy")))?;
         Ok(Some(checkpoint))
+    }
+
+    /// The members of a ledger, as far as this home has followed their changes.
+    ///
+    /// # Errors
+    /// [`HomeError::File`].
+    pub fn members(&self, genesis: &Genesis) -> Result<MemberSet, HomeError> {
+        let path = self.ledger_folder(&genesis.chain_id()).join("members");
+        if path.exists() { Ok(read_json(&path)?) } else { Ok(genesis.members()) }
+    }
+
+    /// Checks a checkpoint's form and signatures.
+    ///
+    /// # Errors
+    /// [`HomeError::Checkpoint`].
+    pub fn read(&self, genesis: &Genesis, signed: &SignedCheckpoint) -> Result<Checkpoint, HomeError> {
+        Ok(signed.verify(&genesis.chain_id(), &self.members(genesis)?)?)
     }
 
     /// Sizes and roots of every checkpoint accepted so far.
@@ -184,15 +202,15 @@ impl Home {
         Ok(String::from_utf8_lossy(&read_bounded(&path, 1 << 26)?).into_owned())
     }
 
-    /// Every checkpoint accepted so far.
+    /// Size and root of every checkpoint accepted so far.
     ///
     /// # Errors
     /// [`HomeError::File`] when the list is damaged.
-    pub fn seen_checkpoints(&self, genesis: &Genesis) -> Result<Vec<Checkpoint>, HomeError> {
+    pub fn seen_checkpoints(&self, genesis: &Genesis) -> Result<Vec<(u64, LogRoot)>, HomeError> {
         let chain = genesis.chain_id();
         let parse = |line: &str| {
             let (size, root) = line.split_once(' ')?;
-            Some(Checkpoint { size: size.parse().ok()?, root: root.parse().ok()? })
+            Some((size.parse().ok()?, root.parse().ok()?))
         };
         let damaged =
             || FileError::content(&self.ledger_folder(&chain).join("seen"), "damaged; restore it from a copy");
@@ -205,7 +223,7 @@ impl Home {
     /// [`HomeError::Checkpoint`]; [`HomeError::Contradiction`] for another root of the same size.
     pub fn relation(&self, genesis: &Genesis, signed: &SignedCheckpoint) -> Result<(Checkpoint, Relation), HomeError> {
         let chain = self.admit(genesis)?;
-        let checkpoint = signed.verify(genesis)?;
+        let checkpoint = self.read(genesis, signed)?;
         let contradiction = |source| HomeError::Contradiction { home: self.folder.clone(), source };
         let line = seen_line(&checkpoint);
         let size = format!("{} ", checkpoint.size);
@@ -217,7 +235,7 @@ impl Home {
         }
         let relation = match self.highest(genesis)? {
             None => Relation::First,
-            Some(highest) if highest == checkpoint => Relation::Known,
+            Some(highest) if (highest.size, highest.root) == (checkpoint.size, checkpoint.root) => Relation::Known,
             Some(highest) if checkpoint.size > highest.size => Relation::Newer(highest.size),
             Some(highest) if checkpoint.size < highest.size => Relation::Older(highest.size),
             Some(highest) => return Err(contradiction(LightError::Contradiction { size: highest.size })),
@@ -239,7 +257,7 @@ impl Home {
     ) -> Result<bool, HomeError> {
         let chain = self.admit(genesis)?;
         let _lock = self.lock(&chain)?;
-        let checkpoint = signed.verify(genesis)?;
+        let checkpoint = self.read(genesis, signed)?;
         let highest = self.highest(genesis)?;
         if highest.map_or(0, |highest| highest.size) != from {
             return Ok(false);

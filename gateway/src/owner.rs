@@ -8,6 +8,7 @@ use sealgate_ledger::account::{AccountPublic, AccountSecret};
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight};
+use sealgate_ledger::member::Policy;
 use sealgate_ledger::state::{AssetView, VersionView};
 use sealgate_ledger::tx::{EXPIRY_BLOCKS_MAX, SignedTx, Tx, TxBody};
 use sealgate_ledger::{Ledger, LedgerError, SubmitError};
@@ -28,6 +29,8 @@ const ROOT_KEY_FILE: &str = "root.key";
 const UNFINISHED: &str = "init.unfinished";
 /// Blocks within which a request must be answered.
 const ANSWER_WINDOW_BLOCKS: u64 = 1000;
+/// Denied requests of one account that are recorded in a day.
+const DENIALS_A_DAY: u32 = 1000;
 /// How long a transaction may wait to be included.
 const EXPIRY_BLOCKS: u64 = EXPIRY_BLOCKS_MAX / 10;
 
@@ -144,15 +147,19 @@ impl Owner {
         let genesis = Genesis {
             name: name.to_owned(),
             operator: account.public().clone(),
+            network: None,
             development: ceremony.is_none(),
             ceremony: ceremony.as_ref().map(|ceremony| ceremony.digest),
-            open_enrolment: true,
             circuits: match ceremony {
                 Some(ceremony) => parameters.adopt(ceremony)?,
                 None => parameters.generate_development()?,
             },
-            answer_window_blocks: ANSWER_WINDOW_BLOCKS,
-            auditor,
+            policy: Policy {
+                open_enrolment: true,
+                answer_window_blocks: ANSWER_WINDOW_BLOCKS,
+                denials_a_day: DENIALS_A_DAY,
+                auditor,
+            },
             created_ms: clock_ms(),
         };
         drop(Ledger::create(&folder.join("ledger"), genesis.clone(), account)?);
@@ -249,7 +256,7 @@ impl Owner {
             Ok(ledger) => Ok(Access::Local(ledger)),
             Err(LedgerError::InUse(path)) => {
                 let serving: Serving = read_json(&self.serving_path()).map_err(|_| LedgerError::InUse(path))?;
-                let chain = sealgate_ledger::solo::read_genesis(&self.ledger_folder())?.chain_id();
+                let chain = sealgate_ledger::chain::read_genesis(&self.ledger_folder())?.chain_id();
                 let client = Client::new(&serving.url)?;
                 if client.genesis().await?.chain_id() != chain {
                     return Err(OwnerError::OtherLedger(serving.url));

@@ -93,14 +93,9 @@ impl AccountPublic {
     /// # Errors
     /// [`AccountError::VerifyKey`], [`AccountError::Signature`].
     pub fn verify(&self, domain: &str, message: &[u8], signature: &Signature) -> Result<(), AccountError> {
-        self.verify_raw(&tagged_hash(domain, &[message]), signature)
-    }
-
-    /// The same without a domain; only for formats that others define (signed notes).
-    pub(crate) fn verify_raw(&self, message: &[u8], signature: &Signature) -> Result<(), AccountError> {
         VerifyingKey::from_bytes(&self.verify_key.0)
             .map_err(|_| AccountError::VerifyKey(self.verify_key))?
-            .verify_strict(message, &ed25519_dalek::Signature::from_bytes(&signature.0))
+            .verify_strict(&tagged_hash(domain, &[message]), &ed25519_dalek::Signature::from_bytes(&signature.0))
             .map_err(|_| AccountError::Signature(self.address()))
     }
 }
@@ -174,17 +169,69 @@ impl AccountSecret {
     /// Signs `message` for one use, named by `domain`, so that a signature for one use is never
     /// one for another.
     pub fn sign(&self, domain: &str, message: &[u8]) -> Signature {
-        self.sign_raw(&tagged_hash(domain, &[message]))
-    }
-
-    pub(crate) fn sign_raw(&self, message: &[u8]) -> Signature {
-        Signature(self.signing.sign(message).to_bytes())
+        Signature(self.signing.sign(&tagged_hash(domain, &[message])).to_bytes())
     }
 }
 
 impl fmt::Debug for AccountSecret {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "AccountSecret({}, secrets withheld)", self.address())
+    }
+}
+
+/// A node's signing key: its checkpoints and, in a network, its votes and its certificate. Wiped
+/// from memory when dropped.
+#[derive(Clone)]
+pub struct NodeSecret(SigningKey);
+
+impl NodeSecret {
+    /// A fresh key.
+    ///
+    /// # Errors
+    /// [`AccountError::Randomness`].
+    pub fn generate() -> Result<NodeSecret, AccountError> {
+        let seed = Zeroizing::new(random_seed()?);
+        Ok(NodeSecret::from_seed(&seed))
+    }
+
+    /// The key of a stored seed.
+    pub fn from_seed(seed: &[u8; 32]) -> NodeSecret {
+        NodeSecret(SigningKey::from_bytes(seed))
+    }
+
+    /// The key of an embedded ledger, whose operator's account signs its checkpoints.
+    pub fn of(operator: &AccountSecret) -> NodeSecret {
+        NodeSecret(operator.signing.clone())
+    }
+
+    /// The seed, to be stored where only the node reads it.
+    pub fn seed(&self) -> &[u8; 32] {
+        self.0.as_bytes()
+    }
+
+    /// The public key.
+    pub fn verify_key(&self) -> VerifyKey {
+        VerifyKey(self.0.verifying_key().to_bytes())
+    }
+
+    /// Signs a message as it is; only for formats that others define (signed notes).
+    pub(crate) fn sign_raw(&self, message: &[u8]) -> Signature {
+        Signature(self.0.sign(message).to_bytes())
+    }
+}
+
+impl fmt::Debug for NodeSecret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "NodeSecret({}, secret withheld)", self.verify_key())
+    }
+}
+
+impl VerifyKey {
+    /// Checks a signature over a message as it is; only for formats that others define (signed
+    /// notes). The rule is that of [`AccountPublic::verify`].
+    pub(crate) fn holds(&self, message: &[u8], signature: &Signature) -> bool {
+        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
+        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
     }
 }
 

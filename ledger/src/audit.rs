@@ -8,13 +8,14 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
 
 use crate::block::{Block, EntryBody, Header, Outcome};
+use crate::chain::{INDEX_FOLDER, Ledger, read_genesis, take_lock};
 use crate::checkpoint::Checkpoint;
 use crate::error::LedgerError;
 use crate::genesis::{Genesis, GenesisError};
-use crate::ids::{Address, AssetId, BlockHeight, TxHash};
+use crate::ids::{Address, AssetId, BlockHeight, LogRoot, TxHash};
 use crate::index::{Index, IndexError, MemoryIndex, SledIndex};
 use crate::log::{FIRST_RECORD, HeadMark, LOG_FILE, Scanner, Step, record};
-use crate::solo::{INDEX_FOLDER, Ledger, read_genesis, take_lock};
+use crate::member::{MemberSet, Policy, ProposalView};
 use crate::state::execute::genesis_batch;
 use crate::state::replay::replay_block;
 use crate::state::{AccountView, AssetView, GrantView, RequestView, VersionView, keys, query};
@@ -88,6 +89,8 @@ pub struct Summary {
     pub declined: u64,
     /// Requests that were not answered in time.
     pub unanswered: u64,
+    /// Transfers, withdrawals, closed accounts, proposals and endorsements.
+    pub governance: u64,
 }
 
 /// A replay of a ledger from its genesis.
@@ -135,20 +138,21 @@ impl Replay {
 
     /// Size and root of the tree.
     pub fn checkpoint(&self) -> Checkpoint {
-        Checkpoint { size: self.head.tree_size, root: self.head.log_root }
+        Checkpoint::of(&self.head)
     }
 
-    /// Checks that the replayed ledger contains the one of an earlier checkpoint.
+    /// Checks that the replayed ledger contains one that was seen earlier: its first `size` entries
+    /// have that root.
     ///
     /// # Errors
     /// [`AuditError::Checkpoint`] when it does not, or is shorter.
-    pub fn check_checkpoint(&self, checkpoint: &Checkpoint) -> Result<(), AuditError> {
-        let differs = AuditError::Checkpoint { size: checkpoint.size };
-        if checkpoint.size > self.head.tree_size {
+    pub fn check_root(&self, size: u64, root: &LogRoot) -> Result<(), AuditError> {
+        let differs = AuditError::Checkpoint { size };
+        if size > self.head.tree_size {
             return Err(differs);
         }
-        let root = crate::merkle::root(&query::IndexTiles(&self.index), checkpoint.size)?;
-        if root == checkpoint.root { Ok(()) } else { Err(differs) }
+        let found = crate::merkle::root(&query::IndexTiles(&self.index), size)?;
+        if found == *root { Ok(()) } else { Err(differs) }
     }
 
     /// What has been replayed, counted.
@@ -204,6 +208,30 @@ impl Replay {
         Ok(query::all(&self.index, &keys::grants(asset))?)
     }
 
+    /// The members as of the last block.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn members(&self) -> Result<MemberSet, AuditError> {
+        Ok(query::members(&self.index)?)
+    }
+
+    /// The rules as of the last block.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn policy(&self) -> Result<Policy, AuditError> {
+        Ok(query::policy(&self.index)?)
+    }
+
+    /// All proposals, by hash.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn proposals(&self) -> Result<Vec<ProposalView>, AuditError> {
+        Ok(query::all(&self.index, keys::PROPOSALS)?)
+    }
+
     /// A request.
     ///
     /// # Errors
@@ -247,6 +275,12 @@ impl Replay {
                 TxBody::Request { .. } => summary.granted += 1,
                 TxBody::Answer { .. } => summary.answers += 1,
                 TxBody::Decline { .. } => summary.declined += 1,
+                TxBody::ReplaceAccount { .. } => summary.accounts += 1,
+                TxBody::Transfer { .. }
+                | TxBody::Withdraw { .. }
+                | TxBody::CloseAccount { .. }
+                | TxBody::Propose { .. }
+                | TxBody::Endorse { .. } => summary.governance += 1,
             }
         }
     }

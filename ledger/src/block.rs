@@ -8,7 +8,7 @@ use sealgate_circuits::bytes::tagged_hash;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::encode;
-use crate::ids::{BlockHash, BlockHeight, ChainId, LogRoot, TxHash};
+use crate::ids::{BlockHash, BlockHeight, ChainId, Digest, LogRoot, TxHash};
 use crate::merkle::{NodeHash, leaf_hash};
 use crate::tx::SignedTx;
 
@@ -67,6 +67,8 @@ pub enum DenyReason {
     Expired,
     /// The grant's quota is used up.
     QuotaUsed,
+    /// The asset was withdrawn.
+    Withdrawn,
 }
 
 impl fmt::Display for DenyReason {
@@ -88,6 +90,7 @@ impl fmt::Display for DenyReason {
             DenyReason::NotYet => f.write_str("the grant's time has not begun"),
             DenyReason::Expired => f.write_str("the grant's time is over"),
             DenyReason::QuotaUsed => f.write_str("the grant's quota is used up"),
+            DenyReason::Withdrawn => f.write_str("the asset was withdrawn"),
         }
     }
 }
@@ -145,6 +148,10 @@ pub struct Header {
     pub tree_size: u64,
     /// Root of the tree over them.
     pub log_root: LogRoot,
+    /// How often the members had changed before this block; those of this epoch sign it.
+    pub epoch: u64,
+    /// Digest of the ordered transactions that members agreed on; zeros on an embedded ledger.
+    pub batch: Digest,
 }
 
 impl Header {

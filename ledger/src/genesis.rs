@@ -8,15 +8,14 @@ use serde::{Deserialize, Serialize};
 use crate::account::{AccountError, AccountPublic};
 use crate::block::Header;
 use crate::codec::encode;
-use crate::ids::{BlockHash, BlockHeight, ChainId};
+use crate::ids::{BlockHash, BlockHeight, ChainId, Digest};
+use crate::member::{CERTIFICATE_BYTES_MAX, Certificate, Member, MemberError, MemberSet, Policy};
 use crate::merkle;
 
 /// Longest name of a ledger or circuit, in bytes.
 pub const GENESIS_NAME_BYTES_MAX: usize = 100;
 /// Most circuits a genesis names.
 pub const CIRCUITS_MAX: usize = 64;
-/// Largest answer window, in blocks.
-pub const ANSWER_WINDOW_BLOCKS_MAX: u64 = 1_000_000;
 
 /// A circuit and the parameters with which its proofs are verified on this ledger, for good.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -30,27 +29,36 @@ pub struct CircuitParameters {
     pub verifying_key: VerifyingKeyDigest,
 }
 
-/// The constitution of a ledger. Its operator's account is enrolled from the start.
+/// The organisations that begin a ledger together.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Network {
+    /// Certificate of the consortium's authority, which certifies the members' nodes.
+    pub authority: Certificate,
+    /// The founding members.
+    pub members: Vec<Member>,
+}
+
+/// The constitution of a ledger. The accounts of its first members are enrolled from the start.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Genesis {
     /// What the ledger is called.
     pub name: String,
-    /// Who orders its transactions and signs its checkpoints.
+    /// Who made it. An embedded ledger has it as its only member, who orders its transactions and
+    /// signs its checkpoints; in a network it is the first of the founding members.
     pub operator: AccountPublic,
+    /// The organisations that share it; none on an embedded ledger.
+    pub network: Option<Network>,
     /// Whether its parameters are for development only; verification then says so.
     pub development: bool,
     /// Digest of the transcript of the ceremony that made its parameters; none exactly if they are
     /// for development.
     pub ceremony: Option<CeremonyDigest>,
-    /// Whether anybody may open an account; otherwise the operator does.
-    pub open_enrolment: bool,
     /// The circuits it knows, with distinct names.
     pub circuits: Vec<CircuitParameters>,
-    /// Blocks after which a granted request without an answer becomes unanswered.
-    pub answer_window_blocks: u64,
-    /// Whoever may read what answers told of records: charges are sealed to this account too.
-    pub auditor: Option<AccountPublic>,
+    /// The first rules; members can change them.
+    pub policy: Policy,
     /// When it was made, in milliseconds since 1970-01-01 UTC; the first block's time.
     pub created_ms: u64,
 }
@@ -64,12 +72,16 @@ pub enum GenesisError {
     /// Too many circuits, or two with one name.
     #[error("a genesis names at most {CIRCUITS_MAX} circuits, each once")]
     Circuits,
-    /// The answer window is out of range.
-    #[error("an answer window of {0} blocks is outside 1 to {ANSWER_WINDOW_BLOCKS_MAX}")]
-    AnswerWindow(u64),
-    /// The operator's or the auditor's account cannot be one.
-    #[error("the operator's or auditor's account: {0}")]
+    /// The operator's account cannot be one.
+    #[error("the operator's account: {0}")]
     Account(#[from] AccountError),
+    /// The members or the policy cannot be.
+    #[error("{0}")]
+    Members(#[from] MemberError),
+    /// The authority's certificate is missing or too large, or the operator is not the first
+    /// member.
+    #[error("a network has an authority's certificate, and its operator as first member")]
+    Network,
     /// Parameters for development with a ceremony, or others without.
     #[error("parameters are either for development or from a ceremony, whose digest the genesis then names")]
     Parameters,
@@ -78,7 +90,7 @@ pub enum GenesisError {
 impl Genesis {
     /// The ledger's identity: the digest of everything here.
     pub fn chain_id(&self) -> ChainId {
-        ChainId(tagged_hash("sealgate/genesis/2", &[&encode(self)]))
+        ChainId(tagged_hash("sealgate/genesis/3", &[&encode(self)]))
     }
 
     /// Checks every bound.
@@ -98,13 +110,25 @@ impl Genesis {
         if self.development == self.ceremony.is_some() {
             return Err(GenesisError::Parameters);
         }
-        if !(1..=ANSWER_WINDOW_BLOCKS_MAX).contains(&self.answer_window_blocks) {
-            return Err(GenesisError::AnswerWindow(self.answer_window_blocks));
+        self.policy.validate()?;
+        self.operator.validate()?;
+        if let Some(network) = &self.network {
+            let first = network.members.first().map(|member| &member.account);
+            if first != Some(&self.operator) || !(1..=CERTIFICATE_BYTES_MAX).contains(&network.authority.0.len()) {
+                return Err(GenesisError::Network);
+            }
+            network.members.iter().try_for_each(Member::validate)?;
         }
-        if let Some(auditor) = &self.auditor {
-            auditor.validate()?;
-        }
-        Ok(self.operator.validate()?)
+        Ok(self.members().validate()?)
+    }
+
+    /// The first members: of an embedded ledger its operator alone.
+    pub fn members(&self) -> MemberSet {
+        let members = match &self.network {
+            Some(network) => network.members.clone(),
+            None => vec![Member::operator(&self.operator)],
+        };
+        MemberSet { epoch: 0, members }
     }
 
     /// The header of block 0, which has no entries.
@@ -117,6 +141,8 @@ impl Genesis {
             first_entry: 0,
             tree_size: 0,
             log_root: merkle::empty_root(),
+            epoch: 0,
+            batch: Digest([0; 32]),
         }
     }
 }

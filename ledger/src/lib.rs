@@ -5,14 +5,17 @@
 pub mod account;
 pub mod audit;
 pub mod block;
+pub mod chain;
 pub mod checkpoint;
 pub mod codec;
+mod engine;
 pub mod error;
 pub mod genesis;
 pub mod ids;
 pub mod index;
 pub mod light;
 pub mod log;
+pub mod member;
 pub mod merkle;
 pub mod solo;
 pub mod state;
@@ -21,5 +24,6 @@ pub mod tx;
 #[cfg(test)]
 mod testing;
 
+pub use chain::Ledger;
 pub use error::{LedgerError, SubmitError};
-pub use solo::{Ledger, SoloConfig};
+pub use solo::SoloConfig;

@@ -5,10 +5,11 @@
 pub(crate) mod contract;
 pub(crate) mod execute;
 pub(crate) mod keys;
+mod people;
 pub(crate) mod query;
 mod rejection;
 pub(crate) mod replay;
 mod views;
 
-pub use rejection::{ExecuteError, Rejection};
+pub use rejection::{ExecuteError, REPLACED_MAX, Rejection};
 pub use views::{AccountView, AssetView, GrantView, RequestStatus, RequestView, VersionView};

@@ -8,6 +8,7 @@ use sealgate_circuits::value::{ColumnType, Value};
 use crate::account::{AccountSecret, EncryptionKey};
 use crate::genesis::Genesis;
 use crate::ids::{Address, AssetId, BlockHeight, Digest, TxHash};
+use crate::member::Policy;
 use crate::tx::{ColumnSeal, GrantTerms, SignedTx, Tx, TxBody, VersionInfo};
 
 pub(crate) fn secret(name: &str, seed: u8) -> AccountSecret {
@@ -19,12 +20,11 @@ pub(crate) fn genesis() -> (Genesis, AccountSecret) {
     let genesis = Genesis {
         name: "test".into(),
         operator: operator.public().clone(),
+        network: None,
         development: true,
         ceremony: None,
-        open_enrolment: true,
         circuits: vec![],
-        answer_window_blocks: 3,
-        auditor: None,
+        policy: Policy { open_enrolment: true, answer_window_blocks: 3, denials_a_day: 1_000, auditor: None },
         created_ms: 1_000,
     };
     (genesis, operator)

@@ -9,12 +9,13 @@ use serde::{Deserialize, Serialize};
 use crate::account::{AccountError, AccountPublic, AccountSecret, Signature};
 use crate::codec::{decode, encode};
 use crate::ids::{Address, AssetId, BlockHeight, ChainId, Digest, TxHash};
+use crate::member::Change;
 
 mod bounds;
 
 pub use bounds::{
-    ACCESS_BYTES_MAX, ASSET_NAME_BYTES_MAX, BUDGET_BITS_MAX, CHARGES_BYTES_MAX, DESCRIPTION_BYTES_MAX, PREDICATES_MAX,
-    PURPOSE_BYTES_MAX, SUITE_BYTES_MAX, TITLE_BYTES_MAX, TxError,
+    ACCESS_BYTES_MAX, ASSET_NAME_BYTES_MAX, BUDGET_BITS_MAX, CHARGES_BYTES_MAX, DESCRIPTION_BYTES_MAX,
+    IDENTITY_BYTES_MAX, PREDICATES_MAX, PURPOSE_BYTES_MAX, SUITE_BYTES_MAX, TITLE_BYTES_MAX, TxError,
 };
 pub(crate) use bounds::{check_terms, check_version};
 
@@ -47,10 +48,15 @@ pub struct Tx {
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub enum TxBody {
-    /// Enrols an account. Sent by the account itself where enrolment is open, or by the operator.
+    /// Enrols an account. Sent by the account itself where enrolment is open, or by a member.
     OpenAccount {
         /// The account.
         account: AccountPublic,
+        /// Who stands behind the account's name, sealed to the auditor and perhaps to others
+        /// (docs/spec/members.md#pseudonyms); empty if the name is the real one. At most
+        /// [`IDENTITY_BYTES_MAX`] bytes.
+        #[serde(with = "crate::codec::hex_bytes")]
+        identity: Vec<u8>,
     },
     /// Deploys an asset's contract; the sender becomes its owner.
     RegisterAsset {
@@ -133,6 +139,42 @@ pub enum TxBody {
         request: TxHash,
         /// Why.
         reason: DeclineReason,
+    },
+    /// Gives an asset to another account. Owner only.
+    Transfer {
+        /// The asset.
+        asset: AssetId,
+        /// Its owner from now on.
+        to: Address,
+    },
+    /// Ends an asset: nothing of it is granted or answered any more, its name stays taken. Owner
+    /// only.
+    Withdraw {
+        /// The asset.
+        asset: AssetId,
+    },
+    /// Replaces the sender's account by another, with other keys: its assets and what it was
+    /// granted are the successor's, and the sender may send nothing more.
+    ReplaceAccount {
+        /// The account from now on; not enrolled yet.
+        successor: AccountPublic,
+    },
+    /// Ends an account: it may send nothing more. Sent by itself, or by the member that enrolled
+    /// it.
+    CloseAccount {
+        /// The account.
+        account: Address,
+    },
+    /// Proposes what members decide together, and endorses it. Members only.
+    Propose {
+        /// What is proposed.
+        change: Change,
+    },
+    /// Endorses a proposal; it is done once more than two thirds of the members have. Members
+    /// only.
+    Endorse {
+        /// The proposal.
+        proposal: TxHash,
     },
 }
 

@@ -233,7 +233,8 @@ async fn every_route_gives_what_it_says() {
     assert!(past.is_empty());
 
     // A signed transaction, and the same again: one receipt.
-    let body = TxBody::OpenAccount { account: AccountSecret::generate("new").unwrap().public().clone() };
+    let body =
+        TxBody::OpenAccount { account: AccountSecret::generate("new").unwrap().public().clone(), identity: vec![] };
     let operator = account_file::load(api.world.path("owner").as_ref()).unwrap();
     let tx = api.sign(&operator, body).await.encode();
     let receipt = api.post("/v1/transactions", tx.clone()).await.ok();
@@ -405,7 +406,8 @@ async fn malformed_calls_are_told_so_and_nothing_is_recorded() {
     mixed.question = good.question.clone();
     api.ask(&mixed).await.problem(400, "malformed");
     // A transaction that is no request, and one that no signature holds.
-    let open = api.sign(&api.account, TxBody::OpenAccount { account: api.account.public().clone() }).await;
+    let open =
+        api.sign(&api.account, TxBody::OpenAccount { account: api.account.public().clone(), identity: vec![] }).await;
     let no_request = AskRequest { transaction: BASE64.encode(open.encode()), ..good.clone() };
     api.ask(&no_request).await.problem(400, "malformed");
     let mut tx = SignedTx::decode(&BASE64.decode(&good.transaction).unwrap()).unwrap();

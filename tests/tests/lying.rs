@@ -89,7 +89,11 @@ fn another_ledger_behind_the_same_address_is_not_trusted() {
 
     // The genesis altered so that it looks like the trusted one in all but what was altered.
     let ours = world.serve();
-    for (field, value) in [("name", json!("other")), ("open_enrolment", json!(false)), ("development", json!(false))] {
+    for (field, value) in [
+        ("name", json!("other")),
+        ("policy", json!({"open_enrolment": false, "answer_window_blocks": 1, "denials_a_day": 1, "auditor": null})),
+        ("development", json!(false)),
+    ] {
         let liar = Liar::altering(&ours.url, "/v1/genesis", move |genesis, _| genesis[field] = value.clone());
         cases.refused(field, ask(&world, &liar.url, "p", SQL), &["is not trusted by"]);
     }
@@ -1073,7 +1077,7 @@ fn denials_and_grants_are_the_ledgers() {
 fn world_enrol(world: &World, owner: &Dishonest) {
     let account = account_file::load(world.path("requester").as_ref()).unwrap();
     let ledger = owner.gateway.ledger();
-    let body = TxBody::OpenAccount { account: account.public().clone() };
+    let body = TxBody::OpenAccount { account: account.public().clone(), identity: vec![] };
     ledger.submit(owner::signed(ledger.genesis(), ledger.head().height, &account, body).unwrap()).unwrap();
 }
 

@@ -77,7 +77,7 @@ pub(super) async fn budget(args: Budget, output: &Output) -> Result<(), Failure>
 async fn auditors(home: &Home, client: &Client, output: &Output) -> Result<(Book, Checked), Failure> {
     let session = Session::open(home, client).await?;
     let account = home.account()?;
-    match session.genesis.auditor.as_ref().map(|auditor| auditor.address()) {
+    match session.genesis.policy.auditor.as_ref().map(|auditor| auditor.address()) {
         Some(auditor) if auditor == account.address() => {}
         Some(auditor) => {
             return Err(Failure(format!(

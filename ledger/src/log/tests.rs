@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex};
 
 use super::*;
 use crate::audit::audit_log;
-use crate::solo::{GENESIS_FILE, INDEX_FOLDER, Ledger};
+use crate::chain::{GENESIS_FILE, INDEX_FOLDER, Ledger};
 use crate::testing::{fee_at_least, genesis, register, request, secret, sign, terms};
 use crate::tx::TxBody;
 use sealgate_circuits::question::Item;

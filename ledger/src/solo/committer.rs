@@ -2,28 +2,20 @@
 //! answers.
 
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
-use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
-use super::Core;
-use crate::block::{Block, Receipt};
-use crate::error::SubmitError;
-use crate::index::{Batch, Index};
-use crate::log::{AppendError, Log};
+use crate::account::NodeSecret;
+use crate::block::{Header, Receipt};
+use crate::chain::Chain;
+use crate::checkpoint::Checkpoint;
+use crate::engine::{Reply, Submission};
+use crate::index::Index;
 use crate::state::execute::{BlockBuilder, VerifiedTx};
 use crate::state::{ExecuteError, query};
 
-type Reply = Result<Receipt, SubmitError>;
-
-/// A transaction and where its sender waits.
-pub(crate) struct Submission {
-    pub(crate) tx: VerifiedTx,
-    pub(crate) reply: SyncSender<Reply>,
-}
-
 pub(crate) struct Committer {
-    core: Arc<Core>,
-    log: Log,
+    chain: Chain,
+    signer: NodeSecret,
     tick: Duration,
     last_block: Instant,
 }
@@ -32,8 +24,8 @@ pub(crate) struct Committer {
 const CLOCK_LAG_MS: u64 = 24 * 3600 * 1000;
 
 impl Committer {
-    pub(crate) fn new(core: Arc<Core>, log: Log, tick: Duration) -> Committer {
-        let (last, clock) = (core.head().header.time_ms, clock_ms());
+    pub(crate) fn new(chain: Chain, signer: NodeSecret, tick: Duration) -> Committer {
+        let (last, clock) = (chain.core().head().time_ms, clock_ms());
         if clock.saturating_add(CLOCK_LAG_MS) < last {
             tracing::warn!(
                 last_block_ms = last,
@@ -41,7 +33,16 @@ impl Committer {
                 "the clock is more than a day behind the last block; block time advances by a millisecond a block"
             );
         }
-        Committer { core, log, tick, last_block: Instant::now() }
+        let committer = Committer { chain, signer, tick, last_block: Instant::now() };
+        let head = committer.chain.core().head();
+        committer.certify((*head).clone());
+        committer
+    }
+
+    /// Signs the checkpoint of `header` as the ledger's only member.
+    fn certify(&self, header: Header) {
+        let checkpoint = Checkpoint::of(&header).sign(&header.chain, &self.signer);
+        self.chain.core().certify(header, checkpoint);
     }
 
     /// Works until the queue's senders are gone.
@@ -64,28 +65,26 @@ impl Committer {
     }
 
     fn awaits_answers(&self) -> bool {
-        self.core.check_running().is_ok()
-            && query::has_open_requests(&self.core.index).unwrap_or_else(|error| {
-                self.core.stop(&error);
+        self.chain.core().check_running().is_ok()
+            && query::has_open_requests(&self.chain.core().index).unwrap_or_else(|error| {
+                self.chain.core().stop(&error);
                 false
             })
     }
 
     /// Makes one block of `first` and what else waits; an empty one when its time has come.
     fn round(&mut self, first: Option<Submission>, queue: &Receiver<Submission>) {
-        if let Err(error) = self.core.check_running() {
+        if let Err(error) = self.chain.core().check_running() {
             first.into_iter().for_each(|submission| answer(&submission.reply, Err(error.clone())));
             return;
         }
-        let core = self.core.clone();
+        let core = self.chain.core().clone();
         let head = core.head();
-        let time_ms = head.header.next_time_ms(clock_ms());
+        let time_ms = head.next_time_ms(clock_ms());
         let mut replies: Vec<(SyncSender<Reply>, Reply)> = Vec::new();
-        let begun = BlockBuilder::begin(&core.genesis, &core.index, &head.header, time_ms);
-        let mut builder = match begun {
+        let mut builder = match self.chain.begin(&core, &head, time_ms) {
             Ok(builder) => builder,
-            Err(error) => {
-                let stopped = core.stop(&error);
+            Err(stopped) => {
                 first.into_iter().for_each(|submission| answer(&submission.reply, Err(stopped.clone())));
                 return;
             }
@@ -100,10 +99,8 @@ impl Committer {
         let failure = if let Err(error) = core.check_running() {
             Some(error)
         } else if due || !builder.entries().is_empty() {
-            match builder.seal(self.log.length()) {
-                Ok((block, batch)) => self.commit(&block, &batch).err(),
-                Err(error) => Some(core.stop(&error)),
-            }
+            self.last_block = Instant::now();
+            self.chain.commit(builder).map(|header| self.certify(header)).err()
         } else {
             None
         };
@@ -111,22 +108,6 @@ impl Committer {
             // After a failure even a refusal may have rested on what was undone.
             answer(&to, failure.clone().map_or(reply, Err));
         }
-    }
-
-    fn commit(&mut self, block: &Block, batch: &Batch) -> Result<(), SubmitError> {
-        let core = &self.core;
-        let _gate = core.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        self.last_block = Instant::now();
-        self.log.append(block).map_err(|error| match error {
-            AppendError::Undone(what) => {
-                tracing::error!(what, height = block.header.height.0, "a block could not be written and was undone");
-                SubmitError::Undone(what)
-            }
-            AppendError::Broken(what) => core.stop_for(what),
-        })?;
-        core.index.apply(batch).map_err(|error| core.stop(&error))?;
-        core.set_head(block.header.clone());
-        Ok(())
     }
 }
 

@@ -3,12 +3,15 @@
 use super::*;
 use crate::account::Signature;
 use crate::audit::{AuditError, Replay, audit_log};
-use crate::block::{DenyReason, EntryBody, Outcome};
+use crate::block::{DenyReason, EntryBody, Outcome, Receipt};
+use crate::chain::{INDEX_BAD, INDEX_FOLDER};
 use crate::ids::{AssetId, BlockHeight, TxHash};
+use crate::index::Index;
 use crate::light::{LightError, verify_entry, verify_extension};
+use crate::state::execute::genesis_batch;
 use crate::state::{Rejection, RequestStatus};
 use crate::testing::*;
-use crate::tx::{GrantTerms, Tx, TxBody, TxError};
+use crate::tx::{GrantTerms, SignedTx, Tx, TxBody, TxError};
 use sealgate_circuits::question::Item;
 
 struct World {
@@ -34,7 +37,7 @@ fn world_with(config: SoloConfig) -> World {
     let mut world = World { dir, ledger, genesis, owner, asker, asset, nonce: 0 };
     world.own(register("licences")).unwrap();
     let account = world.asker.public().clone();
-    world.ask(TxBody::OpenAccount { account }).unwrap();
+    world.ask(TxBody::OpenAccount { account, identity: vec![] }).unwrap();
     world
 }
 
@@ -90,7 +93,7 @@ fn fields() -> Vec<Item> {
 fn a_question_is_granted_answered_and_proven() {
     let mut w = world();
     w.grant(|_| {});
-    let old = w.ledger.checkpoint().verify(&w.genesis).unwrap();
+    let old = w.ledger.checkpoint().verify(&w.genesis.chain_id(), &w.genesis.members()).unwrap();
     let asked = w.question(fields());
     assert!(matches!(asked.outcome, Outcome::Granted { version: 1, deadline } if deadline == asked.height.plus(3)));
     let answered = w.own(answer(asked.hash, 1)).unwrap();
@@ -102,7 +105,7 @@ fn a_question_is_granted_answered_and_proven() {
     let json = serde_json::to_string(&view).unwrap();
     assert_eq!(serde_json::from_str::<crate::state::RequestView>(&json).unwrap(), view);
 
-    let new = w.ledger.checkpoint().verify(&w.genesis).unwrap();
+    let new = w.ledger.checkpoint().verify(&w.genesis.chain_id(), &w.genesis.members()).unwrap();
     for index in 0..new.size {
         let proof = w.ledger.prove_entry(index, new.size).unwrap();
         verify_entry(&proof, &new).unwrap();
@@ -159,9 +162,15 @@ fn each_reason_to_refuse() {
     let (asset, asker) = (w.asset, w.asker.address());
     let nowhere = AssetId([0; 32]);
     let account = w.asker.public().clone();
-    assert!(matches!(w.refused(false, TxBody::OpenAccount { account }), Rejection::AlreadyEnrolled(_)));
+    assert!(matches!(
+        w.refused(false, TxBody::OpenAccount { account, identity: vec![] }),
+        Rejection::AlreadyEnrolled(_)
+    ));
     let account = secret("x", 9).public().clone();
-    assert!(matches!(w.refused(false, TxBody::OpenAccount { account }), Rejection::NotOwnAccount { .. }));
+    assert!(matches!(
+        w.refused(false, TxBody::OpenAccount { account, identity: vec![] }),
+        Rejection::NotOwnAccount { .. }
+    ));
     assert!(matches!(w.refused(true, register("licences")), Rejection::AssetExists { .. }));
     assert!(matches!(w.refused(true, register("1x")), Rejection::Malformed(TxError::AssetName(_))));
     assert!(matches!(
@@ -294,10 +303,10 @@ fn a_replaced_grant_gets_no_quota_back() {
 fn closed_enrolment_is_the_operators() {
     let dir = tempfile::tempdir().unwrap();
     let (mut genesis, operator) = genesis();
-    genesis.open_enrolment = false;
+    genesis.policy.open_enrolment = false;
     let ledger = Ledger::create(dir.path(), genesis.clone(), operator.clone()).unwrap();
     let asker = secret("x", 2);
-    let body = TxBody::OpenAccount { account: asker.public().clone() };
+    let body = TxBody::OpenAccount { account: asker.public().clone(), identity: vec![] };
     let refused = ledger.submit(sign(&genesis, &asker, 0, 5, body.clone())).unwrap_err();
     assert!(matches!(refused, SubmitError::Rejected(Rejection::EnrolmentClosed { .. })));
     ledger.submit(sign(&genesis, &operator, 0, 5, body)).unwrap();
@@ -406,7 +415,9 @@ fn a_block_that_was_tampered_with_fails_the_replay() {
     let mut replay = Replay::new(w.genesis.clone()).unwrap();
     blocks.iter().for_each(|block| replay.apply(block).unwrap());
     assert_eq!(replay.head(), &w.ledger.head());
-    replay.check_checkpoint(&w.ledger.checkpoint().verify(&w.genesis).unwrap()).unwrap();
+    let seen = w.ledger.checkpoint().verify(&w.genesis.chain_id(), &w.genesis.members()).unwrap();
+    replay.check_root(seen.size, &seen.root).unwrap();
+    assert_eq!(replay.checkpoint(), seen);
     let tampered: [&dyn Fn(&mut crate::block::Block); 7] = [
         &|block| block.header.time_ms = 1,
         &|block| block.header.height = BlockHeight(9),

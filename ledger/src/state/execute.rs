@@ -1,5 +1,7 @@
 //! Building a block: the sweep that opens it, the execution of each transaction, the seal.
 
+use std::collections::BTreeMap;
+
 use sealgate_circuits::question::Shape;
 use sealgate_circuits::schema::Schema;
 
@@ -8,19 +10,22 @@ use super::keys;
 use super::query;
 use super::rejection::{ExecuteError, Rejection};
 use super::views::{AccountView, AssetView, GrantView, RequestStatus, RequestView, VersionView};
-use crate::account::AccountPublic;
 use crate::block::{
-    BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX, BLOCK_UNANSWERED_MAX, Block, Entry, EntryBody, Header, Outcome, Receipt,
+    BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX, BLOCK_UNANSWERED_MAX, Block, DenyReason, Entry, EntryBody, Header, Outcome,
+    Receipt,
 };
 use crate::genesis::Genesis;
-use crate::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
+use crate::ids::{Address, AssetId, BlockHeight, ChainId, Digest, TxHash};
 use crate::index::{Batch, Index, IndexError, Overlay, Read, load, parse};
 use crate::log;
+use crate::member::{MemberSet, Policy};
 use crate::merkle::{self, NodeHash, Tiles, TilesMut};
 use crate::tx::{
     DeclineReason, EXPIRY_BLOCKS_MAX, GrantTerms, SignedTx, TxBody, VersionInfo, check_terms, check_version,
 };
 
+/// Milliseconds of a day.
+const DAY_MS: u64 = 24 * 3600 * 1000;
 /// For so many keys of a request the owner has another answer window.
 const ANSWER_WINDOW_KEYS: u64 = 50;
 
@@ -46,7 +51,7 @@ impl VerifiedTx {
             return Err(Rejection::WrongChain { found: tx.chain, expected: *chain }.into());
         }
         match &tx.body {
-            TxBody::OpenAccount { account } if account.address() == tx.sender => signed.verify(account)?,
+            TxBody::OpenAccount { account, .. } if account.address() == tx.sender => signed.verify(account)?,
             _ => {
                 let sender = query::account(state, &tx.sender)?.ok_or(Rejection::UnknownSender(tx.sender))?;
                 signed.verify(&sender.account)?;
@@ -68,25 +73,34 @@ pub(crate) struct BlockPlace {
     pub(crate) first_entry: u64,
 }
 
-/// The first batch of a ledger: block 0 and the operator's account.
+/// The first batch of a ledger: block 0, its members, their accounts and the first rules.
 pub(crate) fn genesis_batch(genesis: &Genesis) -> Batch {
-    let (head, operator) = (genesis.header(), &genesis.operator);
-    let view = AccountView { address: operator.address(), account: operator.clone(), height: BlockHeight(0) };
+    let (head, members) = (genesis.header(), genesis.members());
     let place = BlockPlace { offset: log::FIRST_RECORD, first_entry: 0 };
-    let writes = [
-        (keys::account(&view.address), Some(crate::codec::encode(&view))),
+    let mut writes = BTreeMap::from([
         (keys::place(BlockHeight(0)), Some(crate::codec::encode(&place))),
-    ];
-    Batch { head, writes: writes.into_iter().collect() }
+        (keys::MEMBERS.to_vec(), Some(crate::codec::encode(&members))),
+        (keys::POLICY.to_vec(), Some(crate::codec::encode(&genesis.policy))),
+    ]);
+    for member in &members.members {
+        let view = AccountView::enrolled(&member.account, BlockHeight(0), member.address());
+        writes.insert(keys::account(&view.address), Some(crate::codec::encode(&view)));
+    }
+    Batch { head, writes }
 }
 
 /// A block in the making, on top of an index that stands at the block before.
 pub(crate) struct BlockBuilder<'a, I: Index + ?Sized> {
-    genesis: &'a Genesis,
+    pub(super) genesis: &'a Genesis,
     chain: ChainId,
     previous: &'a Header,
-    time_ms: u64,
-    overlay: Overlay<'a, I>,
+    pub(super) time_ms: u64,
+    batch: Digest,
+    pub(super) members: MemberSet,
+    pub(super) policy: Policy,
+    /// Of the members before this block.
+    epoch: u64,
+    pub(super) overlay: Overlay<'a, I>,
     entries: Vec<Entry>,
     txs: usize,
     tx_bytes: usize,
@@ -101,11 +115,16 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         previous: &'a Header,
         time_ms: u64,
     ) -> Result<Self, IndexError> {
+        let members = query::members(index)?;
         let mut builder = BlockBuilder {
             genesis,
             chain: previous.chain,
             previous,
             time_ms,
+            batch: Digest([0; 32]),
+            epoch: members.epoch,
+            members,
+            policy: query::policy(index)?,
             overlay: Overlay::new(index),
             entries: Vec::new(),
             txs: 0,
@@ -113,6 +132,12 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         };
         builder.sweep()?;
         Ok(builder)
+    }
+
+    /// Names the ordered transactions that this block executes.
+    pub(crate) fn of_batch(mut self, digest: Digest) -> Self {
+        self.batch = digest;
+        self
     }
 
     pub(crate) fn chain(&self) -> ChainId {
@@ -147,6 +172,10 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
                 return Err(error);
             }
         };
+        if let TxBody::Propose { .. } | TxBody::Endorse { .. } = tx.signed.tx.body {
+            self.members = query::members(&self.overlay)?;
+            self.policy = query::policy(&self.overlay)?;
+        }
         let receipt = Receipt { hash: tx.hash, height: self.height(), entry_index, outcome };
         self.overlay.put(keys::receipt(&tx.hash), &receipt);
         self.push(EntryBody::Transaction { tx: Box::new(tx.signed.clone()), outcome });
@@ -175,12 +204,14 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             first_entry,
             tree_size,
             log_root: merkle::root(&self.overlay, tree_size)?,
+            epoch: self.epoch,
+            batch: self.batch,
         };
         let batch = Batch { head: header.clone(), writes: self.overlay.into_writes() };
         Ok((Block { header, entries: self.entries }, batch))
     }
 
-    fn next_entry(&self) -> u64 {
+    pub(super) fn next_entry(&self) -> u64 {
         self.previous.tree_size + self.entries.len() as u64
     }
 
@@ -239,8 +270,9 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             return Err(Rejection::ExpiryTooFar { expiry: tx.expiry, head }.into());
         }
         let sender = tx.sender;
+        self.check_open(&sender)?;
         match &tx.body {
-            TxBody::OpenAccount { account } => self.open_account(sender, account),
+            TxBody::OpenAccount { account, identity } => self.open_account(sender, account, identity),
             TxBody::RegisterAsset { .. } => self.register(sender, &tx.body),
             TxBody::PublishVersion { asset, version } => self.publish(sender, asset, version),
             TxBody::Grant { asset, to, terms } => self.grant(hash, sender, asset, to, terms),
@@ -248,23 +280,13 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             TxBody::Request { .. } => self.request(hash, sender, &tx.body),
             TxBody::Answer { .. } => self.answer(hash, sender, &tx.body),
             TxBody::Decline { request, reason } => self.decline(sender, request, *reason),
+            TxBody::Transfer { asset, to } => self.transfer(sender, asset, to),
+            TxBody::Withdraw { asset } => self.withdraw(sender, asset),
+            TxBody::ReplaceAccount { successor } => self.replace_account(sender, successor),
+            TxBody::CloseAccount { account } => self.close_account(sender, account),
+            TxBody::Propose { change } => self.propose(hash, sender, change),
+            TxBody::Endorse { proposal } => self.endorse(sender, proposal),
         }
-    }
-
-    fn open_account(&mut self, sender: Address, account: &AccountPublic) -> Result<Outcome, ExecuteError> {
-        let (address, operator) = (account.address(), self.genesis.operator.address());
-        if sender != operator && sender != address {
-            return Err(Rejection::NotOwnAccount { sender, account: address }.into());
-        }
-        if sender != operator && !self.genesis.open_enrolment {
-            return Err(Rejection::EnrolmentClosed { operator }.into());
-        }
-        if query::account(&self.overlay, &address)?.is_some() {
-            return Err(Rejection::AlreadyEnrolled(address).into());
-        }
-        let view = AccountView { address, account: account.clone(), height: self.height() };
-        self.overlay.put(keys::account(&address), &view);
-        Ok(Outcome::Accepted)
     }
 
     fn register(&mut self, owner: Address, body: &TxBody) -> Result<Outcome, ExecuteError> {
@@ -290,10 +312,12 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             place_key: *place_key,
             budgets: budgets.clone(),
             current: 1,
+            withdrawn: None,
             height: self.height(),
             entry_index: self.next_entry(),
         };
         self.overlay.put(keys::asset_name(name, &id), &());
+        self.overlay.put(keys::owned_asset(&owner, &id), &());
         self.overlay.put(keys::asset(&id), &view);
         self.put_version(id, version, schema)
     }
@@ -305,12 +329,44 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         Ok(Outcome::Accepted)
     }
 
+    /// An asset of the sender's that has not been withdrawn.
     fn owned(&self, sender: Address, asset: &AssetId) -> Result<AssetView, ExecuteError> {
         let view = query::asset(&self.overlay, asset)?.ok_or(Rejection::UnknownAsset(*asset))?;
         if view.owner != sender {
             return Err(Rejection::NotOwner { asset: *asset, owner: view.owner, sender }.into());
         }
-        Ok(view)
+        match view.withdrawn {
+            Some(height) => Err(Rejection::Withdrawn { asset: *asset, height }.into()),
+            None => Ok(view),
+        }
+    }
+
+    fn transfer(&mut self, sender: Address, asset: &AssetId, to: &Address) -> Result<Outcome, ExecuteError> {
+        let view = self.owned(sender, asset)?;
+        let receiver = query::account(&self.overlay, to)?.ok_or(Rejection::UnknownSender(*to))?;
+        receiver.check_open()?;
+        self.give(view, *to);
+        Ok(Outcome::Accepted)
+    }
+
+    /// Makes `to` the owner of an asset.
+    pub(super) fn give(&mut self, mut view: AssetView, to: Address) {
+        self.overlay.delete(keys::owned_asset(&view.owner, &view.id));
+        self.overlay.put(keys::owned_asset(&to, &view.id), &());
+        view.owner = to;
+        self.overlay.put(keys::asset(&view.id), &view);
+    }
+
+    fn withdraw(&mut self, sender: Address, asset: &AssetId) -> Result<Outcome, ExecuteError> {
+        let view = self.owned(sender, asset)?;
+        self.end(view);
+        Ok(Outcome::Accepted)
+    }
+
+    /// Marks an asset as withdrawn.
+    pub(super) fn end(&mut self, mut view: AssetView) {
+        view.withdrawn = Some(self.height());
+        self.overlay.put(keys::asset(&view.id), &view);
     }
 
     fn publish(&mut self, sender: Address, asset: &AssetId, version: &VersionInfo) -> Result<Outcome, ExecuteError> {
@@ -343,6 +399,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             height: self.height(),
         };
         self.overlay.put(keys::grant(asset, to), &grant);
+        self.overlay.put(keys::granted_asset(to, asset), &());
         Ok(Outcome::Accepted)
     }
 
@@ -352,6 +409,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             return Err(Rejection::NoSuchGrant { asset: *asset, to: *to }.into());
         }
         self.overlay.delete(keys::grant(asset, to));
+        self.overlay.delete(keys::granted_asset(to, asset));
         Ok(Outcome::Accepted)
     }
 
@@ -363,7 +421,11 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         shape.validate(&view.schema).map_err(crate::tx::TxError::Question)?;
         let entry_index = self.next_entry();
         let grant = query::grant(&self.overlay, asset, &sender)?;
-        let (status, outcome) = match decide(grant.as_ref(), shape, purpose, self.time_ms) {
+        let decision = match view.withdrawn {
+            Some(_) => Err(DenyReason::Withdrawn),
+            None => decide(grant.as_ref(), shape, purpose, self.time_ms),
+        };
+        let (status, outcome) = match decision {
             Ok(grant) => {
                 let (version, deadline) = (view.current, self.height().plus(self.answer_window(shape)));
                 let used = GrantView { used: grant.used.saturating_add(u64::from(shape.keys)), ..grant.clone() };
@@ -371,7 +433,10 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
                 self.overlay.put(keys::open(deadline, entry_index), &entry_index);
                 (RequestStatus::Granted { version, deadline }, Outcome::Granted { version, deadline })
             }
-            Err(reason) => (RequestStatus::Denied { reason }, Outcome::Denied { reason }),
+            Err(reason) => {
+                self.count_denial(sender)?;
+                (RequestStatus::Denied { reason }, Outcome::Denied { reason })
+            }
         };
         let request = RequestView {
             hash,
@@ -390,6 +455,19 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         self.overlay.put(keys::request(entry_index), &request);
         self.overlay.put(keys::request_of(asset, entry_index), &());
         Ok(outcome)
+    }
+
+    /// Counts a denied request of the account's, and refuses it when there were too many today.
+    fn count_denial(&mut self, account: Address) -> Result<(), ExecuteError> {
+        let (today, limit) = (self.time_ms / DAY_MS, self.policy.denials_a_day);
+        let key = keys::denials(&account);
+        let (day, count): (u64, u32) = load(&self.overlay, &key)?.unwrap_or((today, 0));
+        let before = if day == today { count } else { 0 };
+        if before >= limit {
+            return Err(Rejection::TooManyDenials { account, limit }.into());
+        }
+        self.overlay.put(key, &(today, before + 1));
+        Ok(())
     }
 
     fn answer(&mut self, hash: TxHash, sender: Address, body: &TxBody) -> Result<Outcome, ExecuteError> {
@@ -425,7 +503,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
 
     /// How many blocks the owner has to answer: more for more keys.
     fn answer_window(&self, shape: &Shape) -> u64 {
-        self.genesis.answer_window_blocks.saturating_mul(1 + u64::from(shape.keys) / ANSWER_WINDOW_KEYS)
+        self.policy.answer_window_blocks.saturating_mul(1 + u64::from(shape.keys) / ANSWER_WINDOW_KEYS)
     }
 
     /// A request of the sender's asset that awaits its answer: with the version it is bound to and

@@ -75,6 +75,45 @@ pub(crate) fn place(height: BlockHeight) -> Vec<u8> {
     join(b"b", &[&height.0.to_be_bytes()])
 }
 
+/// The members and their epoch.
+pub(crate) const MEMBERS: &[u8] = b"e";
+/// The rules that members can change.
+pub(crate) const POLICY: &[u8] = b"y";
+/// Proposals by the transactions that made them.
+pub(crate) const PROPOSALS: &[u8] = b"x";
+
+pub(crate) fn proposal(hash: &TxHash) -> Vec<u8> {
+    join(PROPOSALS, &[&hash.0])
+}
+
+/// How many requests of the account were denied on its last day with a denial.
+pub(crate) fn denials(account: &Address) -> Vec<u8> {
+    join(b"d", &[&account.0])
+}
+
+/// Assets by owner.
+pub(crate) fn owned(owner: &Address) -> Vec<u8> {
+    join(b"u", &[&owner.0])
+}
+
+pub(crate) fn owned_asset(owner: &Address, asset: &AssetId) -> Vec<u8> {
+    join(&owned(owner), &[&asset.0])
+}
+
+/// Assets on whose lists an account is.
+pub(crate) fn granted(to: &Address) -> Vec<u8> {
+    join(b"w", &[&to.0])
+}
+
+pub(crate) fn granted_asset(to: &Address, asset: &AssetId) -> Vec<u8> {
+    join(&granted(to), &[&asset.0])
+}
+
+/// The asset that ends a key.
+pub(crate) fn last_asset(key: &[u8]) -> Option<AssetId> {
+    key.last_chunk::<32>().map(|bytes| AssetId(*bytes))
+}
+
 /// The number that ends a key.
 pub(crate) fn last_number(key: &[u8]) -> Option<u64> {
     key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))

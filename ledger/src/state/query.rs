@@ -6,6 +6,7 @@ use super::views::{AccountView, AssetView, GrantView, RequestView, VersionView};
 use crate::block::{Header, Receipt};
 use crate::ids::{Address, AssetId, BlockHeight, TxHash};
 use crate::index::{Index, IndexError, Read, load, parse};
+use crate::member::{MemberSet, Policy, ProposalView};
 use crate::merkle::{NodeHash, Tiles};
 
 /// Pairs read at a time when everything is wanted.
@@ -76,6 +77,20 @@ where
             None => return Ok(found),
         }
     }
+}
+
+/// The members as of the last block.
+pub(crate) fn members<R: Read + ?Sized>(state: &R) -> Result<MemberSet, IndexError> {
+    load(state, keys::MEMBERS)?.ok_or_else(|| IndexError::value(keys::MEMBERS, "the members are missing"))
+}
+
+/// The rules as of the last block.
+pub(crate) fn policy<R: Read + ?Sized>(state: &R) -> Result<Policy, IndexError> {
+    load(state, keys::POLICY)?.ok_or_else(|| IndexError::value(keys::POLICY, "the policy is missing"))
+}
+
+pub(crate) fn proposal<R: Read + ?Sized>(state: &R, hash: &TxHash) -> Result<Option<ProposalView>, IndexError> {
+    load(state, &keys::proposal(hash))
 }
 
 /// Assets of that name, whoever owns them.

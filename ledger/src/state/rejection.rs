@@ -3,8 +3,11 @@
 use crate::account::AccountError;
 use crate::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
 use crate::index::IndexError;
-use crate::tx::DeclineReason;
-use crate::tx::{EXPIRY_BLOCKS_MAX, TxError};
+use crate::member::MemberError;
+use crate::tx::{DeclineReason, EXPIRY_BLOCKS_MAX, TxError};
+
+/// Most assets, and most grants, that move with a replaced account.
+pub const REPLACED_MAX: usize = 256;
 
 /// Why the ledger refuses a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,18 +52,69 @@ pub enum Rejection {
     #[error("{0} has an account on this ledger already")]
     AlreadyEnrolled(Address),
     /// Enrolment is not open.
-    #[error("only the operator {operator} enrols accounts on this ledger: send it yours")]
-    EnrolmentClosed {
-        /// The operator.
-        operator: Address,
-    },
-    /// The account to open is another's.
-    #[error("{sender} cannot open the account {account}: an account is opened by itself or by the operator")]
+    #[error("only members enrol accounts on this ledger: send yours to one of them")]
+    EnrolmentClosed,
+    /// The account to open or close is another's.
+    #[error("{sender} cannot open or close the account {account}: that is for itself and for members")]
     NotOwnAccount {
         /// Who signed.
         sender: Address,
         /// Whose account it is.
         account: Address,
+    },
+    /// The sender's account was closed or replaced.
+    #[error("the account {account} was closed in block {height}{}", succeeded(.successor))]
+    AccountClosed {
+        /// The account.
+        account: Address,
+        /// The block that closed it.
+        height: BlockHeight,
+        /// Who replaced it, if anybody did.
+        successor: Option<Address>,
+    },
+    /// An account owns or was granted too much to be replaced in one transaction.
+    #[error("{0} has more than {REPLACED_MAX} assets or grants: transfer its assets one by one first")]
+    TooMuchToReplace(Address),
+    /// A member's account is replaced by proposal, not by itself.
+    #[error("{0} is a member's account: members replace and close it by proposal")]
+    MemberAccount(Address),
+    /// Only members propose and endorse.
+    #[error("{0} is no member of this ledger: members propose and endorse")]
+    NotMember(Address),
+    /// An embedded ledger has no members to decide about.
+    #[error("this ledger has one member for good: its operator; make a network to share one")]
+    Embedded,
+    /// The change does not fit the members there are.
+    #[error("{0}; compare with 'sealgate member list'")]
+    Change(#[from] MemberError),
+    /// There is no such proposal, or it is not open.
+    #[error("there is no open proposal {0}: it is done, has waited too long, or was never made")]
+    NoOpenProposal(TxHash),
+    /// One endorsement a member.
+    #[error("{member} has endorsed {proposal} already")]
+    Endorsed {
+        /// The proposal.
+        proposal: TxHash,
+        /// Who.
+        member: Address,
+    },
+    /// Too many denied requests.
+    #[error(
+        "{account} had {limit} requests denied today: the next that would be denied is not recorded; correct the question, or ask the owner for a grant"
+    )]
+    TooManyDenials {
+        /// Who asked.
+        account: Address,
+        /// The most in a day.
+        limit: u32,
+    },
+    /// The asset was withdrawn.
+    #[error("{asset} was withdrawn in block {height}")]
+    Withdrawn {
+        /// The asset.
+        asset: AssetId,
+        /// The block.
+        height: BlockHeight,
     },
     /// There is no such asset.
     #[error("there is no asset {0} on this ledger")]
@@ -151,6 +205,10 @@ pub enum Rejection {
         /// "was revoked", "was replaced" or "is over".
         what: &'static str,
     },
+}
+
+fn succeeded(successor: &Option<Address>) -> String {
+    successor.map_or_else(String::new, |successor| format!("; its successor is {successor}"))
 }
 
 /// Why a transaction was not executed.

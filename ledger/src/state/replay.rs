@@ -54,7 +54,7 @@ pub(crate) fn replay_block<I: Index + ?Sized>(
 ) -> Result<Batch, ReplayError> {
     let height = previous.height.next();
     check_link(previous, &block.header)?;
-    let mut builder = BlockBuilder::begin(genesis, index, previous, block.header.time_ms)?;
+    let mut builder = BlockBuilder::begin(genesis, index, previous, block.header.time_ms)?.of_batch(block.header.batch);
     let swept = builder.entries().len();
     if block.entries.get(..swept) != Some(builder.entries()) {
         let what = "does not begin with the requests that became unanswered".to_owned();

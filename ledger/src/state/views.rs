@@ -6,6 +6,7 @@ use sealgate_circuits::question::Shape;
 use sealgate_circuits::schema::Schema;
 use serde::{Deserialize, Serialize};
 
+use super::rejection::Rejection;
 use crate::account::AccountPublic;
 use crate::block::DenyReason;
 use crate::ids::{Address, AssetId, BlockHeight, Digest, TxHash};
@@ -19,8 +20,40 @@ pub struct AccountView {
     pub address: Address,
     /// Its keys and name.
     pub account: AccountPublic,
-    /// The block that enrolled it; 0 for the operator.
+    /// The block that enrolled it; 0 for the first members.
     pub height: BlockHeight,
+    /// Who enrolled it: itself, a member, or the account it succeeded.
+    pub enrolled_by: Address,
+    /// Who stands behind the name, sealed; empty if the name is the real one.
+    #[serde(with = "crate::codec::hex_bytes")]
+    pub identity: Vec<u8>,
+    /// The block that closed it, if one did.
+    pub closed: Option<BlockHeight>,
+    /// The account that replaced it, if one did.
+    pub successor: Option<Address>,
+}
+
+impl AccountView {
+    /// An account enrolled in the block `height` under its own name.
+    pub(crate) fn enrolled(account: &AccountPublic, height: BlockHeight, enrolled_by: Address) -> AccountView {
+        AccountView {
+            address: account.address(),
+            account: account.clone(),
+            height,
+            enrolled_by,
+            identity: Vec::new(),
+            closed: None,
+            successor: None,
+        }
+    }
+
+    /// Whether it may still act.
+    pub(crate) fn check_open(&self) -> Result<(), Rejection> {
+        match self.closed {
+            Some(height) => Err(Rejection::AccountClosed { account: self.address, height, successor: self.successor }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// An asset's contract.
@@ -47,6 +80,8 @@ pub struct AssetView {
     pub budgets: Vec<u16>,
     /// Number of the current version.
     pub current: u32,
+    /// The block that withdrew it, if one did.
+    pub withdrawn: Option<BlockHeight>,
     /// The block that registered it.
     pub height: BlockHeight,
     /// The registration's entry.

@@ -9,6 +9,7 @@ use sealgate_circuits::schema::{Schema, SchemaError};
 
 use super::{GrantTerms, TX_BYTES_MAX, TxBody, VersionInfo};
 use crate::account::AccountError;
+use crate::member::MemberError;
 
 /// Largest budget of a column, in bits a record.
 pub const BUDGET_BITS_MAX: u16 = 4096;
@@ -27,6 +28,8 @@ pub const PURPOSE_BYTES_MAX: usize = 200;
 pub const SUITE_BYTES_MAX: usize = 64;
 /// Longest sealed access information.
 pub const ACCESS_BYTES_MAX: usize = 4096;
+/// Longest sealed identity of an account.
+pub const IDENTITY_BYTES_MAX: usize = 2048;
 /// Most predicates in one grant.
 pub const PREDICATES_MAX: usize = 64;
 /// The one type of data that contracts know.
@@ -70,6 +73,12 @@ pub enum TxError {
     /// The account is not one.
     #[error("{0}")]
     Account(#[from] AccountError),
+    /// What is proposed is out of bounds.
+    #[error("{0}")]
+    Member(#[from] MemberError),
+    /// Too long a sealed identity.
+    #[error("the sealed identity has {0} bytes; the most is {IDENTITY_BYTES_MAX}")]
+    Identity(usize),
     /// Version numbers begin at one.
     #[error("a version has number 1 or more; this one has {0}")]
     VersionNumber(u32),
@@ -131,7 +140,11 @@ pub enum TxError {
 /// Checks everything about a body that needs no state.
 pub(super) fn check_body(body: &TxBody) -> Result<(), TxError> {
     match body {
-        TxBody::OpenAccount { account } => Ok(account.validate()?),
+        TxBody::OpenAccount { identity, .. } if identity.len() > IDENTITY_BYTES_MAX => {
+            Err(TxError::Identity(identity.len()))
+        }
+        TxBody::OpenAccount { account, .. } | TxBody::ReplaceAccount { successor: account } => Ok(account.validate()?),
+        TxBody::Propose { change } => Ok(change.validate()?),
         TxBody::RegisterAsset { name, title, description, data_type, schema, version, budgets, place_key: _ } => {
             check_asset_name(name)?;
             text("title", title, 1, TITLE_BYTES_MAX)?;
@@ -149,7 +162,13 @@ pub(super) fn check_body(body: &TxBody) -> Result<(), TxError> {
         TxBody::PublishVersion { version, .. } => check_version_alone(version),
         TxBody::Grant { terms, .. } => check_terms_alone(terms),
         TxBody::Answer { charges, .. } if charges.len() > CHARGES_BYTES_MAX => Err(TxError::Charges(charges.len())),
-        TxBody::Revoke { .. } | TxBody::Answer { .. } | TxBody::Decline { .. } => Ok(()),
+        TxBody::Revoke { .. }
+        | TxBody::Answer { .. }
+        | TxBody::Decline { .. }
+        | TxBody::Transfer { .. }
+        | TxBody::Withdraw { .. }
+        | TxBody::CloseAccount { .. }
+        | TxBody::Endorse { .. } => Ok(()),
         TxBody::Request { shape, purpose, .. } => {
             text("purpose", purpose, 0, PURPOSE_BYTES_MAX)?;
             if shape.items.len() > FIELDS_MAX {

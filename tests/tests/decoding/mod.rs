@@ -30,6 +30,7 @@ use sealgate_ledger::codec::{decode, encode};
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{Address, AssetId, BlockHash, BlockHeight, ChainId, Digest, LogRoot, TxHash};
 use sealgate_ledger::light::EntryProof;
+use sealgate_ledger::member::Policy;
 use sealgate_ledger::tx::{SignedTx, Tx, TxBody, VersionInfo};
 use sealgate_ods::{AssetLabel, KeyVault, RootKey, ShareManifest};
 use serde::Serialize;
@@ -215,7 +216,7 @@ fn answer_file(bytes: &[u8]) {
     // Under any checkpoint whatever, and under its own.
     let requester = file.request.entry.body.clone();
     let EntryBody::Transaction { tx, .. } = requester else { return };
-    if let Ok(checkpoint) = file.checkpoint.verify(&file.genesis) {
+    if let Ok(checkpoint) = file.checkpoint.verify(&file.genesis.chain_id(), &file.genesis.members()) {
         let _ = file.verify(&checkpoint, &tx.tx.sender);
     }
 }
@@ -223,7 +224,7 @@ fn answer_file(bytes: &[u8]) {
 fn checkpoint(bytes: &[u8]) {
     let Ok(text) = std::str::from_utf8(bytes) else { return };
     let genesis = GENESIS.get().cloned().unwrap_or_else(fixed_genesis);
-    let _ = SignedCheckpoint(text.to_owned()).verify(&genesis);
+    let _ = SignedCheckpoint(text.to_owned()).verify(&genesis.chain_id(), &genesis.members());
 }
 
 /// The ledger whose checkpoints are read, where a test has a real one.
@@ -352,10 +353,14 @@ fn fixed_genesis() -> Genesis {
         name: "fuzz".into(),
         operator: account_secret().public().clone(),
         development: true,
-        open_enrolment: true,
+        network: None,
         circuits: Vec::new(),
-        answer_window_blocks: 10,
-        auditor: Some(account_secret().public().clone()),
+        policy: Policy {
+            open_enrolment: true,
+            answer_window_blocks: 10,
+            denials_a_day: 1_000,
+            auditor: Some(account_secret().public().clone()),
+        },
         created_ms: 1,
     }
 }
@@ -426,6 +431,8 @@ fn charged(charges: impl Fn(&TxHash) -> Vec<u8>) {
         first_entry: 0,
         tree_size: 3,
         log_root: LogRoot([0; 32]),
+        epoch: 0,
+        batch: Digest([0; 32]),
     };
     let block = Block { header, entries };
     for auditor in [false, true] {

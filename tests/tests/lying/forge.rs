@@ -6,7 +6,7 @@ use std::convert::Infallible;
 use sealgate_circuits::question::Shape;
 use sealgate_gateway::client::HeadResponse;
 use sealgate_gateway::owner::signed;
-use sealgate_ledger::account::AccountSecret;
+use sealgate_ledger::account::{AccountSecret, NodeSecret};
 use sealgate_ledger::block::{Block, DenyReason, Entry, EntryBody, Outcome};
 use sealgate_ledger::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealgate_ledger::genesis::Genesis;
@@ -311,7 +311,7 @@ pub fn history(
         previous = Some(block.header.hash());
     }
     let header = &blocks.last().unwrap().header;
-    let head = Checkpoint { size, root: header.log_root }.sign(&genesis.chain_id(), operator);
+    let head = Checkpoint::of(header).sign(&genesis.chain_id(), &NodeSecret::of(operator));
     History { blocks, head }
 }
 

@@ -11,6 +11,7 @@ use crate::ids::{Address, AssetId, BlockHeight, TxHash};
 use crate::index::IndexError;
 use crate::light::EntryProof;
 use crate::log::{LOG_FILE, read_block};
+use crate::member::{MemberSet, Policy, ProposalView};
 use crate::merkle::{self, NodeHash};
 use crate::state::query::{self, IndexTiles};
 use crate::state::{AccountView, AssetView, GrantView, RequestView, VersionView, keys};
@@ -27,14 +28,21 @@ impl Ledger {
         &self.core().genesis
     }
 
-    /// The header of the last block.
+    /// The header of the last block whose checkpoint is signed. Blocks behind it may be visible
+    /// already to reads of the state.
     pub fn head(&self) -> Header {
-        self.core().head().header.clone()
+        self.core().certified().header.clone()
     }
 
-    /// The operator's signed checkpoint of the head.
+    /// The signed checkpoint of the [head](Ledger::head).
     pub fn checkpoint(&self) -> SignedCheckpoint {
-        self.core().head().checkpoint.clone()
+        self.core().certified().checkpoint.clone()
+    }
+
+    /// Header and checkpoint of the same block.
+    pub fn signed_head(&self) -> (Header, SignedCheckpoint) {
+        let certified = self.core().certified();
+        (certified.header.clone(), certified.checkpoint.clone())
     }
 
     /// The account with that address.
@@ -99,6 +107,30 @@ impl Ledger {
     /// [`LedgerError::Index`].
     pub fn grants(&self, asset: &AssetId) -> Result<Vec<GrantView>, LedgerError> {
         self.core().guard(query::all(&self.core().index, &keys::grants(asset)))
+    }
+
+    /// The members as of the last block.
+    ///
+    /// # Errors
+    /// [`LedgerError::Index`].
+    pub fn members(&self) -> Result<MemberSet, LedgerError> {
+        self.core().guard(query::members(&self.core().index))
+    }
+
+    /// The rules as of the last block.
+    ///
+    /// # Errors
+    /// [`LedgerError::Index`].
+    pub fn policy(&self) -> Result<Policy, LedgerError> {
+        self.core().guard(query::policy(&self.core().index))
+    }
+
+    /// All proposals of members, by hash.
+    ///
+    /// # Errors
+    /// [`LedgerError::Index`].
+    pub fn proposals(&self) -> Result<Vec<ProposalView>, LedgerError> {
+        self.core().guard(query::all(&self.core().index, keys::PROPOSALS))
     }
 
     /// A request and what became of it.
