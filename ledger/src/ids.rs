@@ -120,6 +120,10 @@ byte_newtype!(
     LogRoot, 32, "log root"
 );
 byte_newtype!(
+    /// Root of the state tree: what stands on the ledger after a block.
+    StateRoot, 32, "state root"
+);
+byte_newtype!(
     /// Hash of a ciphertext, or a commitment, made elsewhere and only carried here.
     Digest, 32, "digest"
 );

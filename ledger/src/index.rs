@@ -53,6 +53,12 @@ pub trait Read {
     fn read(&self, key: &[u8]) -> Result<Option<Vec<u8>>, IndexError>;
 }
 
+/// Anything state can be read from and written to.
+pub trait Write: Read {
+    /// Puts `value` under `key`, or removes the key.
+    fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>);
+}
+
 /// A store of the state. What it guarantees: a batch is visible whole or not at all, also after
 /// a crash; it need not be durable when [`Index::apply`] returns, since the log is.
 pub trait Index: Read + Send + Sync {
@@ -165,6 +171,12 @@ impl<'a, I: Index + ?Sized> Overlay<'a, I> {
     pub(crate) fn into_writes(mut self) -> BTreeMap<Vec<u8>, Option<Vec<u8>>> {
         self.keep();
         self.block
+    }
+}
+
+impl<I: Index + ?Sized> Write for Overlay<'_, I> {
+    fn write(&mut self, key: Vec<u8>, value: Option<Vec<u8>>) {
+        self.scratch.insert(key, value);
     }
 }
 

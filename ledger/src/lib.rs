@@ -19,6 +19,7 @@ pub mod member;
 pub mod merkle;
 pub mod solo;
 pub mod state;
+pub mod trie;
 pub mod tx;
 
 #[cfg(test)]

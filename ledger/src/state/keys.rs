@@ -114,6 +114,16 @@ pub(crate) fn last_asset(key: &[u8]) -> Option<AssetId> {
     key.last_chunk::<32>().map(|bytes| AssetId(*bytes))
 }
 
+/// Where the root of the state tree is named.
+pub(crate) fn state_root() -> Vec<u8> {
+    b"s".to_vec()
+}
+
+/// The node of the state tree whose keys share these first bits.
+pub(crate) fn state_node(bits: u16, prefix: &[u8]) -> Vec<u8> {
+    join(b"s", &[&bits.to_be_bytes(), prefix])
+}
+
 /// The number that ends a key.
 pub(crate) fn last_number(key: &[u8]) -> Option<u64> {
     key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
