@@ -26,7 +26,8 @@ use crate::envelope::{self, EnvelopeError};
 use crate::files::FileError;
 use crate::home::{Asked, Home, HomeError, Relation};
 use crate::messages::{
-    AskRequest, AskResponse, Nonce, SecretAnswer, SecretQuestion, answer_purpose, question_purpose, sealed_digest,
+    AskRequest, AskResponse, Nonce, SecretAnswer, SecretQuestion, answer_purpose, question_purpose, sealed_bytes,
+    sealed_digest,
 };
 use crate::owner::{OwnerError, signed};
 
@@ -496,7 +497,16 @@ async fn conclude(
     }
     let sealed = BASE64.decode(sealed).map_err(|_| refused("the sealed answer is not base64"))?;
     match transaction(&record).map(|tx| &tx.tx.body) {
-        Some(TxBody::Answer { sealed: recorded, .. }) if *recorded == sealed_digest(&sealed) => {}
+        Some(TxBody::Answer { sealed: recorded, .. }) if *recorded != sealed_digest(&sealed) => {
+            return Err(refused("the sealed answer is not the one recorded on the ledger"));
+        }
+        Some(TxBody::Answer { bytes, .. }) if *bytes != sealed_bytes(&sealed) => {
+            return Err(refused(&format!(
+                "the ledger records a sealed answer of {bytes} bytes, and it has {}",
+                sealed.len()
+            )));
+        }
+        Some(TxBody::Answer { .. }) => {}
         _ => return Err(refused("the sealed answer is not the one recorded on the ledger")),
     }
     let opened = envelope::open(parties.account, answer_purpose(&hash), &sealed)?;

@@ -6,15 +6,16 @@ use hpke::kdf::HkdfSha256;
 use hpke::kem::X25519HkdfSha256;
 use hpke::{Deserializable, Kem, OpModeR, OpModeS, Serializable, single_shot_open, single_shot_seal};
 use sealgate_ledger::account::{AccountSecret, EncryptionKey};
+use sealgate_ledger::tx::{SEALED_BYTES_MAX, SEALED_BYTES_MIN, SEALED_OVERHEAD_BYTES};
 use zeroize::Zeroizing;
 
 const ENCAPSULATED_BYTES: usize = 32;
 /// Smallest padded message, in bytes; larger ones go up to the next power of two.
-pub const PADDED_BYTES_MIN: usize = 8192;
+pub const PADDED_BYTES_MIN: usize = SEALED_BYTES_MIN as usize;
 /// What sealing adds: the encapsulated key and the tag.
-const OVERHEAD_BYTES: usize = ENCAPSULATED_BYTES + 16;
+const OVERHEAD_BYTES: usize = SEALED_OVERHEAD_BYTES as usize;
 /// Largest padded message.
-pub const ENVELOPE_BYTES_MAX: usize = 8 << 20;
+pub const ENVELOPE_BYTES_MAX: usize = SEALED_BYTES_MAX as usize;
 
 /// Why a message cannot be sealed or opened.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

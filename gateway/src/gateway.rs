@@ -34,7 +34,7 @@ use crate::envelope::{self, EnvelopeError};
 use crate::files::{FileError, read_bounded, write_private};
 use crate::messages::{
     AskProgress, AskRequest, AskResponse, LedgerProofs, SecretAnswer, SecretQuestion, answer_purpose, context,
-    question_purpose, sealed_digest,
+    question_purpose, sealed_bytes, sealed_digest,
 };
 use crate::owner::{Owner, OwnerError, signed};
 use crate::parameters::ParameterError;
@@ -322,8 +322,8 @@ impl Gateway {
         charges: Vec<u8>,
     ) -> Result<Receipt, AskError> {
         let (request, version, binding) = (*case.request, stored.version, stored.binding);
-        let sealed = sealed_digest(&stored.sealed);
-        self.record(TxBody::Answer { request, version, binding, sealed, charges }).await
+        let (sealed, bytes) = (sealed_digest(&stored.sealed), sealed_bytes(&stored.sealed));
+        self.record(TxBody::Answer { request, version, binding, sealed, bytes, charges }).await
     }
 
     async fn record(&self, body: TxBody) -> Result<Receipt, AskError> {

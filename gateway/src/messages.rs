@@ -79,6 +79,11 @@ pub fn sealed_digest(envelope: &[u8]) -> Digest {
     Digest(tagged_hash("sealgate/sealed-answer/1", &[envelope]))
 }
 
+/// Length of a sealed answer, as the ledger records it.
+pub fn sealed_bytes(envelope: &[u8]) -> u32 {
+    u32::try_from(envelope.len()).unwrap_or(u32::MAX)
+}
+
 /// The purpose of a question's envelope.
 pub fn question_purpose(request: &TxHash) -> Purpose<'_> {
     Purpose { info: "sealgate/question/1", associated: &request.0 }

@@ -8,7 +8,7 @@ use sealgate_circuits::bytes::tagged_hash;
 use serde::{Deserialize, Serialize};
 
 use crate::codec::encode;
-use crate::ids::{BlockHash, BlockHeight, ChainId, Digest, LogRoot, TxHash};
+use crate::ids::{BlockHash, BlockHeight, ChainId, Digest, LogRoot, StateRoot, TxHash};
 use crate::merkle::{NodeHash, leaf_hash};
 use crate::tx::SignedTx;
 
@@ -152,6 +152,8 @@ pub struct Header {
     pub epoch: u64,
     /// Digest of the ordered transactions that members agreed on; zeros on an embedded ledger.
     pub batch: Digest,
+    /// Root of the state tree after this block (docs/spec/state.md).
+    pub state_root: StateRoot,
 }
 
 impl Header {

@@ -8,9 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::account::{AccountError, AccountPublic};
 use crate::block::Header;
 use crate::codec::encode;
-use crate::ids::{BlockHash, BlockHeight, ChainId, Digest};
+use crate::ids::ChainId;
 use crate::member::{CERTIFICATE_BYTES_MAX, Certificate, Member, MemberError, MemberSet, Policy};
-use crate::merkle;
+use crate::state::execute::genesis_batch;
 
 /// Longest name of a ledger or circuit, in bytes.
 pub const GENESIS_NAME_BYTES_MAX: usize = 100;
@@ -133,17 +133,7 @@ impl Genesis {
 
     /// The header of block 0, which has no entries.
     pub fn header(&self) -> Header {
-        Header {
-            chain: self.chain_id(),
-            height: BlockHeight(0),
-            time_ms: self.created_ms,
-            previous: BlockHash([0; 32]),
-            first_entry: 0,
-            tree_size: 0,
-            log_root: merkle::empty_root(),
-            epoch: 0,
-            batch: Digest([0; 32]),
-        }
+        genesis_batch(self).head
     }
 }
 

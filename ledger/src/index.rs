@@ -135,6 +135,14 @@ impl<'a, I: Index + ?Sized> Overlay<'a, I> {
         self.base
     }
 
+    /// What the block so far writes to keys that begin with `prefix`, but for the transaction being
+    /// executed.
+    pub(crate) fn written(&self, prefix: &[u8]) -> Vec<(Vec<u8>, Option<Vec<u8>>)> {
+        let range = self.block.range::<[u8], _>((Bound::Included(prefix), Bound::Unbounded));
+        let under = range.take_while(|(key, _)| key.starts_with(prefix));
+        under.map(|(key, value)| (key.clone(), value.clone())).collect()
+    }
+
     /// Up to `limit` keys that begin with `prefix`, in ascending order.
     pub(crate) fn keys(&self, prefix: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, IndexError> {
         let from = (Bound::Included(prefix), Bound::Unbounded);

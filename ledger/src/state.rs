@@ -9,7 +9,12 @@ mod people;
 pub(crate) mod query;
 mod rejection;
 pub(crate) mod replay;
+pub(crate) mod tree;
 mod views;
 
 pub use rejection::{ExecuteError, REPLACED_MAX, Rejection};
+pub use tree::ContractView;
+#[cfg(test)]
+mod tests;
+
 pub use views::{AccountView, AssetView, GrantView, RequestStatus, RequestView, VersionView};

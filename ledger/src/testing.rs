@@ -100,7 +100,8 @@ pub(crate) fn request(asset: AssetId, items: Vec<Item>) -> TxBody {
 }
 
 pub(crate) fn answer(request: TxHash, version: u32) -> TxBody {
-    TxBody::Answer { request, version, binding: Digest([6; 32]), sealed: Digest([7; 32]), charges: vec![8; 40] }
+    let (binding, sealed) = (Digest([6; 32]), Digest([7; 32]));
+    TxBody::Answer { request, version, binding, sealed, bytes: 8240, charges: vec![8; 40] }
 }
 
 pub(crate) fn sign(genesis: &Genesis, secret: &AccountSecret, nonce: u64, expiry: u64, body: TxBody) -> SignedTx {

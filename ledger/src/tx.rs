@@ -15,7 +15,8 @@ mod bounds;
 
 pub use bounds::{
     ACCESS_BYTES_MAX, ASSET_NAME_BYTES_MAX, BUDGET_BITS_MAX, CHARGES_BYTES_MAX, DESCRIPTION_BYTES_MAX,
-    IDENTITY_BYTES_MAX, PREDICATES_MAX, PURPOSE_BYTES_MAX, SUITE_BYTES_MAX, TITLE_BYTES_MAX, TxError,
+    IDENTITY_BYTES_MAX, PREDICATES_MAX, PURPOSE_BYTES_MAX, SEALED_BYTES_MAX, SEALED_BYTES_MIN, SEALED_OVERHEAD_BYTES,
+    SUITE_BYTES_MAX, TITLE_BYTES_MAX, TxError,
 };
 pub(crate) use bounds::{check_terms, check_version};
 
@@ -127,6 +128,9 @@ pub enum TxBody {
         binding: Digest,
         /// Hash of the sealed answer.
         sealed: Digest,
+        /// Length of the sealed answer, which its padding makes one of a few: [`SEALED_OVERHEAD_BYTES`]
+        /// more than a power of two from [`SEALED_BYTES_MIN`] to [`SEALED_BYTES_MAX`].
+        bytes: u32,
         /// What the answer tells of which record's fields, sealed to owner and auditor; its size
         /// follows from the request's shape. At most [`CHARGES_BYTES_MAX`] bytes.
         #[serde(with = "crate::codec::hex_bytes")]

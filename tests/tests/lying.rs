@@ -882,7 +882,7 @@ fn what_is_released_is_what_is_recorded_for_that_requester_and_request() {
     let world = people::world(40);
     let owner = Arc::new(Dishonest::open(&world.path("owner")));
     let mut cases = Cases::default();
-    let lies: [(&str, OwnerLie, &[&str]); 6] = [
+    let lies: [(&str, OwnerLie, &[&str]); 7] = [
         (
             "recorded differently",
             |t| {
@@ -900,6 +900,11 @@ fn what_is_released_is_what_is_recorded_for_that_requester_and_request() {
             &["the ledger recorded another answer to this request"],
         ),
         ("another envelope", |t| Lie { other_envelope: true, ..t.answer.clone().into() }, &["not the one recorded"]),
+        (
+            "another length recorded",
+            |t| Lie { other_bytes: Some((8 << 20) + 48), ..t.answer.clone().into() },
+            &["records a sealed answer of 8388656 bytes, and it has 8240"],
+        ),
         (
             "sealed to somebody else",
             |t| {

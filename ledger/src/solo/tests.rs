@@ -210,6 +210,13 @@ fn each_reason_to_refuse() {
     w.own(TxBody::PublishVersion { asset, version: version(2) }).unwrap();
     assert!(matches!(w.refused(false, answer(asked, 1)), Rejection::NotOwner { .. }));
     assert!(matches!(w.refused(true, answer(asked, 2)), Rejection::WrongVersion { bound: 1, .. }));
+    for bad in [0, 48, 4096 + 48, 8192, 8239, 8241, (8 << 20) + 47, (16 << 20) + 48, u32::MAX] {
+        let mut body = answer(asked, 1);
+        if let TxBody::Answer { bytes, .. } = &mut body {
+            *bytes = bad;
+        }
+        assert!(matches!(w.refused(true, body), Rejection::Malformed(TxError::Sealed(found)) if found == bad));
+    }
     w.own(answer(asked, 1)).unwrap();
     assert!(matches!(w.refused(true, answer(asked, 1)), Rejection::AlreadyAnswered { .. }));
     let asked = w.question(fields()).hash;

@@ -1,7 +1,5 @@
 //! Building a block: the sweep that opens it, the execution of each transaction, the seal.
 
-use std::collections::BTreeMap;
-
 use sealgate_circuits::question::Shape;
 use sealgate_circuits::schema::Schema;
 
@@ -9,17 +7,19 @@ use super::contract::{decide, is_over};
 use super::keys;
 use super::query;
 use super::rejection::{ExecuteError, Rejection};
+use super::tree::settle;
 use super::views::{AccountView, AssetView, GrantView, RequestStatus, RequestView, VersionView};
 use crate::block::{
     BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX, BLOCK_UNANSWERED_MAX, Block, DenyReason, Entry, EntryBody, Header, Outcome,
     Receipt,
 };
 use crate::genesis::Genesis;
-use crate::ids::{Address, AssetId, BlockHeight, ChainId, Digest, TxHash};
-use crate::index::{Batch, Index, IndexError, Overlay, Read, load, parse};
+use crate::ids::{Address, AssetId, BlockHash, BlockHeight, ChainId, Digest, TxHash};
+use crate::index::{Batch, Index, IndexError, MemoryIndex, Overlay, Read, load, parse};
 use crate::log;
 use crate::member::{MemberSet, Policy};
 use crate::merkle::{self, NodeHash, Tiles, TilesMut};
+use crate::trie;
 use crate::tx::{
     DeclineReason, EXPIRY_BLOCKS_MAX, GrantTerms, SignedTx, TxBody, VersionInfo, check_terms, check_version,
 };
@@ -75,18 +75,32 @@ pub(crate) struct BlockPlace {
 
 /// The first batch of a ledger: block 0, its members, their accounts and the first rules.
 pub(crate) fn genesis_batch(genesis: &Genesis) -> Batch {
-    let (head, members) = (genesis.header(), genesis.members());
-    let place = BlockPlace { offset: log::FIRST_RECORD, first_entry: 0 };
-    let mut writes = BTreeMap::from([
-        (keys::place(BlockHeight(0)), Some(crate::codec::encode(&place))),
-        (keys::MEMBERS.to_vec(), Some(crate::codec::encode(&members))),
-        (keys::POLICY.to_vec(), Some(crate::codec::encode(&genesis.policy))),
-    ]);
+    let empty = MemoryIndex::default();
+    let mut overlay = Overlay::new(&empty);
+    let (place, members) = (BlockPlace { offset: log::FIRST_RECORD, first_entry: 0 }, genesis.members());
+    overlay.put(keys::place(BlockHeight(0)), &place);
+    overlay.put(keys::MEMBERS.to_vec(), &members);
+    overlay.put(keys::POLICY.to_vec(), &genesis.policy);
     for member in &members.members {
         let view = AccountView::enrolled(&member.account, BlockHeight(0), member.address());
-        writes.insert(keys::account(&view.address), Some(crate::codec::encode(&view)));
+        overlay.put(keys::account(&view.address), &view);
     }
-    Batch { head, writes }
+    overlay.keep();
+    // A state in memory does not fail to be read.
+    let state_root = settle(&mut overlay).unwrap_or_else(|_| trie::empty_root());
+    let head = Header {
+        chain: genesis.chain_id(),
+        height: BlockHeight(0),
+        time_ms: genesis.created_ms,
+        previous: BlockHash([0; 32]),
+        first_entry: 0,
+        tree_size: 0,
+        log_root: merkle::empty_root(),
+        epoch: 0,
+        batch: Digest([0; 32]),
+        state_root,
+    };
+    Batch { head, writes: overlay.into_writes() }
 }
 
 /// A block in the making, on top of an index that stands at the block before.
@@ -196,6 +210,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         let height = self.height();
         self.overlay.put(keys::place(height), &BlockPlace { offset, first_entry });
         self.overlay.keep();
+        let state_root = settle(&mut self.overlay)?;
         let header = Header {
             chain: self.chain,
             height,
@@ -206,6 +221,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             log_root: merkle::root(&self.overlay, tree_size)?,
             epoch: self.epoch,
             batch: self.batch,
+            state_root,
         };
         let batch = Batch { head: header.clone(), writes: self.overlay.into_writes() };
         Ok((Block { header, entries: self.entries }, batch))
@@ -471,7 +487,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
     }
 
     fn answer(&mut self, hash: TxHash, sender: Address, body: &TxBody) -> Result<Outcome, ExecuteError> {
-        let TxBody::Answer { request: asked, version, binding, sealed, charges: _ } = body else {
+        let TxBody::Answer { request: asked, version, binding, sealed, bytes, charges: _ } = body else {
             return Ok(Outcome::Accepted);
         };
         let (mut request, bound, deadline) = self.awaiting(sender, asked)?;
@@ -485,6 +501,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             height: self.height(),
             binding: *binding,
             sealed: *sealed,
+            bytes: *bytes,
             entry_index: self.next_entry(),
         };
         self.overlay.delete(keys::open(deadline, request.entry_index));

@@ -7,6 +7,8 @@ use crate::ids::{Address, AssetId, BlockHeight, TxHash};
 pub(crate) const ACCOUNTS: &[u8] = b"a";
 /// Assets by id.
 pub(crate) const ASSETS: &[u8] = b"c";
+/// Grants by asset and account.
+pub(crate) const GRANTS: &[u8] = b"g";
 /// Requests by entry.
 pub(crate) const REQUESTS: &[u8] = b"q";
 /// Open requests by deadline.
@@ -40,7 +42,7 @@ pub(crate) fn version(asset: &AssetId, number: u32) -> Vec<u8> {
 }
 
 pub(crate) fn grants(asset: &AssetId) -> Vec<u8> {
-    join(b"g", &[&asset.0])
+    join(GRANTS, &[&asset.0])
 }
 
 pub(crate) fn grant(asset: &AssetId, to: &Address) -> Vec<u8> {

@@ -65,10 +65,17 @@ pub(crate) fn replay_block<I: Index + ?Sized>(
     }
     let (made, batch) = builder.seal(offset)?;
     if made.header != block.header {
-        let what = format!(
-            "its entries give tree size {} and root {}, its header says {} and {}",
-            made.header.tree_size, made.header.log_root, block.header.tree_size, block.header.log_root
-        );
+        let what = if made.header.log_root == block.header.log_root {
+            format!(
+                "its entries give state root {} in epoch {}, its header says {} and {}",
+                made.header.state_root, made.header.epoch, block.header.state_root, block.header.epoch
+            )
+        } else {
+            format!(
+                "its entries give tree size {} and root {}, its header says {} and {}",
+                made.header.tree_size, made.header.log_root, block.header.tree_size, block.header.log_root
+            )
+        };
         return Err(ReplayError::Header { height, what });
     }
     Ok(batch)

@@ -179,6 +179,8 @@ pub enum RequestStatus {
         binding: Digest,
         /// Hash of the sealed answer.
         sealed: Digest,
+        /// Length of the sealed answer.
+        bytes: u32,
         /// The answer's entry.
         entry_index: u64,
     },

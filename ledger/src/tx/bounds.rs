@@ -16,6 +16,13 @@ pub const BUDGET_BITS_MAX: u16 = 4096;
 /// Largest sealed charges of an answer, in bytes: eight predicates on a column each, 1,000 keys,
 /// for owner and auditor.
 pub const CHARGES_BYTES_MAX: usize = 372 * 1024;
+/// Smallest and largest padded answer, in bytes, and what sealing adds to either
+/// (docs/spec/messages.md#envelopes).
+pub const SEALED_BYTES_MIN: u32 = 8 << 10;
+/// See [`SEALED_BYTES_MIN`].
+pub const SEALED_BYTES_MAX: u32 = 8 << 20;
+/// See [`SEALED_BYTES_MIN`].
+pub const SEALED_OVERHEAD_BYTES: u32 = 48;
 /// Longest name of an asset.
 pub const ASSET_NAME_BYTES_MAX: usize = 64;
 /// Longest title, in bytes.
@@ -105,6 +112,12 @@ pub enum TxError {
     /// Too many charges.
     #[error("the sealed charges have {0} bytes; the most is {CHARGES_BYTES_MAX}")]
     Charges(usize),
+    /// No length of a padded answer.
+    #[error(
+        "no sealed answer has {0} bytes: {SEALED_OVERHEAD_BYTES} more than a power of two from {SEALED_BYTES_MIN} to \
+         {SEALED_BYTES_MAX}"
+    )]
+    Sealed(u32),
     /// More items than a record has fields.
     #[error("the question has {0} items; the most is {FIELDS_MAX}")]
     Items(usize),
@@ -162,8 +175,8 @@ pub(super) fn check_body(body: &TxBody) -> Result<(), TxError> {
         TxBody::PublishVersion { version, .. } => check_version_alone(version),
         TxBody::Grant { terms, .. } => check_terms_alone(terms),
         TxBody::Answer { charges, .. } if charges.len() > CHARGES_BYTES_MAX => Err(TxError::Charges(charges.len())),
+        TxBody::Answer { bytes, .. } => check_sealed(*bytes),
         TxBody::Revoke { .. }
-        | TxBody::Answer { .. }
         | TxBody::Decline { .. }
         | TxBody::Transfer { .. }
         | TxBody::Withdraw { .. }
@@ -248,6 +261,16 @@ fn check_version_alone(version: &VersionInfo) -> Result<(), TxError> {
         return Err(TxError::Access(version.access.len()));
     }
     Ok(())
+}
+
+/// That answers are padded: their length is on the ledger, and tells no more than padding leaves.
+fn check_sealed(bytes: u32) -> Result<(), TxError> {
+    let padded = bytes.saturating_sub(SEALED_OVERHEAD_BYTES);
+    if padded.is_power_of_two() && (SEALED_BYTES_MIN..=SEALED_BYTES_MAX).contains(&padded) {
+        Ok(())
+    } else {
+        Err(TxError::Sealed(bytes))
+    }
 }
 
 fn check_asset_name(name: &str) -> Result<(), TxError> {

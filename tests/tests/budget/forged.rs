@@ -186,7 +186,8 @@ impl Forged {
             Charges::ToAnother(charges) => seal(&charges, request, own, Some(own)).unwrap(),
         };
         let digest = Digest([1; 32]);
-        let body = TxBody::Answer { request: *request, version: 1, binding: digest, sealed: digest, charges };
+        let body =
+            TxBody::Answer { request: *request, version: 1, binding: digest, sealed: digest, bytes: 8240, charges };
         self.submit(owner, body);
     }
 }

@@ -28,7 +28,7 @@ use sealgate_ledger::block::{Block, Entry, EntryBody, Header, Outcome};
 use sealgate_ledger::checkpoint::SignedCheckpoint;
 use sealgate_ledger::codec::{decode, encode};
 use sealgate_ledger::genesis::Genesis;
-use sealgate_ledger::ids::{Address, AssetId, BlockHash, BlockHeight, ChainId, Digest, LogRoot, TxHash};
+use sealgate_ledger::ids::{Address, AssetId, BlockHash, BlockHeight, ChainId, Digest, LogRoot, StateRoot, TxHash};
 use sealgate_ledger::light::EntryProof;
 use sealgate_ledger::member::Policy;
 use sealgate_ledger::tx::{SignedTx, Tx, TxBody, VersionInfo};
@@ -417,8 +417,14 @@ fn charged(charges: impl Fn(&TxHash) -> Vec<u8>) {
         budgets: vec![8; 6],
         version,
     });
-    let answer =
-        sign(TxBody::Answer { request: hash, version: 1, binding: zero, sealed: zero, charges: charges(&hash) });
+    let answer = sign(TxBody::Answer {
+        request: hash,
+        version: 1,
+        binding: zero,
+        sealed: zero,
+        bytes: 8240,
+        charges: charges(&hash),
+    });
     let entry =
         |tx, outcome| Entry { height: BlockHeight(1), body: EntryBody::Transaction { tx: Box::new(tx), outcome } };
     let granted = Outcome::Granted { version: 1, deadline: BlockHeight(9) };
@@ -433,6 +439,7 @@ fn charged(charges: impl Fn(&TxHash) -> Vec<u8>) {
         log_root: LogRoot([0; 32]),
         epoch: 0,
         batch: Digest([0; 32]),
+        state_root: StateRoot([0; 32]),
     };
     let block = Block { header, entries };
     for auditor in [false, true] {

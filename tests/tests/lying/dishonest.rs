@@ -13,7 +13,7 @@ use sealgate_circuits::value::Value;
 use sealgate_gateway::answer_file::{AnswerFile, Parts};
 use sealgate_gateway::messages::{
     AskRequest, AskResponse, LedgerProofs, SecretAnswer, SecretQuestion, answer_purpose, context, question_purpose,
-    sealed_digest,
+    sealed_bytes, sealed_digest,
 };
 use sealgate_gateway::{api, envelope, gateway::Gateway, owner, owner::Owner};
 use sealgate_ledger::account::{AccountSecret, EncryptionKey};
@@ -54,11 +54,13 @@ pub struct Lie {
     pub seal_to: Option<EncryptionKey>,
     /// Whether another envelope than the released one is recorded.
     pub other_envelope: bool,
+    /// Which length it records, if that is another than the envelope's.
+    pub other_bytes: Option<u32>,
 }
 
 impl From<SecretAnswer> for Lie {
     fn from(answer: SecretAnswer) -> Self {
-        Lie { answer, recorded: None, seal_to: None, other_envelope: false }
+        Lie { answer, recorded: None, seal_to: None, other_envelope: false, other_bytes: None }
     }
 }
 
@@ -133,7 +135,9 @@ impl Dishonest {
         let sealed = seal();
         let digest = if lie.other_envelope { sealed_digest(&seal()) } else { sealed_digest(&sealed) };
         let binding = lie.recorded.as_ref().unwrap_or(&lie.answer).binding(&truth.secret);
-        let record = self.submit(TxBody::Answer { request: hash, version, binding, sealed: digest, charges: vec![] });
+        let bytes = lie.other_bytes.unwrap_or_else(|| sealed_bytes(&sealed));
+        let charges = vec![];
+        let record = self.submit(TxBody::Answer { request: hash, version, binding, sealed: digest, bytes, charges });
         let published = ledger.version(&truth.asset.id, version).unwrap().unwrap().entry_index;
         let entries = [truth.asset.entry_index, published, receipt.entry_index, record.entry_index];
         let proofs = self.proofs(request.seen, &entries);

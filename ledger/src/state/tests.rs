@@ -1,0 +1,333 @@
+//! The rules about accounts, members and assets, and the state tree, executed in memory.
+
+use sealgate_circuits::question::Item;
+
+use super::execute::{BlockBuilder, VerifiedTx, genesis_batch};
+use super::replay::replay_block;
+use super::tree::ContractView;
+use super::*;
+use crate::account::AccountSecret;
+use crate::block::{Block, DenyReason, Header, Outcome, Receipt};
+use crate::genesis::{Genesis, Network};
+use crate::ids::{AssetId, BlockHeight, Digest, StateRoot};
+use crate::index::{Index, MemoryIndex};
+use crate::member::{Certificate, Change, Member, MemberError, Policy, ProposalStatus};
+use crate::testing::*;
+use crate::trie::{self, LeafDigest, StateKey, StatePrefix};
+use crate::tx::TxBody;
+
+struct World {
+    genesis: Genesis,
+    index: MemoryIndex,
+    head: Header,
+    blocks: Vec<Block>,
+    members: Vec<AccountSecret>,
+    nonce: u64,
+}
+
+fn member(secret: &AccountSecret) -> Member {
+    Member {
+        certificate: Certificate(vec![1]),
+        peer: "127.0.0.1:1".into(),
+        gateway: "http://127.0.0.1:2".into(),
+        ..Member::operator(secret.public())
+    }
+}
+
+fn network() -> World {
+    let members: Vec<AccountSecret> = (1..=4).map(|seed| secret("member", seed)).collect();
+    let network = Network { authority: Certificate(vec![1]), members: members.iter().map(member).collect() };
+    let (genesis, _) = genesis();
+    let genesis = Genesis { operator: members[0].public().clone(), network: Some(network), ..genesis };
+    genesis.validate().unwrap();
+    let index = MemoryIndex::default();
+    index.apply(&genesis_batch(&genesis)).unwrap();
+    let head = genesis.header();
+    World { genesis, index, head, blocks: Vec::new(), members, nonce: 0 }
+}
+
+impl World {
+    /// One transaction in a block of its own, or the reason why it is refused.
+    fn send(&mut self, by: &AccountSecret, body: TxBody) -> Result<Receipt, Rejection> {
+        self.nonce += 1;
+        let tx = sign(&self.genesis, by, self.nonce, self.head.height.0 + 50, body);
+        let verified = match VerifiedTx::new(&self.genesis.chain_id(), tx, &self.index) {
+            Ok(verified) => verified,
+            Err(ExecuteError::Rejected(why)) => return Err(why),
+            Err(error) => panic!("{error}"),
+        };
+        let time_ms = self.head.time_ms + 1;
+        let mut builder = BlockBuilder::begin(&self.genesis, &self.index, &self.head, time_ms).unwrap();
+        let result = builder.add(&verified);
+        let (block, batch) = builder.of_batch(Digest([7; 32])).seal(0).unwrap();
+        let replayed = replay_block(&self.genesis, &self.index, &self.head, &block, 0).unwrap();
+        assert_eq!(replayed.writes, batch.writes);
+        self.index.apply(&batch).unwrap();
+        self.head = block.header.clone();
+        self.blocks.push(block);
+        match result {
+            Ok(receipt) => Ok(receipt),
+            Err(ExecuteError::Rejected(why)) => Err(why),
+            Err(error) => panic!("{error}"),
+        }
+    }
+
+    fn member(&mut self, at: usize, body: TxBody) -> Result<Receipt, Rejection> {
+        let by = self.members[at].clone();
+        self.send(&by, body)
+    }
+
+    /// Proposes by the first member and endorses by the next two.
+    fn decide(&mut self, change: Change) {
+        let proposal = self.member(0, TxBody::Propose { change }).unwrap().hash;
+        for at in [1, 2] {
+            self.member(at, TxBody::Endorse { proposal }).unwrap();
+        }
+        let view = query::proposal(&self.index, &proposal).unwrap().unwrap();
+        assert_eq!(view.status, ProposalStatus::Done { height: self.head.height });
+    }
+
+    fn asset(&mut self, at: usize, name: &str) -> AssetId {
+        self.member(at, register(name)).unwrap();
+        asset_id(&self.genesis, &self.members[at].address(), name)
+    }
+
+    /// The leaf that the head's state root proves under the key.
+    fn proven(&self, key: StateKey) -> Option<LeafDigest> {
+        let proof = trie::prove(&self.index, &key).unwrap();
+        trie::verify(&self.head.state_root, &key, &proof).unwrap()
+    }
+}
+
+#[test]
+fn members_decide_by_more_than_two_thirds() {
+    let mut w = network();
+    let fifth = secret("member", 5);
+    let join = Change::Join(member(&fifth));
+    assert_eq!(
+        w.send(&fifth, TxBody::Propose { change: join.clone() }),
+        Err(Rejection::UnknownSender(fifth.address()))
+    );
+    let proposal = w.member(0, TxBody::Propose { change: join.clone() }).unwrap().hash;
+    assert_eq!(
+        w.member(0, TxBody::Endorse { proposal }),
+        Err(Rejection::Endorsed { proposal, member: w.members[0].address() })
+    );
+    w.member(1, TxBody::Endorse { proposal }).unwrap();
+    assert_eq!(query::members(&w.index).unwrap().members.len(), 4);
+    assert_eq!(w.head.epoch, 0);
+    w.member(3, TxBody::Endorse { proposal }).unwrap();
+    // The block that changes the members still belongs to those before; the next to those after.
+    assert_eq!(w.head.epoch, 0);
+    let members = query::members(&w.index).unwrap();
+    assert_eq!((members.epoch, members.members.len(), members.quorum()), (1, 5, 4));
+    assert_eq!(w.member(2, TxBody::Endorse { proposal }), Err(Rejection::NoOpenProposal(proposal)));
+    assert_eq!(w.member(0, TxBody::Propose { change: join }), Err(Rejection::Change(MemberError::Members)));
+    // The new member is enrolled and counts; three of five are no longer enough.
+    let leave = Change::Leave { account: w.members[3].address() };
+    let proposal = w.send(&fifth, TxBody::Propose { change: leave }).unwrap().hash;
+    assert_eq!(w.head.epoch, 1);
+    w.member(0, TxBody::Endorse { proposal }).unwrap();
+    w.member(1, TxBody::Endorse { proposal }).unwrap();
+    assert_eq!(query::members(&w.index).unwrap().epoch, 1);
+    w.member(3, TxBody::Endorse { proposal }).unwrap();
+    assert_eq!(query::members(&w.index).unwrap().epoch, 2);
+    let change = Change::Leave { account: fifth.address() };
+    assert_eq!(w.member(3, TxBody::Propose { change }), Err(Rejection::NotMember(w.members[3].address())));
+    assert_eq!(w.proven(StateKey::members()), Some(LeafDigest::of(&query::members(&w.index).unwrap())));
+}
+
+#[test]
+fn an_endorsement_of_who_left_does_not_count() {
+    let mut w = network();
+    let policy = Policy { open_enrolment: false, ..w.genesis.policy.clone() };
+    let proposal = w.member(3, TxBody::Propose { change: Change::Policy(policy.clone()) }).unwrap().hash;
+    w.decide(Change::Leave { account: w.members[3].address() });
+    w.member(0, TxBody::Endorse { proposal }).unwrap();
+    w.member(1, TxBody::Endorse { proposal }).unwrap();
+    assert!(query::policy(&w.index).unwrap().open_enrolment, "two of three members are not enough");
+    w.member(2, TxBody::Endorse { proposal }).unwrap();
+    assert_eq!(query::policy(&w.index).unwrap(), policy);
+    assert_eq!(w.proven(StateKey::policy()), Some(LeafDigest::of(&policy)));
+    let account = secret("x", 9);
+    let open = TxBody::OpenAccount { account: account.public().clone(), identity: vec![] };
+    assert_eq!(w.send(&account, open.clone()), Err(Rejection::EnrolmentClosed));
+    w.member(1, open).unwrap();
+}
+
+#[test]
+fn an_embedded_ledger_has_one_member_for_good() {
+    let (genesis, operator) = genesis();
+    let index = MemoryIndex::default();
+    index.apply(&genesis_batch(&genesis)).unwrap();
+    let head = genesis.header();
+    let mut w = World { genesis, index, head, blocks: Vec::new(), members: vec![operator], nonce: 0 };
+    let join = Change::Join(member(&secret("m", 2)));
+    assert_eq!(w.member(0, TxBody::Propose { change: join }), Err(Rejection::Embedded));
+    let policy = Policy { denials_a_day: 1, ..w.genesis.policy.clone() };
+    w.member(0, TxBody::Propose { change: Change::Policy(policy.clone()) }).unwrap();
+    assert_eq!(query::policy(&w.index).unwrap(), policy);
+}
+
+#[test]
+fn a_replaced_account_leaves_its_assets_and_grants_to_its_successor() {
+    let mut w = network();
+    let (owner, new) = (secret("Licences", 21), secret("Licences", 22));
+    w.send(&owner, TxBody::OpenAccount { account: owner.public().clone(), identity: vec![4, 2] }).unwrap();
+    w.send(&owner, register("licences")).unwrap();
+    let asset = asset_id(&w.genesis, &owner.address(), "licences");
+    let others = w.asset(0, "villages");
+    w.member(0, TxBody::Grant { asset: others, to: owner.address(), terms: terms() }).unwrap();
+    w.send(&owner, TxBody::ReplaceAccount { successor: new.public().clone() }).unwrap();
+    let view = query::account(&w.index, &new.address()).unwrap().unwrap();
+    assert_eq!((view.enrolled_by, view.identity), (owner.address(), vec![4, 2]));
+    assert_eq!(query::asset(&w.index, &asset).unwrap().unwrap().owner, new.address());
+    assert!(query::grant(&w.index, &others, &owner.address()).unwrap().is_none());
+    let grant = query::grant(&w.index, &others, &new.address()).unwrap().unwrap();
+    assert_eq!(w.proven(StateKey::grant(&others, &new.address())), Some(grant.leaf()));
+    assert_eq!(w.proven(StateKey::grant(&others, &owner.address())), None);
+    let closed =
+        Rejection::AccountClosed { account: owner.address(), height: w.head.height, successor: Some(new.address()) };
+    let revoke = TxBody::Revoke { asset, to: owner.address() };
+    assert_eq!(w.send(&owner, revoke.clone()), Err(closed));
+    assert_eq!(w.send(&new, revoke), Err(Rejection::NoSuchGrant { asset, to: owner.address() }));
+    let asked = w.send(&new, request(others, vec![Item::Disclose(1)])).unwrap();
+    assert!(matches!(asked.outcome, Outcome::Granted { .. }));
+    let member_account = w.members[1].address();
+    assert_eq!(
+        w.member(1, TxBody::ReplaceAccount { successor: secret("x", 30).public().clone() }),
+        Err(Rejection::MemberAccount(member_account))
+    );
+}
+
+#[test]
+fn accounts_are_closed_by_themselves_or_by_the_member_that_enrolled_them() {
+    let mut w = network();
+    let account = secret("Bank", 21);
+    w.member(1, TxBody::OpenAccount { account: account.public().clone(), identity: vec![] }).unwrap();
+    let close = TxBody::CloseAccount { account: account.address() };
+    let refused = Rejection::NotOwnAccount { sender: w.members[0].address(), account: account.address() };
+    assert_eq!(w.member(0, close.clone()), Err(refused));
+    w.member(1, close.clone()).unwrap();
+    assert!(matches!(w.send(&account, register("x")), Err(Rejection::AccountClosed { successor: None, .. })));
+    assert!(matches!(w.member(1, close), Err(Rejection::AccountClosed { .. })));
+    let again = TxBody::OpenAccount { account: account.public().clone(), identity: vec![] };
+    assert_eq!(w.member(1, again), Err(Rejection::AlreadyEnrolled(account.address())));
+    let other = secret("Other", 22);
+    w.send(&other, TxBody::OpenAccount { account: other.public().clone(), identity: vec![] }).unwrap();
+    w.send(&other, TxBody::CloseAccount { account: other.address() }).unwrap();
+}
+
+#[test]
+fn assets_are_given_away_by_their_owner_and_withdrawn_also_by_members() {
+    let mut w = network();
+    let asset = w.asset(0, "licences");
+    let to = w.members[1].address();
+    let refused = Rejection::NotOwner { asset, owner: w.members[0].address(), sender: to };
+    assert_eq!(w.member(1, TxBody::Transfer { asset, to }), Err(refused));
+    let nobody = secret("x", 40).address();
+    assert_eq!(w.member(0, TxBody::Transfer { asset, to: nobody }), Err(Rejection::UnknownSender(nobody)));
+    w.member(0, TxBody::Transfer { asset, to }).unwrap();
+    assert!(matches!(w.member(0, TxBody::Withdraw { asset }), Err(Rejection::NotOwner { .. })));
+    w.member(1, TxBody::Grant { asset, to: w.members[2].address(), terms: terms() }).unwrap();
+    let view = query::asset(&w.index, &asset).unwrap().unwrap();
+    let version = query::version(&w.index, &asset, 1).unwrap().unwrap();
+    assert_eq!(w.proven(StateKey::contract(&asset)), Some(ContractView { asset: view, version }.leaf()));
+    let asked = w.member(2, request(asset, vec![Item::Disclose(1)])).unwrap();
+    w.decide(Change::Withdraw { asset });
+    let height = w.head.height;
+    for body in [
+        TxBody::Transfer { asset, to },
+        TxBody::PublishVersion { asset, version: version_of(2) },
+        TxBody::Grant { asset, to, terms: terms() },
+        TxBody::Withdraw { asset },
+        answer(asked.hash, 1),
+    ] {
+        assert_eq!(w.member(1, body), Err(Rejection::Withdrawn { asset, height }));
+    }
+    let denied = w.member(2, request(asset, vec![Item::Disclose(1)])).unwrap();
+    assert_eq!(denied.outcome, Outcome::Denied { reason: DenyReason::Withdrawn });
+}
+
+fn version_of(number: u32) -> crate::tx::VersionInfo {
+    version(number)
+}
+
+#[test]
+fn denials_beyond_a_days_limit_are_refused_and_change_nothing() {
+    let mut w = network();
+    let asset = w.asset(0, "licences");
+    w.decide(Change::Policy(Policy { denials_a_day: 3, ..w.genesis.policy.clone() }));
+    for _ in 0..3 {
+        let denied = w.member(1, request(asset, vec![])).unwrap();
+        assert_eq!(denied.outcome, Outcome::Denied { reason: DenyReason::NoGrant });
+    }
+    let entries = w.head.tree_size;
+    let refused = Rejection::TooManyDenials { account: w.members[1].address(), limit: 3 };
+    assert_eq!(w.member(1, request(asset, vec![])), Err(refused));
+    assert_eq!(w.head.tree_size, entries);
+    // Others, and what is granted, are not concerned; the next day begins anew.
+    w.member(2, request(asset, vec![])).unwrap();
+    w.member(0, TxBody::Grant { asset, to: w.members[1].address(), terms: terms() }).unwrap();
+    let granted = w.member(1, request(asset, vec![Item::Disclose(1)])).unwrap();
+    assert!(matches!(granted.outcome, Outcome::Granted { .. }));
+    w.head.time_ms += 24 * 3600 * 1000;
+    w.member(1, request(asset, vec![])).unwrap();
+}
+
+#[test]
+fn one_path_proves_an_assets_whole_list() {
+    let mut w = network();
+    let asset = w.asset(0, "licences");
+    w.asset(0, "others");
+    let listed: Vec<_> = (1..4).map(|at| w.members[at].address()).collect();
+    for to in &listed {
+        w.member(0, TxBody::Grant { asset, to: *to, terms: terms() }).unwrap();
+    }
+    let list = |w: &World| {
+        let prefix = StatePrefix::asset(&asset);
+        let proof = trie::prove_prefix(&w.index, &prefix).unwrap().unwrap();
+        trie::verify_prefix(&w.head.state_root, &prefix, &proof).unwrap()
+    };
+    let before = list(&w);
+    assert_eq!(before.len(), 4);
+    let root = w.head.state_root;
+    // A request uses quota, and leaves the tree as it is.
+    w.member(1, request(asset, vec![Item::Disclose(1)])).unwrap();
+    assert_eq!((w.head.state_root, list(&w)), (root, before));
+    w.member(0, TxBody::Revoke { asset, to: listed[0] }).unwrap();
+    assert_eq!(list(&w).len(), 3);
+    assert_eq!(w.proven(StateKey::grant(&asset, &listed[0])), None);
+}
+
+#[test]
+fn the_same_blocks_give_the_same_state_root_on_every_replay() {
+    let mut w = network();
+    let asset = w.asset(0, "licences");
+    for at in 1..4 {
+        w.member(0, TxBody::Grant { asset, to: w.members[at].address(), terms: terms() }).unwrap();
+        w.member(at, request(asset, vec![Item::Disclose(1)])).unwrap();
+    }
+    w.decide(Change::Leave { account: w.members[3].address() });
+    for _ in 0..2 {
+        let (index, mut head) = (MemoryIndex::default(), w.genesis.header());
+        index.apply(&genesis_batch(&w.genesis)).unwrap();
+        for block in &w.blocks {
+            let batch = replay_block(&w.genesis, &index, &head, block, 0).unwrap();
+            index.apply(&batch).unwrap();
+            head = block.header.clone();
+        }
+        assert_eq!(trie::root(&index).unwrap(), w.head.state_root);
+        assert_eq!(head.height, BlockHeight(w.blocks.len() as u64));
+    }
+    // Another root, epoch or batch in a header is noticed.
+    let (index, head) = (MemoryIndex::default(), w.genesis.header());
+    index.apply(&genesis_batch(&w.genesis)).unwrap();
+    for change in
+        [(|header: &mut Header| header.state_root = StateRoot([1; 32])) as fn(&mut Header), |header| header.epoch += 1]
+    {
+        let mut block = w.blocks[0].clone();
+        change(&mut block.header);
+        assert!(replay_block(&w.genesis, &index, &head, &block, 0).is_err());
+    }
+}
