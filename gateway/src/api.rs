@@ -16,7 +16,7 @@ use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
-use crate::client::HeadResponse;
+use crate::client::{Governance, HeadResponse};
 use crate::gateway::Gateway;
 use crate::messages::AskRequest;
 use crate::owner::{catalogue, detail};
@@ -154,6 +154,7 @@ fn read(gateway: &Gateway, token: &str, path: &str, query: &str, headers: &Heade
             let key = gateway.verifying_key(circuit).ok_or(ApiError::NotFound)?;
             Ok(warp::http::Response::new(key.to_vec()).into_response())
         }
+        ["v1", "governance"] => Ok(json(&Governance::of(ledger)?)),
         ["v1", "checkpoint"] => Ok(json(&head(gateway))),
         ["v1", "consistency"] => {
             let Consistency { old, new } = parameters(query)?;

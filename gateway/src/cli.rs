@@ -6,9 +6,13 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod access;
+mod asset;
 mod budget;
 mod ceremony;
 mod export;
+mod member;
+#[cfg(feature = "simplex")]
+mod network;
 mod output;
 mod owner;
 pub(crate) mod requester;
@@ -63,6 +67,16 @@ enum Command {
     /// Make parameters together, so that nobody has to trust one party for them.
     #[command(subcommand)]
     Ceremony(ceremony::CeremonyCommand),
+    /// Decide together with the ledger's other members.
+    #[command(subcommand)]
+    Member(member::MemberCommand),
+    /// Make a ledger that several organisations share, or join one.
+    #[cfg(feature = "simplex")]
+    #[command(subcommand)]
+    Network(network::NetworkCommand),
+    /// Transfer or withdraw an asset.
+    #[command(subcommand)]
+    Asset(asset::AssetCommand),
     /// Check a ledger block by block against one's own checkpoint; or an owner's own folder.
     Audit(requester::Audit),
 }
@@ -123,6 +137,10 @@ pub async fn run() -> ExitCode {
         Command::Export(args) => export::export(args, &output).await,
         Command::Trail(args) => requester::trail(args, &output).await,
         Command::Ceremony(command) => ceremony::run(command, &output).await,
+        Command::Member(command) => member::run(command, &output).await,
+        #[cfg(feature = "simplex")]
+        Command::Network(command) => network::run(command, &output),
+        Command::Asset(command) => asset::run(command, &output).await,
         Command::Audit(args) => requester::audit(args, &output).await,
     };
     match done {

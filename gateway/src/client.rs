@@ -8,6 +8,7 @@ use sealgate_ledger::checkpoint::SignedCheckpoint;
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, TxHash};
 use sealgate_ledger::light::EntryProof;
+use sealgate_ledger::member::{MemberSet, Policy, ProposalView};
 use sealgate_ledger::merkle::NodeHash;
 use sealgate_ledger::state::{AccountView, AssetView, GrantView, VersionView};
 use sealgate_ledger::tx::SignedTx;
@@ -82,6 +83,17 @@ pub struct HeadResponse {
     pub header: Header,
     /// The checkpoint over it.
     pub checkpoint: SignedCheckpoint,
+}
+
+/// Who shares the ledger, by which rules, and what they are deciding.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Governance {
+    /// The members.
+    pub members: MemberSet,
+    /// The rules.
+    pub policy: Policy,
+    /// All proposals, by hash.
+    pub proposals: Vec<ProposalView>,
 }
 
 /// A client of one gateway.
@@ -183,6 +195,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn head(&self) -> Result<HeadResponse, ClientError> {
         self.get("/v1/checkpoint").await
+    }
+
+    /// Members, rules and proposals.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn governance(&self) -> Result<Governance, ClientError> {
+        self.get("/v1/governance").await
     }
 
     /// Proof that a tree of `new` entries extends one of `old`.

@@ -115,7 +115,7 @@ impl Gateway {
     /// # Errors
     /// [`OwnerError`], in particular when another process serves from the folder.
     pub fn open(owner: Owner) -> Result<Gateway, OwnerError> {
-        let ledger = Ledger::open(&owner.ledger_folder(), owner.account().clone())?;
+        let ledger = owner.run_ledger()?;
         let (book, checked) = read_book(&ledger, &Reader { account: owner.account(), auditor: false })?;
         if let Some((_, error)) = checked.wrong.into_iter().next() {
             return Err(error.into());

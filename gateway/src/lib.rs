@@ -16,6 +16,8 @@ pub mod files;
 pub mod gateway;
 pub mod home;
 pub mod messages;
+#[cfg(feature = "simplex")]
+pub mod network;
 pub mod owner;
 pub mod parameters;
 pub mod publishing;

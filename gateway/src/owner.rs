@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::account_file::{self, ACCOUNT_FILE};
 use crate::ceremony::Finished;
-use crate::client::{AssetDetail, Client, ClientError};
+use crate::client::{AssetDetail, Client, ClientError, Governance};
 use crate::files::{FileError, create_private_dir, read_json};
 use crate::parameters::{ParameterError, Parameters};
 
@@ -28,9 +28,9 @@ const ROOT_KEY_FILE: &str = "root.key";
 /// Stands in a data folder while `init` is at work in it.
 const UNFINISHED: &str = "init.unfinished";
 /// Blocks within which a request must be answered.
-const ANSWER_WINDOW_BLOCKS: u64 = 1000;
+pub(crate) const ANSWER_WINDOW_BLOCKS: u64 = 1000;
 /// Denied requests of one account that are recorded in a day.
-const DENIALS_A_DAY: u32 = 1000;
+pub(crate) const DENIALS_A_DAY: u32 = 1000;
 /// How long a transaction may wait to be included.
 const EXPIRY_BLOCKS: u64 = EXPIRY_BLOCKS_MAX / 10;
 
@@ -58,6 +58,14 @@ pub enum OwnerError {
     /// The gateway that serves this folder.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// The node could not be started.
+    #[error("the node did not start: {0}")]
+    Node(String),
+    /// This program was built without networks.
+    #[error(
+        "this ledger is shared by a network of members, and this program was built without them: build it with 'cargo build --release --features simplex'"
+    )]
+    NoNetworks,
     /// The folder is not an owner's.
     #[error("{folder} is no data folder of an owner: make one with 'sealgate init --data-dir {folder} --name NAME'", folder = .0.display())]
     NotInitialised(PathBuf),
@@ -135,14 +143,24 @@ impl Owner {
         Ok((Self::open(folder)?, genesis))
     }
 
+    /// Makes the keys of an owner's folder: its account and the root of its data keys.
+    ///
+    /// # Errors
+    /// [`OwnerError`].
+    pub(crate) fn make_keys(folder: &Path, name: &str) -> Result<AccountSecret, OwnerError> {
+        create_private_dir(folder).map_err(FileError::io(folder))?;
+        let account = account_file::create(folder, name)?;
+        RootKey::generate()?.save(&folder.join(ROOT_KEY_FILE))?;
+        Ok(account)
+    }
+
     fn fill(
         folder: &Path,
         name: &str,
         auditor: Option<AccountPublic>,
         ceremony: Option<Finished>,
     ) -> Result<Genesis, OwnerError> {
-        let account = account_file::create(folder, name)?;
-        RootKey::generate()?.save(&folder.join(ROOT_KEY_FILE))?;
+        let account = Self::make_keys(folder, name)?;
         let parameters = Parameters::in_folder(&folder.join("parameters"));
         let genesis = Genesis {
             name: name.to_owned(),
@@ -247,6 +265,21 @@ impl Owner {
         Ok(AttemptId(bytes))
     }
 
+    /// Opens the ledger to run it: an embedded one, or this member's node of a network.
+    ///
+    /// # Errors
+    /// [`OwnerError`].
+    pub fn run_ledger(&self) -> Result<Ledger, OwnerError> {
+        let folder = self.ledger_folder();
+        if sealgate_ledger::chain::read_genesis(&folder)?.network.is_none() {
+            return Ok(Ledger::open(&folder, self.account.clone())?);
+        }
+        #[cfg(feature = "simplex")]
+        return crate::network::run(&self.folder, &folder);
+        #[cfg(not(feature = "simplex"))]
+        Err(OwnerError::NoNetworks)
+    }
+
     /// Opens the ledger, or reaches the gateway that has it open.
     ///
     /// # Errors
@@ -333,6 +366,17 @@ impl Access {
         }
     }
 
+    /// Members, rules and proposals.
+    ///
+    /// # Errors
+    /// [`OwnerError`].
+    pub async fn governance(&self) -> Result<Governance, OwnerError> {
+        match self {
+            Access::Local(ledger) => Ok(Governance::of(ledger)?),
+            Access::Serving(client) => Ok(client.governance().await?),
+        }
+    }
+
     /// Height of the last block.
     ///
     /// # Errors
@@ -381,6 +425,16 @@ impl Access {
             Access::Local(ledger) => Ok(ledger.submit(tx)?),
             Access::Serving(client) => Ok(client.submit(&tx).await?),
         }
+    }
+}
+
+impl Governance {
+    /// As of the ledger's last block.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn of(ledger: &Ledger) -> Result<Governance, LedgerError> {
+        Ok(Governance { members: ledger.members()?, policy: ledger.policy()?, proposals: ledger.proposals()? })
     }
 }
 

@@ -315,6 +315,14 @@ impl Core {
     }
 }
 
+/// Makes the folder of a ledger that another process will open.
+///
+/// # Errors
+/// [`LedgerError::Exists`], [`LedgerError::Genesis`], [`LedgerError::InUse`], [`LedgerError::Io`].
+pub fn make(dir: &Path, genesis: Genesis) -> Result<(), LedgerError> {
+    Opening::create(dir, genesis).map(drop)
+}
+
 /// Reads and checks the genesis of the ledger in `dir`.
 ///
 /// # Errors

@@ -45,7 +45,9 @@ pub enum LedgerError {
         found: Address,
     },
     /// A ledger of several organisations cannot be run by one.
-    #[error("this ledger belongs to a network of members: 'sealgate serve' runs a member's node")]
+    #[error(
+        "this ledger is shared by a network of members: start the node first ('sealgate serve'), commands reach it there"
+    )]
     NotEmbedded,
     /// Stored data is not what was written. Nothing is repaired: restore the file from a copy.
     #[error("{} is damaged at byte {offset}, block {height}: {what}; restore it from a copy", file.display())]
