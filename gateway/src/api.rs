@@ -16,7 +16,7 @@ use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
-use crate::client::{Governance, HeadResponse};
+use crate::client::{Governance, HeadResponse, PASSED_ON};
 use crate::gateway::Gateway;
 use crate::messages::AskRequest;
 use crate::owner::{catalogue, detail};
@@ -82,8 +82,9 @@ fn routes(gateway: Arc<Gateway>, token: String) -> impl Filter<Extract = (impl R
     let asks = warp::path!("v1" / "asks")
         .and(warp::post())
         .and(warp::body::content_length_limit(ASK_BYTES_MAX))
+        .and(warp::header::optional::<String>(PASSED_ON))
         .and(warp::body::json())
-        .then(move |body: AskRequest| ask(gateway.clone(), body));
+        .then(move |passed_on: Option<String>, body: AskRequest| ask(gateway.clone(), body, passed_on.is_some()));
     transactions.or(asks).unify().or(reads).unify().recover(problem::recover)
 }
 
@@ -100,8 +101,8 @@ async fn submit(gateway: Arc<Gateway>, body: impl AsRef<[u8]>) -> Response {
 }
 
 /// Runs to its end also when the caller hangs up: what was granted gets its answer.
-async fn ask(gateway: Arc<Gateway>, body: AskRequest) -> Response {
-    let asked = tokio::spawn(async move { gateway.ask(body).await });
+async fn ask(gateway: Arc<Gateway>, body: AskRequest, passed_on: bool) -> Response {
+    let asked = tokio::spawn(async move { gateway.ask(body, passed_on).await });
     let result = asked.await.map_err(ApiError::internal).and_then(|result| result.map_err(ApiError::from));
     finish(result.map(|response| json(&response)))
 }

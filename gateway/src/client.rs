@@ -20,6 +20,9 @@ use crate::messages::{AskProgress, AskRequest, AskResponse};
 /// Largest response that is read, in bytes.
 const RESPONSE_BYTES_MAX: usize = 32 << 20;
 
+/// Header of a question that one gateway passes on to another.
+pub const PASSED_ON: &str = "sealgate-passed-on";
+
 /// How long a call may take, and how much longer for each key that is asked about.
 const TIMEOUT: Duration = Duration::from_secs(120);
 const KEY_TIMEOUT: Duration = Duration::from_secs(1);
@@ -101,6 +104,7 @@ pub struct Governance {
 pub struct Client {
     base: String,
     token: Option<String>,
+    passing_on: bool,
     http: reqwest::Client,
 }
 
@@ -128,13 +132,20 @@ impl Client {
             .no_proxy()
             .build()
             .map_err(|_| bad())?;
-        Ok(Client { base: url.trim_end_matches('/').to_owned(), token: None, http })
+        Ok(Client { base: url.trim_end_matches('/').to_owned(), token: None, passing_on: false, http })
     }
 
     /// The same client with the token that the owner's own commands carry.
     #[must_use]
     pub fn with_token(mut self, token: String) -> Client {
         self.token = Some(token);
+        self
+    }
+
+    /// The same client, which says that its questions are passed on for others.
+    #[must_use]
+    pub fn passing_on(mut self) -> Client {
+        self.passing_on = true;
         self
     }
 
@@ -289,7 +300,11 @@ impl Client {
     pub async fn ask(&self, request: &AskRequest, keys: usize) -> Result<AskResponse, ClientError> {
         let url = format!("{}/v1/asks", self.base);
         let patience = TIMEOUT + KEY_TIMEOUT * u32::try_from(keys).unwrap_or(u32::MAX);
-        let body = self.send(self.http.post(url).json(request).timeout(patience)).await?;
+        let mut call = self.http.post(url).json(request).timeout(patience);
+        if self.passing_on {
+            call = call.header(PASSED_ON, "1");
+        }
+        let body = self.send(call).await?;
         let body = body.ok_or_else(|| self.unreadable("it does not take questions"))?;
         serde_json::from_slice(&body).map_err(|error| self.unreadable(error))
     }

@@ -38,6 +38,7 @@ use crate::messages::{
 };
 use crate::owner::{Owner, OwnerError, signed};
 use crate::parameters::ParameterError;
+use crate::relay::{self, RelayError};
 
 /// Questions that may wait for a prover before more are turned away.
 const WAITING_MAX: usize = 64;
@@ -71,9 +72,12 @@ pub enum AskError {
     /// The ledger refuses the transaction.
     #[error("the ledger refused the request: {0}")]
     Refused(#[from] SubmitError),
-    /// The asset is another owner's, or there is none.
+    /// There is no such asset, or it is another owner's on a ledger that is not shared.
     #[error("this gateway answers for no asset {0}")]
     NotServed(AssetId),
+    /// The asset is another member's, whose gateway gave no answer.
+    #[error(transparent)]
+    Relay(#[from] RelayError),
     /// Too many questions wait.
     #[error("too many questions are waiting; try again in a few seconds (nothing was recorded)")]
     Busy,
@@ -83,6 +87,12 @@ pub enum AskError {
     /// Something failed here. The request stays on the ledger and can be sent again.
     #[error("the gateway could not answer; the request is recorded and may be sent again")]
     Internal(String),
+}
+
+/// A question that can be read, about an asset of this owner's or of another member's.
+enum Admitted {
+    Here(SignedTx, Box<AssetView>, SecretQuestion),
+    Elsewhere(Box<AssetView>),
 }
 
 /// The turns at answering one request, and how far the answer is.
@@ -176,14 +186,22 @@ impl Gateway {
     }
 
     /// Answers a question: records the request, and if it is granted the answer, then releases it.
-    /// Sending the same request again gives the same answer.
+    /// Sending the same request again gives the same answer. A question about another member's
+    /// asset is passed on to that member's gateway, unless it was `passed_on` to this one.
     ///
     /// # Errors
     /// [`AskError`].
-    pub async fn ask(&self, request: AskRequest) -> Result<AskResponse, AskError> {
+    pub async fn ask(&self, request: AskRequest, passed_on: bool) -> Result<AskResponse, AskError> {
         // Before anything is decoded: whoever asks may be anybody.
         let _waiting = self.waiting.try_acquire().map_err(|_| AskError::Busy)?;
-        let (tx, asset, secret) = self.admit(&request)?;
+        relay::catch_up(&self.ledger, &request).await;
+        let (tx, asset, secret) = match self.admit(&request)? {
+            Admitted::Here(tx, asset, secret) => (tx, *asset, secret),
+            Admitted::Elsewhere(asset) if passed_on => return Err(RelayError::Passed(asset.id).into()),
+            Admitted::Elsewhere(asset) => {
+                return Ok(relay::pass_on(&self.ledger, &asset.id, &asset.owner, &request).await?);
+            }
+        };
         let hash = tx.hash();
         let receipt = self.submit(tx).await?;
         let Outcome::Granted { version, .. } = receipt.outcome else {
@@ -215,7 +233,7 @@ impl Gateway {
 
     /// Everything that can be refused from the request alone, whatever the record: decoding,
     /// asset, question against shape and commitment. Nothing has been recorded or looked up.
-    fn admit(&self, request: &AskRequest) -> Result<(SignedTx, AssetView, SecretQuestion), AskError> {
+    fn admit(&self, request: &AskRequest) -> Result<Admitted, AskError> {
         let malformed =
             |what: &dyn std::fmt::Display| AskError::Malformed(format!("the request cannot be read: {what}"));
         let tx = BASE64.decode(&request.transaction).map_err(|error| malformed(&error))?;
@@ -225,7 +243,8 @@ impl Gateway {
         };
         let view = self.ledger.asset(asset).map_err(internal)?.ok_or(AskError::NotServed(*asset))?;
         if view.owner != self.owner.account().address() {
-            return Err(AskError::NotServed(*asset));
+            let elsewhere = relay::is_shared(&self.ledger).then(|| Admitted::Elsewhere(Box::new(view)));
+            return elsewhere.ok_or(AskError::NotServed(*asset));
         }
         let envelope = BASE64.decode(&request.question).map_err(|error| malformed(&error))?;
         let opened = envelope::open(self.owner.account(), question_purpose(&tx.hash()), &envelope)
@@ -240,7 +259,7 @@ impl Gateway {
         }
         secret.question.validate(&view.schema).map_err(|error| malformed(&error))?;
         self.check_seen(request.seen)?;
-        Ok((tx, view, secret))
+        Ok(Admitted::Here(tx, Box::new(view), secret))
     }
 
     /// The stored answer of a granted request, made now if there is none, and its entry. The

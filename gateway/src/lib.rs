@@ -21,4 +21,5 @@ pub mod network;
 pub mod owner;
 pub mod parameters;
 pub mod publishing;
+pub mod relay;
 pub mod serving;

@@ -9,8 +9,9 @@ use warp::reject::Rejection;
 use warp::reply::Response;
 use warp::{Reply, reject};
 
-use crate::client::Problem;
+use crate::client::{ClientError, Problem};
 use crate::gateway::AskError;
+use crate::relay::RelayError;
 
 /// Why a call fails.
 #[derive(Debug)]
@@ -33,6 +34,10 @@ pub enum ApiError {
     Busy(String),
     /// Stored data is damaged; only the owner is told where.
     Damaged(String),
+    /// What the gateway said to which a question was passed on.
+    PassedOn(Box<Problem>),
+    /// The gateway to which a question was passed on gives no answer.
+    Unreachable(String),
     /// A fault of ours; the text is logged, not sent.
     Internal(String),
 }
@@ -46,6 +51,10 @@ impl ApiError {
     /// The response.
     pub fn into_response(self) -> Response {
         let (status, code, title, detail) = match self {
+            ApiError::PassedOn(problem) => return respond(&problem),
+            ApiError::Unreachable(detail) => {
+                (StatusCode::BAD_GATEWAY, "unreachable", "Another member's gateway gives no answer", detail)
+            }
             ApiError::Malformed(detail) => (StatusCode::BAD_REQUEST, "malformed", "The request is malformed", detail),
             ApiError::NotFound => {
                 (StatusCode::NOT_FOUND, "not-found", "Nothing there", "there is nothing at this address".into())
@@ -89,14 +98,19 @@ impl ApiError {
             status: status.as_u16(),
             detail,
         };
-        let mut response = warp::reply::with_status(warp::reply::json(&problem), status).into_response();
-        let headers = response.headers_mut();
-        headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("3"));
-        }
-        response
+        respond(&problem)
     }
+}
+
+fn respond(problem: &Problem) -> Response {
+    let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_GATEWAY);
+    let mut response = warp::reply::with_status(warp::reply::json(problem), status).into_response();
+    let headers = response.headers_mut();
+    headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+    if status == StatusCode::SERVICE_UNAVAILABLE {
+        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("3"));
+    }
+    response
 }
 
 impl From<SubmitError> for ApiError {
@@ -114,7 +128,13 @@ impl From<AskError> for ApiError {
         match error {
             AskError::Malformed(detail) => ApiError::Malformed(detail),
             AskError::Refused(submit) => submit.into(),
-            AskError::NotServed(_) => ApiError::Malformed(error.to_string()),
+            AskError::NotServed(_) | AskError::Relay(RelayError::NotAMember(_) | RelayError::Passed(_)) => {
+                ApiError::Malformed(error.to_string())
+            }
+            AskError::Relay(RelayError::Owner(ClientError::Problem(problem))) => ApiError::PassedOn(problem),
+            AskError::Relay(RelayError::Owner(other)) => {
+                ApiError::Unreachable(format!("{other}; send the same question again"))
+            }
             AskError::Busy => ApiError::Busy(error.to_string()),
             AskError::TooLate(detail) => ApiError::Conflict(detail),
             AskError::Internal(what) => ApiError::Internal(what),

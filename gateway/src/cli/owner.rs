@@ -82,9 +82,10 @@ pub(super) fn init(args: Init, output: &Output) -> Result<(), Failure> {
 pub(super) struct Serve {
     #[command(flatten)]
     data: DataArg,
-    /// Address to listen on; port 0 takes a free one.
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    listen: String,
+    /// Address to listen on; port 0 takes a free one. 127.0.0.1:8080 unless given, or what
+    /// node.json of a member's folder says.
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -95,7 +96,12 @@ struct ServeResult {
 
 pub(super) async fn serve(args: Serve, output: &Output) -> Result<(), Failure> {
     let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).try_init();
-    let running = serving::start(Owner::open(&args.data.data_dir)?, &args.listen).await?;
+    #[cfg(feature = "simplex")]
+    let configured = crate::network::http_listen(&args.data.data_dir)?;
+    #[cfg(not(feature = "simplex"))]
+    let configured: Option<String> = None;
+    let listen = args.listen.or(configured).unwrap_or_else(|| "127.0.0.1:8080".into());
+    let running = serving::start(Owner::open(&args.data.data_dir)?, &listen).await?;
     let result = ServeResult { url: running.url.clone(), fingerprint: running.genesis.chain_id() };
     output.result(&result, || {
         format!("serving     {}\nfingerprint {}\nStop with Ctrl-C.", result.url, result.fingerprint)

@@ -1,0 +1,82 @@
+//! Passing a question on to the gateway of the member that owns the asset, so that a requester
+//! needs to reach its own organisation's gateway only (docs/spec/members.md#questions-between-members).
+//! The question is sealed to the owner; who passes it on learns what the ledger shows anyway.
+
+use std::time::{Duration, Instant};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use sealgate_ledger::Ledger;
+use sealgate_ledger::ids::{Address, AssetId};
+use sealgate_ledger::tx::{SignedTx, TxBody};
+
+use crate::client::{Client, ClientError};
+use crate::messages::{AskRequest, AskResponse};
+
+/// How long a node may lag behind the one that a requester has read from.
+const LAG: Duration = Duration::from_secs(10);
+const POLL: Duration = Duration::from_millis(50);
+
+/// Why a question could not be passed on.
+#[derive(Debug, thiserror::Error)]
+pub enum RelayError {
+    /// The owner is no member of this ledger.
+    #[error(
+        "no gateway of this ledger answers for {0}: its owner is no member of the ledger; ask the owner's own gateway"
+    )]
+    NotAMember(AssetId),
+    /// It came from another gateway already.
+    #[error(
+        "{0} is not served here, though a gateway passed the question on to this one: its owner's entry among the members names a wrong gateway"
+    )]
+    Passed(AssetId),
+    /// The owner's gateway gave no answer.
+    #[error("passed on to the asset's owner: {0}")]
+    Owner(#[from] ClientError),
+}
+
+/// Whether this ledger has several nodes.
+pub fn is_shared(ledger: &Ledger) -> bool {
+    ledger.genesis().network.is_some()
+}
+
+/// Asks the gateway of the member that owns `asset`.
+///
+/// # Errors
+/// [`RelayError`].
+pub async fn pass_on(
+    ledger: &Ledger,
+    asset: &AssetId,
+    owner: &Address,
+    request: &AskRequest,
+) -> Result<AskResponse, RelayError> {
+    let members = ledger.members().map_err(|_| RelayError::NotAMember(*asset))?;
+    let url = members.member(owner).map(|member| member.gateway.clone()).filter(|url| !url.is_empty());
+    let url = url.ok_or(RelayError::NotAMember(*asset))?;
+    let keys = read(request).map_or(1, |tx| match tx.tx.body {
+        TxBody::Request { shape, .. } => usize::from(shape.keys),
+        _ => 1,
+    });
+    Ok(Client::new(&url)?.passing_on().ask(request, keys).await?)
+}
+
+/// On a shared ledger, waits until this node knows what the requester saw on another: its
+/// checkpoint, its account, the asset. Returns in any case; what is still unknown is refused by
+/// whoever looks it up.
+pub async fn catch_up(ledger: &Ledger, request: &AskRequest) {
+    let Some(tx) = is_shared(ledger).then(|| read(request)).flatten() else { return };
+    let TxBody::Request { asset, .. } = &tx.tx.body else { return };
+    let begun = Instant::now();
+    let knows = || {
+        ledger.head().tree_size >= request.seen
+            && ledger.account(&tx.tx.sender).is_ok_and(|account| account.is_some())
+            && ledger.asset(asset).is_ok_and(|asset| asset.is_some())
+    };
+    while !knows() && begun.elapsed() < LAG {
+        tokio::time::sleep(POLL).await;
+    }
+}
+
+fn read(request: &AskRequest) -> Option<SignedTx> {
+    SignedTx::decode(&BASE64.decode(&request.transaction).ok()?).ok()
+}
