@@ -43,12 +43,50 @@ impl AccountFile {
 
 const FORMAT: &str = "sealgate-account/1";
 
+/// The keys of a successor, until the ledger knows it.
+const NEXT_FILE: &str = "account.next.key";
+
 /// Makes a new account in `folder`, which must not hold one yet.
 ///
 /// # Errors
 /// [`FileError`] when there is one already, or the folder cannot be written.
 pub fn create(folder: &Path, name: &str) -> Result<AccountSecret, FileError> {
-    let path = folder.join(ACCOUNT_FILE);
+    let secret = write(folder, ACCOUNT_FILE, name).map_err(|error| match error {
+        FileError::Io { source, path } if source.kind() == std::io::ErrorKind::AlreadyExists => {
+            FileError::content(&path, "an account is here already; choose another folder, or keep using this one")
+        }
+        other => other,
+    })?;
+    write_json(&folder.join(PUBLIC_FILE), secret.public(), true)?;
+    Ok(secret)
+}
+
+/// The account that is to succeed the one in `folder`: made now, or before if that was cut short.
+///
+/// # Errors
+/// [`FileError`].
+pub fn prepare_successor(folder: &Path, name: &str) -> Result<AccountSecret, FileError> {
+    if folder.join(NEXT_FILE).exists() { read(&folder.join(NEXT_FILE)) } else { write(folder, NEXT_FILE, name) }
+}
+
+/// Puts the prepared successor in the place of the account, whose keys are kept under its
+/// address: what was sealed to it opens with them alone.
+///
+/// # Errors
+/// [`FileError`].
+pub fn succeed(folder: &Path) -> Result<(), FileError> {
+    let (current, next) = (folder.join(ACCOUNT_FILE), folder.join(NEXT_FILE));
+    let successor = read(&next)?;
+    let kept = folder.join(format!("account.{}.key", read(&current)?.address()));
+    if !kept.exists() {
+        std::fs::hard_link(&current, &kept).map_err(FileError::io(&kept))?;
+    }
+    std::fs::rename(&next, &current).map_err(FileError::io(&next))?;
+    write_json(&folder.join(PUBLIC_FILE), successor.public(), true)
+}
+
+fn write(folder: &Path, file: &str, name: &str) -> Result<AccountSecret, FileError> {
+    let path = folder.join(file);
     let secret = AccountSecret::generate(name).map_err(|error| FileError::content(&path, error))?;
     crate::files::create_private_dir(folder).map_err(FileError::io(folder))?;
     let mut file = AccountFile {
@@ -61,13 +99,7 @@ pub fn create(folder: &Path, name: &str) -> Result<AccountSecret, FileError> {
         checksum: String::new(),
     };
     file.checksum = file.sum();
-    write_json(&path, &file, false).map_err(|error| match error {
-        FileError::Io { source, path } if source.kind() == std::io::ErrorKind::AlreadyExists => {
-            FileError::content(&path, "an account is here already; choose another folder, or keep using this one")
-        }
-        other => other,
-    })?;
-    write_json(&folder.join(PUBLIC_FILE), secret.public(), true)?;
+    write_json(&path, &file, false)?;
     Ok(secret)
 }
 
@@ -83,10 +115,14 @@ pub fn load(folder: &Path) -> Result<AccountSecret, FileError> {
             "no account here; make one with 'sealgate account new', or name the right folder",
         ));
     }
-    let file: AccountFile = read_json(&path)?;
-    let damaged = || FileError::content(&path, "the account file is damaged; restore it from a copy");
+    read(&path)
+}
+
+fn read(path: &Path) -> Result<AccountSecret, FileError> {
+    let file: AccountFile = read_json(path)?;
+    let damaged = || FileError::content(path, "the account file is damaged; restore it from a copy");
     if file.format != FORMAT {
-        return Err(FileError::content(&path, format!("format '{}' is not {FORMAT}", file.format)));
+        return Err(FileError::content(path, format!("format '{}' is not {FORMAT}", file.format)));
     }
     if file.sum() != file.checksum {
         return Err(damaged());

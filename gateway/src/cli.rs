@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod access;
+mod account;
 mod asset;
 mod budget;
 mod ceremony;
@@ -39,9 +40,9 @@ enum Command {
     /// Make an owner's data folder: keys, an embedded ledger, parameters for development or from a
     /// ceremony.
     Init(owner::Init),
-    /// Make a requester's or auditor's account.
+    /// Make, enrol, replace and close accounts.
     #[command(subcommand)]
-    Account(AccountCommand),
+    Account(account::AccountCommand),
     /// Trust a ledger: pin the fingerprint that its operator gave you.
     Trust(requester::Trust),
     /// Answer questions over HTTP.
@@ -81,12 +82,6 @@ enum Command {
     Audit(requester::Audit),
 }
 
-#[derive(Debug, Subcommand)]
-enum AccountCommand {
-    /// Make the account; its keys stay in the folder.
-    New(requester::AccountNew),
-}
-
 /// A home folder of a requester or auditor.
 #[derive(Debug, clap::Args)]
 struct HomeArg {
@@ -124,7 +119,7 @@ pub async fn run() -> ExitCode {
     let done = match cli.command {
         Command::Demo(args) => crate::demo::run(args, &output).await,
         Command::Init(args) => owner::init(args, &output),
-        Command::Account(AccountCommand::New(args)) => requester::account_new(args, &output),
+        Command::Account(command) => account::run(command, &output).await,
         Command::Trust(args) => requester::trust(args, &output),
         Command::Serve(args) => owner::serve(args, &output).await,
         Command::Publish(args) => owner::publish(args, &output).await,

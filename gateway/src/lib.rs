@@ -15,6 +15,7 @@ pub mod envelope;
 pub mod files;
 pub mod gateway;
 pub mod home;
+pub mod identity;
 pub mod messages;
 #[cfg(feature = "simplex")]
 pub mod network;
