@@ -91,6 +91,13 @@ pub enum SubmitError {
     /// Too many transactions wait. It is not on the ledger; try again in a moment.
     #[error("the ledger is busy: try again in a moment")]
     Busy,
+    /// The account sends faster than this node takes. It is not on the ledger.
+    #[error("{0} sends more transactions than this node takes from one account: wait a moment, then submit again")]
+    TooFast(Address),
+    /// The members have not decided yet, or it was not included before its expiry. Submitting the
+    /// same transaction again is safe and returns its receipt if it has one.
+    #[error("the members have not ordered the transaction yet: submit the same one again to learn what became of it")]
+    Undecided,
     /// The block could not be written and was undone. It is not on the ledger; make room on the
     /// disk and submit it again.
     #[error("the block could not be written and was undone ({0}): make room on the disk and submit again")]

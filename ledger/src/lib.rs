@@ -17,6 +17,8 @@ pub mod light;
 pub mod log;
 pub mod member;
 pub mod merkle;
+#[cfg(feature = "simplex")]
+pub mod simplex;
 pub mod solo;
 pub mod state;
 pub mod trie;

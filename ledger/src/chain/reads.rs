@@ -168,15 +168,11 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::OutOfRange`] past the head; as above.
     pub fn block(&self, height: BlockHeight) -> Result<Block, LedgerError> {
-        let (core, head) = (self.core(), self.head().height);
+        let head = self.head().height;
         if height > head {
             return Err(LedgerError::OutOfRange { what: "blocks", asked: height.0, size: head.0.saturating_add(1) });
         }
-        let place = core.guard(query::place(&core.index, height))?;
-        let place = place.ok_or_else(|| IndexError::value(&keys::place(height), "a block's place is missing"));
-        let offset = core.guard(place)?.offset;
-        let mut reader = core.reader.lock().unwrap_or_else(PoisonError::into_inner);
-        read_block(&mut reader, &core.dir.join(LOG_FILE), offset, height).map(|(block, _)| block)
+        self.core().block(height)
     }
 
     /// An entry, by its position in the tree.
@@ -224,6 +220,15 @@ impl Ledger {
 }
 
 impl Core {
+    /// A block that was executed, whether or not its checkpoint is signed yet.
+    pub(crate) fn block(&self, height: BlockHeight) -> Result<Block, LedgerError> {
+        let place = self.guard(query::place(&self.index, height))?;
+        let place = place.ok_or_else(|| IndexError::value(&keys::place(height), "a block's place is missing"));
+        let offset = self.guard(place)?.offset;
+        let mut reader = self.reader.lock().unwrap_or_else(PoisonError::into_inner);
+        read_block(&mut reader, &self.dir.join(LOG_FILE), offset, height).map(|(block, _)| block)
+    }
+
     /// Passes a read's result on; a failure of the index stops the ledger.
     fn guard<T>(&self, result: Result<T, IndexError>) -> Result<T, LedgerError> {
         result.map_err(|error| {

@@ -64,6 +64,18 @@ impl VerifiedTx {
     pub(crate) fn hash(&self) -> TxHash {
         self.hash
     }
+
+    /// What was checked.
+    #[cfg(feature = "simplex")]
+    pub(crate) fn signed(&self) -> &SignedTx {
+        &self.signed
+    }
+
+    /// Size of its canonical encoding.
+    #[cfg(feature = "simplex")]
+    pub(crate) fn bytes(&self) -> usize {
+        self.bytes
+    }
 }
 
 /// Where a block lies in the log and in the tree.

@@ -1,0 +1,361 @@
+//! A member's node: the ledger in its folder, the connections to other nodes, the agreement.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use commonware_cryptography::ed25519::PrivateKey;
+use commonware_runtime::{Handle, Runner, Spawner, Supervisor, tokio as runtime};
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+
+use super::agreement::{self, Timeouts};
+use super::core::{Core, Parts, Queues, Stage};
+use super::epochs::Epochs;
+use super::events::{Event, Mailbox};
+use super::executor;
+use super::frame::Channel;
+use super::gate::Gate;
+use super::keys::{namespace, private_key};
+use super::link::{self, Guard};
+use super::notary::Notary;
+use super::pool::{Rate, Rates};
+use super::store::BatchStore;
+use super::tls::{Allowed, Tls};
+use super::transport::{PeerAddress, Transport};
+use crate::account::{NodeSecret, VerifyKey};
+use crate::chain::{self, Chain, Ledger, Opening};
+use crate::engine::{Engine, Submission};
+use crate::error::{LedgerError, SubmitError};
+use crate::genesis::Genesis;
+use crate::ids::BlockHeight;
+use crate::log::write_durably;
+use crate::member::{Certificate, Member};
+use crate::state::query;
+
+/// Folder of what belongs to the agreement.
+pub const CONSENSUS_FOLDER: &str = "consensus";
+/// Its presence says that the folder has been there from the node's beginning.
+const COMPLETE: &str = "complete";
+/// Submissions that may wait before [`SubmitError::Busy`].
+const QUEUE: usize = 8192;
+/// Messages of peers that may wait for the core.
+const ARRIVALS: usize = 1024;
+
+/// What a member's node is run with.
+#[derive(Debug, Clone)]
+pub struct NodeConfig {
+    /// Where it listens for other nodes.
+    pub listen: SocketAddr,
+    /// The node's key.
+    pub secret: NodeSecret,
+    /// The consortium's certificate for it.
+    pub certificate: Certificate,
+    /// How long the agreement waits.
+    pub timeouts: Timeouts,
+    /// How fast each account may send transactions.
+    pub rate: Rate,
+    /// Other addresses for some nodes than the members' records say, as seen from this machine.
+    pub addresses: BTreeMap<[u8; 32], String>,
+    /// Nodes to connect to besides the members known here: for a node so far behind that it knows
+    /// none of today's.
+    pub others: Vec<(VerifyKey, String)>,
+}
+
+impl NodeConfig {
+    /// The usual settings.
+    pub fn new(listen: SocketAddr, secret: NodeSecret, certificate: Certificate) -> NodeConfig {
+        NodeConfig {
+            listen,
+            secret,
+            certificate,
+            timeouts: Timeouts::default(),
+            rate: Rate::default(),
+            addresses: BTreeMap::new(),
+            others: Vec::new(),
+        }
+    }
+}
+
+/// Why a node does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    /// The ledger cannot be opened.
+    #[error("{0}")]
+    Ledger(#[from] LedgerError),
+    /// The ledger is an embedded one.
+    #[error("this ledger is run by its operator alone: it has no network of members")]
+    Embedded,
+    /// The certificates or the key do not fit.
+    #[error("the node's certificate cannot be used: {0}")]
+    Certificate(String),
+    /// The address is taken, or not this machine's.
+    #[error("the node cannot listen on {address}: {what}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the system said.
+        what: String,
+    },
+    /// The votes of this node are gone.
+    #[error(
+        "{} is missing or incomplete, and this ledger has blocks: the node cannot know what it has voted for. Have the members replace its node key (sealgate member propose), and start it with the new key after removing that folder",
+        .0.display()
+    )]
+    VotesLost(PathBuf),
+    /// The operating system refused.
+    #[error("could not use {}: {what}", path.display())]
+    Io {
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        what: String,
+    },
+}
+
+/// Makes a member's copy of the ledger in the folder `dir`, from the genesis, and starts its node.
+///
+/// # Errors
+/// [`NodeError`].
+pub fn create(dir: &Path, genesis: Genesis, config: NodeConfig) -> Result<Ledger, NodeError> {
+    start_on(Opening::create(dir, genesis)?, dir, config)
+}
+
+/// Starts the node of the ledger in the folder `dir`. The handle is the same as an embedded
+/// ledger's; dropping the last one ends the node.
+///
+/// # Errors
+/// [`NodeError`].
+pub fn open(dir: &Path, config: NodeConfig) -> Result<Ledger, NodeError> {
+    start_on(Opening::open(dir)?, dir, config)
+}
+
+fn start_on(opening: Opening, dir: &Path, config: NodeConfig) -> Result<Ledger, NodeError> {
+    opening.with(|chain| Ok(Box::new(Node::start(chain, dir, config)?) as Box<dyn Engine>))
+}
+
+/// The engine behind the ledger's handle.
+struct Node {
+    submissions: Option<mpsc::Sender<Submission>>,
+    ledger: Arc<chain::Core>,
+    rates: Mutex<Rates>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Engine for Node {
+    fn submit(&self, submission: Submission) -> Result<(), SubmitError> {
+        let sender = submission.tx.signed().tx.sender;
+        if !self.rates.lock().unwrap_or_else(PoisonError::into_inner).take(&sender, clock_ms()) {
+            return Err(SubmitError::TooFast(sender));
+        }
+        let stopped = || SubmitError::Stopped("the node has ended".into());
+        match self.submissions.as_ref().ok_or_else(stopped)?.try_send(submission) {
+            Ok(()) => Ok(()),
+            Err(mpsc::error::TrySendError::Full(_)) => Err(SubmitError::Busy),
+            Err(mpsc::error::TrySendError::Closed(_)) => Err(self.ledger.check_running().err().unwrap_or_else(stopped)),
+        }
+    }
+}
+
+impl Drop for Node {
+    fn drop(&mut self) {
+        // The core ends when nobody can submit any more.
+        self.submissions = None;
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the node had panicked");
+        }
+    }
+}
+
+fn clock_ms() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// What is opened before the threads start, so that starting can fail.
+struct Opened {
+    chain: Chain,
+    epochs: Epochs,
+    store: BatchStore,
+    notary: Notary,
+    tls: Tls,
+    allowed: Allowed,
+    listener: std::net::TcpListener,
+    key: PrivateKey,
+    dir: PathBuf,
+    config: NodeConfig,
+}
+
+impl Node {
+    fn start(chain: Chain, dir: &Path, config: NodeConfig) -> Result<Node, NodeError> {
+        let opened = Opened::open(chain, dir, config)?;
+        let ledger = opened.chain.core().clone();
+        let rates = Mutex::new(Rates::new(opened.config.rate));
+        let (submissions, waiting) = mpsc::channel(QUEUE);
+        let thread = std::thread::Builder::new().name("sealgate-node".into()).spawn(move || {
+            let settings = runtime::Config::new().with_worker_threads(2).with_storage_directory(opened.dir.clone());
+            runtime::Runner::new(settings).start(|context| opened.run(context, waiting));
+        });
+        let thread = thread.map_err(|error| NodeError::Io { path: dir.to_owned(), what: error.to_string() })?;
+        Ok(Node { submissions: Some(submissions), ledger, rates, thread: Some(thread) })
+    }
+}
+
+impl Opened {
+    fn open(chain: Chain, dir: &Path, config: NodeConfig) -> Result<Opened, NodeError> {
+        let core = chain.core().clone();
+        let network = core.genesis.network.as_ref().ok_or(NodeError::Embedded)?;
+        let dir = dir.join(CONSENSUS_FOLDER);
+        let io = |error: std::io::Error| NodeError::Io { path: dir.clone(), what: error.to_string() };
+        let marker = dir.join(COMPLETE);
+        if !marker.exists() {
+            if core.head().height != BlockHeight(0) {
+                return Err(NodeError::VotesLost(dir));
+            }
+            std::fs::create_dir_all(&dir).map_err(io)?;
+            write_durably(&marker, b"")?;
+        }
+        let epochs = Epochs::open(&dir.join("epochs"), &core.genesis).map_err(io)?;
+        let store = BatchStore::open(&dir.join("batches")).map_err(io)?;
+        let mut notary = Notary::open(&dir.join("checkpoints")).map_err(io)?;
+        if let Some((height, note)) = notary.last(core.head().height) {
+            core.certify(core.block(height)?.header, note);
+            notary.resume(height);
+        }
+        let allowed = Allowed::default();
+        let certificate = |what: String| NodeError::Certificate(what);
+        let tls = Tls::new(&network.authority, &config.certificate, &config.secret, allowed.clone())
+            .map_err(|error| certificate(error.to_string()))?;
+        let key = private_key(&config.secret).ok_or_else(|| certificate("the node's key is none".into()))?;
+        let listen = |error: std::io::Error| NodeError::Listen { address: config.listen, what: error.to_string() };
+        let listener = std::net::TcpListener::bind(config.listen).map_err(listen)?;
+        listener.set_nonblocking(true).map_err(listen)?;
+        Ok(Opened { chain, epochs, store, notary, tls, allowed, listener, key, dir, config })
+    }
+
+    async fn run(self, context: runtime::Context, submissions: mpsc::Receiver<Submission>) {
+        let ledger = self.chain.core().clone();
+        let listener = match TcpListener::from_std(self.listener) {
+            Ok(listener) => listener,
+            Err(error) => return drop(ledger.stop_for(format!("the node cannot listen: {error}"))),
+        };
+        let members = match query::members(&ledger.index) {
+            Ok(members) => members,
+            Err(error) => return drop(ledger.stop(&error)),
+        };
+        let chain_id = ledger.head().chain;
+        let me = self.config.secret.verify_key();
+        let transport = Transport::start(chain_id, me, self.tls, self.allowed, listener);
+        let (net, receiver) = link::open(&transport, Channel::Ledger, 0);
+        let (jobs, work) = mpsc::unbounded_channel();
+        let (finished, done) = mpsc::unbounded_channel();
+        let (events, asked) = mpsc::unbounded_channel();
+        let (stage, mut stages) = mpsc::unbounded_channel();
+        let (to_core, arrivals) = mpsc::channel(ARRIVALS);
+        let gate = Gate::new(context.child("clock"), ledger.clone(), self.config.rate);
+        let core = Core::new(Parts {
+            clock: context.child("clock"),
+            net,
+            ledger: ledger.clone(),
+            idle_ms: u64::try_from(self.config.timeouts.ordered().leader.as_millis() / 2).unwrap_or(u64::MAX),
+            secret: self.config.secret.clone(),
+            members,
+            epochs: self.epochs,
+            store: self.store,
+            notary: self.notary,
+            jobs,
+            stage,
+        });
+        let chain = self.chain;
+        let executing = context.child("executor").dedicated().spawn(move |_| executor::run(chain, work, finished));
+        let gating = context.child("gate").dedicated().spawn(move |_| gate.run(receiver, to_core));
+        let queues = Queues { events: asked, submissions, arrivals, done };
+        let deciding = context.child("core").dedicated().spawn(move |_| core.run(queues));
+        let mut stagehand = Stagehand {
+            context: context.child("agreement"),
+            guard: Guard::new(transport.clone()),
+            transport: transport.clone(),
+            namespace: namespace(&chain_id),
+            key: self.key,
+            config: self.config,
+            events,
+            running: None,
+        };
+        while let Some(stage) = stages.recv().await {
+            if matches!(stage, Stage::Stopped) {
+                break;
+            }
+            stagehand.set(stage);
+        }
+        stagehand.end();
+        transport.close();
+        let _ = deciding.await;
+        // The executor ends when the core, which sends it work, is gone: what it has begun is done.
+        let _ = executing.await;
+        gating.abort();
+    }
+}
+
+/// Runs the agreement and the connections as the core says.
+struct Stagehand {
+    context: runtime::Context,
+    transport: Transport,
+    guard: Guard,
+    namespace: Vec<u8>,
+    key: PrivateKey,
+    config: NodeConfig,
+    events: mpsc::UnboundedSender<Event>,
+    running: Option<(u64, Handle<()>)>,
+}
+
+impl Stagehand {
+    fn set(&mut self, stage: Stage) {
+        match stage {
+            Stage::Peers(members) => self.transport.set_peers(&self.addresses(&members)),
+            Stage::Agree(start) => {
+                self.end();
+                let epoch = start.members.epoch;
+                let open = |channel| link::open(&self.transport, channel, epoch);
+                let channels = [open(Channel::Votes), open(Channel::Certificates), open(Channel::Resolver)];
+                let handle = agreement::start(
+                    self.context.child("epoch").with_attribute("epoch", epoch),
+                    &start,
+                    self.key.clone(),
+                    &self.namespace,
+                    self.config.timeouts,
+                    Mailbox { epoch, events: self.events.clone() },
+                    self.guard.clone(),
+                    channels,
+                    format!("epoch-{epoch}"),
+                );
+                self.running = handle.map(|handle| (epoch, handle));
+            }
+            Stage::End(_) => self.end(),
+            Stage::Stopped => {}
+        }
+    }
+
+    fn end(&mut self) {
+        if let Some((epoch, handle)) = self.running.take() {
+            handle.abort();
+            self.transport.shut(epoch);
+        }
+    }
+
+    fn addresses(&self, members: &[Member]) -> Vec<PeerAddress> {
+        let known = members.iter().map(|member| (member.node_key, member.peer.clone()));
+        let mut peers: Vec<PeerAddress> = Vec::new();
+        for (key, address) in known.chain(self.config.others.iter().cloned()) {
+            if !peers.iter().any(|peer| peer.key == key) {
+                let address = self.config.addresses.get(&key.0).cloned().unwrap_or(address);
+                peers.push(PeerAddress { key, address });
+            }
+        }
+        peers
+    }
+}

@@ -1,0 +1,150 @@
+//! Catching up: blocks that others made, adopted up to a checkpoint that a quorum signed
+//! (docs/spec/network.md#catching-up).
+
+use std::collections::BTreeMap;
+
+use commonware_cryptography::ed25519::PublicKey;
+use commonware_p2p::{Recipients, Sender};
+use commonware_runtime::Clock;
+
+use super::core::Core;
+use super::executor::Job;
+use super::frame::MESSAGE_BYTES_MAX;
+use super::message::{BLOCKS_BYTES, BLOCKS_MAX, Message};
+use crate::block::Block;
+use crate::checkpoint::{Checkpoint, SignedCheckpoint};
+use crate::codec::encode;
+use crate::ids::BlockHeight;
+
+/// A node whose head has not moved for so long while others are ahead asks for their blocks.
+const STUCK_MS: u64 = 1_500;
+/// A node that is so many blocks behind does not wait.
+const FAR: u64 = 64;
+/// How long an answer is awaited before another peer is asked.
+const ANSWER_MS: u64 = 5_000;
+/// A peer that has not said where it stands for so long is not asked.
+const FRESH_MS: u64 = 10_000;
+
+#[derive(Default)]
+pub(crate) struct Catchup {
+    /// Where peers say they stand: epoch, height, when they said it.
+    peers: BTreeMap<PublicKey, (u64, BlockHeight, u64)>,
+    asked: Option<(PublicKey, BlockHeight, u64)>,
+    turns: usize,
+    has_moved: bool,
+    moved_ms: u64,
+}
+
+impl Catchup {
+    pub(super) fn moved(&mut self) {
+        self.has_moved = true;
+    }
+}
+
+impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
+    pub(super) fn status(
+        &mut self,
+        from: &PublicKey,
+        epoch: u64,
+        height: BlockHeight,
+        checkpoint: Option<&SignedCheckpoint>,
+    ) {
+        let now = self.now_ms();
+        self.catchup.peers.insert(from.clone(), (epoch, height, now));
+        self.catchup.peers.retain(|_, (.., at)| now.saturating_sub(*at) < FRESH_MS);
+        if let Some(note) = checkpoint {
+            self.certified(note.clone());
+        }
+    }
+
+    /// Asks a peer that is ahead for its blocks, if they do not come by agreement.
+    pub(super) fn catch_up(&mut self, now: u64) {
+        if std::mem::take(&mut self.catchup.has_moved) {
+            self.catchup.moved_ms = now;
+        }
+        let waits = self.catchup.asked.as_ref().is_some_and(|(.., at)| now.saturating_sub(*at) < ANSWER_MS);
+        if self.busy || waits {
+            return;
+        }
+        let (epoch, height) = (self.members.epoch, self.head.height);
+        let stuck = now.saturating_sub(self.catchup.moved_ms) >= STUCK_MS;
+        let ahead: Vec<PublicKey> = self
+            .catchup
+            .peers
+            .iter()
+            .filter(|(_, (of, at, _))| {
+                *of > epoch || *at > height && (stuck || self.agreeing.is_none() || at.0 - height.0 >= FAR)
+            })
+            .map(|(peer, _)| peer.clone())
+            .collect();
+        self.catchup.turns = self.catchup.turns.wrapping_add(1);
+        let Some(peer) = ahead.get(self.catchup.turns % ahead.len().max(1)).cloned() else { return };
+        let next = height.next();
+        self.catchup.asked = Some((peer.clone(), next, now));
+        self.send(Recipients::One(peer), &Message::WantBlocks(next), false);
+    }
+
+    /// Sends blocks from `height` on up to the last with a checkpoint, within the bounds of one
+    /// message and one epoch.
+    pub(super) fn serve_blocks(&mut self, to: &PublicKey, height: BlockHeight) {
+        let (mut blocks, mut bytes, mut last) = (Vec::new(), 0usize, None);
+        let (mut at, mut epoch) = (height, None);
+        while at <= self.head.height && blocks.len() < BLOCKS_MAX && bytes < BLOCKS_BYTES {
+            let block = match self.ledger.block(at) {
+                Ok(block) => block,
+                Err(error) => {
+                    tracing::error!(%error, "a block could not be read for a peer");
+                    return;
+                }
+            };
+            let encoded = encode(&block);
+            let large = bytes + encoded.len() + 128 * 1024 > MESSAGE_BYTES_MAX;
+            if *epoch.get_or_insert(block.header.epoch) != block.header.epoch || large && !blocks.is_empty() {
+                break;
+            }
+            bytes += encoded.len();
+            blocks.push(encoded);
+            if self.notary.has(at) {
+                last = Some((blocks.len(), at));
+            }
+            at = at.next();
+        }
+        let Some((count, checkpoint)) = last.and_then(|(count, at)| Some((count, self.notary.checkpoint(at)?))) else {
+            return;
+        };
+        blocks.truncate(count);
+        self.send(Recipients::One(to.clone()), &Message::Blocks { blocks, checkpoint }, false);
+    }
+
+    /// Checks blocks that were asked for, and has them executed.
+    pub(super) fn take_blocks(&mut self, from: &PublicKey, blocks: Vec<Block>, checkpoint: SignedCheckpoint) {
+        let Some(last) = blocks.last() else { return self.certified(checkpoint) };
+        let next = self.head.height.next();
+        if self.busy || self.catchup.asked.as_ref().is_none_or(|(peer, height, _)| peer != from || *height != next) {
+            return;
+        }
+        self.catchup.asked = None;
+        let signed = match checkpoint.verify(&self.head.chain, &self.members) {
+            Ok(signed) => signed,
+            Err(error) => {
+                tracing::warn!(peer = %from, %error, "blocks are refused");
+                return;
+            }
+        };
+        let mut previous = self.head.clone();
+        let chained = signed == Checkpoint::of(&last.header)
+            && blocks.iter().all(|block| {
+                let follows = block.header.previous == previous.hash()
+                    && block.header.height == previous.height.next()
+                    && block.header.epoch == self.members.epoch;
+                previous = block.header.clone();
+                follows
+            });
+        if !chained {
+            tracing::warn!(peer = %from, "blocks are refused: they do not lead from the head to their checkpoint");
+            return;
+        }
+        self.busy = true;
+        let _ = self.jobs.send(Job::Adopt { blocks, checkpoint });
+    }
+}

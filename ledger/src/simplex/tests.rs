@@ -1,0 +1,7 @@
+//! Networks of nodes in this process, over real connections.
+
+mod agreement;
+mod faults;
+mod harness;
+mod members;
+mod transport;
