@@ -63,6 +63,9 @@ pub enum CheckpointError {
         /// The origin of the trusted genesis.
         expected: String,
     },
+    /// A line of a known witness does not hold.
+    #[error("the checkpoint carries a cosignature of '{0}' that is not its")]
+    Cosignature(String),
     /// A member's signature is wrong.
     #[error("a signature of the checkpoint is not its signer's: it was altered, or is forged")]
     Signature,

@@ -8,6 +8,7 @@ pub mod block;
 pub mod chain;
 pub mod checkpoint;
 pub mod codec;
+pub mod cosign;
 mod engine;
 pub mod error;
 pub mod genesis;
@@ -23,6 +24,7 @@ pub mod solo;
 pub mod state;
 pub mod trie;
 pub mod tx;
+pub mod witness;
 
 #[cfg(test)]
 mod testing;
