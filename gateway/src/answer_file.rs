@@ -21,10 +21,14 @@ use sealgate_ledger::tx::{SignedTx, TxBody, VersionInfo};
 use serde::{Deserialize, Serialize};
 
 use crate::messages::{Nonce, SecretAnswer, SecretQuestion, context, outcome};
+use crate::witness::pins::{Witnessed, WitnessedBy};
 
 /// Largest answer file that is read, in bytes.
 pub const ANSWER_BYTES_MAX: u64 = 32 << 20;
 const FORMAT: &str = "sealgate-answer/2";
+/// The note on an answer whose reader pins no witness.
+pub(crate) const UNWITNESSED: &str =
+    "owner-operated ledger: no witness besides its operator has signed this checkpoint";
 
 /// An answer that convinces whoever trusts the ledger, offline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -203,6 +207,8 @@ pub struct Verified {
     pub checks: Vec<String>,
     /// What the answer does not show.
     pub notes: Vec<String>,
+    /// The pinned witnesses that cosigned.
+    pub witnesses: Vec<WitnessedBy>,
     /// The zero-knowledge proofs among what was checked: none where no record has the key.
     #[serde(skip)]
     pub proofs: Vec<Proven>,
@@ -220,6 +226,19 @@ pub struct Proven {
     pub proof: ProofBytes,
     /// The verifying key of the statement's circuit, the one that the ledger's genesis names.
     pub verifying_key: Vec<u8>,
+}
+
+impl Verified {
+    /// Adds what the witnesses that the reader pins say of the answer's checkpoint.
+    pub fn witness(&mut self, said: Witnessed) {
+        if said.is_unpinned() {
+            return;
+        }
+        self.notes.retain(|note| note != UNWITNESSED);
+        self.notes.extend(said.notes());
+        self.checks.extend(said.checks());
+        self.witnesses = said.by;
+    }
 }
 
 impl AnswerFile {
@@ -425,6 +444,7 @@ impl AnswerFile {
             checkpoint_size: checkpoint.size,
             checks,
             notes: self.notes(),
+            witnesses: Vec::new(),
             proofs,
         })
     }
@@ -503,7 +523,7 @@ impl AnswerFile {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![
-            "owner-operated ledger: no witness besides its operator has signed this checkpoint".to_owned(),
+            UNWITNESSED.to_owned(),
             "that the contract's rules were kept rests on the operator until 'sealgate audit --gateway' has replayed them".to_owned(),
             "agreement with what was published is shown, not that what was published is true".to_owned(),
         ];

@@ -20,8 +20,10 @@ use crate::client::{Governance, HeadResponse, PASSED_ON};
 use crate::gateway::Gateway;
 use crate::messages::AskRequest;
 use crate::owner::{catalogue, detail};
+use crate::witness::pushing::Head;
 
 mod problem;
+pub mod witness;
 
 pub use problem::ApiError;
 
@@ -74,6 +76,9 @@ fn routes(gateway: Arc<Gateway>, token: String) -> impl Filter<Extract = (impl R
         },
     );
     let state = gateway.clone();
+    let witnessed =
+        warp::path!("v1" / "checkpoint" / "witnessed").and(warp::get()).then(move || witnessed(state.clone()));
+    let state = gateway.clone();
     let transactions = warp::path!("v1" / "transactions")
         .and(warp::post())
         .and(warp::body::content_length_limit(TX_BYTES_MAX as u64 + 128))
@@ -85,7 +90,7 @@ fn routes(gateway: Arc<Gateway>, token: String) -> impl Filter<Extract = (impl R
         .and(warp::header::optional::<String>(PASSED_ON))
         .and(warp::body::json())
         .then(move |passed_on: Option<String>, body: AskRequest| ask(gateway.clone(), body, passed_on.is_some()));
-    transactions.or(asks).unify().or(reads).unify().recover(problem::recover)
+    transactions.or(asks).unify().or(witnessed).unify().or(reads).unify().recover(problem::recover)
 }
 
 fn finish(result: Result<Response, ApiError>) -> Response {
@@ -202,8 +207,17 @@ fn read(gateway: &Gateway, token: &str, path: &str, query: &str, headers: &Heade
 }
 
 fn head(gateway: &Gateway) -> HeadResponse {
-    let (header, checkpoint) = gateway.ledger().signed_head();
+    let Head { header, checkpoint } = gateway.cosigned().own_head(gateway.ledger());
     HeadResponse { header, checkpoint }
+}
+
+/// A head that has been before the witnesses and covers all there was when the call came, if they
+/// answer in time; otherwise the ledger's own.
+async fn witnessed(gateway: Arc<Gateway>) -> Response {
+    let least = gateway.ledger().head().tree_size;
+    gateway.cosigned().wait(gateway.ledger()).await;
+    let Head { header, checkpoint } = gateway.cosigned().head(gateway.ledger(), least);
+    json(&HeadResponse { header, checkpoint })
 }
 
 fn found<T: Serialize>(value: Result<Option<T>, LedgerError>) -> Result<Response, ApiError> {

@@ -30,6 +30,7 @@ use crate::messages::{
     sealed_digest,
 };
 use crate::owner::{OwnerError, signed};
+use crate::witness::pins::Witnessed;
 
 /// Why a question brought no answer.
 #[derive(Debug, thiserror::Error)]
@@ -106,6 +107,8 @@ pub struct Session<'a> {
     pub checkpoint: Checkpoint,
     /// Height of that head, as the gateway says.
     pub head: BlockHeight,
+    /// What the witnesses that the home pins say of it.
+    pub witnessed: Witnessed,
 }
 
 impl<'a> Session<'a> {
@@ -116,10 +119,11 @@ impl<'a> Session<'a> {
     /// [`AskFailure::Home`], [`AskFailure::Client`].
     pub async fn open(home: &'a Home, client: &'a Client) -> Result<Session<'a>, AskFailure> {
         let genesis = client.genesis().await?;
-        home.admit(&genesis)?;
+        let chain = home.admit(&genesis)?;
+        let pins = home.pins(&chain)?;
         loop {
             let before = home.highest(&genesis)?.map_or(0, |highest| highest.size);
-            let head = client.head().await?;
+            let head = if pins.witnesses.is_empty() { client.head().await? } else { client.witnessed_head().await? };
             let (checkpoint, relation) = home.relation(&genesis, &head.checkpoint)?;
             if checkpoint.size < before {
                 let source = LightError::Older { old: before, new: checkpoint.size };
@@ -134,7 +138,8 @@ impl<'a> Session<'a> {
                 return Err(AskFailure::Refused("its head is not the one it signed".into()));
             }
             connect(home, client, &genesis, &head.checkpoint).await?;
-            return Ok(Session { home, client, genesis, checkpoint, head: head.header.height });
+            let witnessed = home.require_witnessed(&genesis, &head.checkpoint)?;
+            return Ok(Session { home, client, genesis, checkpoint, head: head.header.height, witnessed });
         }
     }
 
@@ -481,6 +486,7 @@ async fn conclude(
     let checkpoint = session.home.read(&session.genesis, &proofs.checkpoint)?;
     session.home.extends(&session.checkpoint, &checkpoint, &proofs.consistency)?;
     connect(session.home, session.client, &session.genesis, &proofs.checkpoint).await?;
+    let witnessed = session.home.require_witnessed(&session.genesis, &proofs.checkpoint)?;
     let hash = tx.hash();
     let Some(sealed) = response.sealed else {
         return Err(match proofs.entries.as_slice() {
@@ -537,7 +543,8 @@ async fn conclude(
         request,
         record,
     });
-    let verified = file.verify(&checkpoint, &parties.account.address())?;
+    let mut verified = file.verify(&checkpoint, &parties.account.address())?;
+    verified.witness(witnessed);
     session.home.same_version(&session.genesis.chain_id(), &verified.asset, verified.version, &verified.root)?;
     Ok(Answered { verified, file })
 }

@@ -17,6 +17,7 @@ mod network;
 mod output;
 mod owner;
 pub(crate) mod requester;
+mod witness;
 
 pub use output::{Failure, Output};
 pub(crate) use owner::stop_signal;
@@ -78,6 +79,10 @@ enum Command {
     /// Transfer or withdraw an asset.
     #[command(subcommand)]
     Asset(asset::AssetCommand),
+    /// Watch over ledgers that others run: cosign their checkpoints, each only if it extends the one
+    /// before.
+    #[command(subcommand)]
+    Witness(witness::WitnessCommand),
     /// Check a ledger block by block against one's own checkpoint; or an owner's own folder.
     Audit(requester::Audit),
 }
@@ -136,6 +141,7 @@ pub async fn run() -> ExitCode {
         #[cfg(feature = "simplex")]
         Command::Network(command) => network::run(command, &output),
         Command::Asset(command) => asset::run(command, &output).await,
+        Command::Witness(command) => witness::run(command, &output).await,
         Command::Audit(args) => requester::audit(args, &output).await,
     };
     match done {

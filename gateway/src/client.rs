@@ -15,6 +15,8 @@ use sealgate_ledger::tx::SignedTx;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub mod witness;
+
 use crate::messages::{AskProgress, AskRequest, AskResponse};
 
 /// Largest response that is read, in bytes.
@@ -214,6 +216,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn governance(&self) -> Result<Governance, ClientError> {
         self.get("/v1/governance").await
+    }
+
+    /// The newest head that its witnesses have cosigned; the plain head where they do not answer.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn witnessed_head(&self) -> Result<HeadResponse, ClientError> {
+        self.get("/v1/checkpoint/witnessed").await
     }
 
     /// Proof that a tree of `new` entries extends one of `old`.

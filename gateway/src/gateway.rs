@@ -39,6 +39,7 @@ use crate::messages::{
 use crate::owner::{Owner, OwnerError, signed};
 use crate::parameters::ParameterError;
 use crate::relay::{self, RelayError};
+use crate::witness::pushing::{Cosigned, Head};
 
 /// Questions that may wait for a prover before more are turned away.
 const WAITING_MAX: usize = 64;
@@ -60,6 +61,7 @@ pub struct Gateway {
     book: Mutex<Book>,
     provers: Semaphore,
     waiting: Semaphore,
+    cosigned: Cosigned,
 }
 
 /// Why a question gets no answer. The texts are for the requester; what went wrong inside is
@@ -144,6 +146,7 @@ impl Gateway {
             book: Mutex::new(book),
             provers: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             waiting: Semaphore::new(WAITING_MAX),
+            cosigned: Cosigned::default(),
         })
     }
 
@@ -162,6 +165,11 @@ impl Gateway {
     /// The ledger.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// What witnesses have cosigned of the ledger.
+    pub fn cosigned(&self) -> &Cosigned {
+        &self.cosigned
     }
 
     /// The owner.
@@ -205,6 +213,7 @@ impl Gateway {
         let hash = tx.hash();
         let receipt = self.submit(tx).await?;
         let Outcome::Granted { version, .. } = receipt.outcome else {
+            self.cosigned.wait(&self.ledger).await;
             return Ok(AskResponse { proofs: self.proofs(request.seen, &[receipt.entry_index])?, sealed: None });
         };
         let turns = Arc::clone(self.answering().entry(hash).or_default());
@@ -218,6 +227,7 @@ impl Gateway {
         };
         drop(turn);
         let Concluded { entry: last, sealed } = outcome?;
+        self.cosigned.wait(&self.ledger).await;
         let Some(sealed) = sealed else {
             let entries = [receipt.entry_index, last];
             return Ok(AskResponse { proofs: self.proofs(request.seen, &entries)?, sealed: None });
@@ -537,10 +547,12 @@ impl Gateway {
         Err(AskError::Malformed(format!("you have seen {seen} entries of this ledger and it has {size}: {what}")))
     }
 
-    /// Proofs of entries under the current checkpoint, and that it extends the one seen.
+    /// Proofs of entries under the newest checkpoint that is cosigned and covers them, or else the
+    /// current one, and that it extends the one seen.
     fn proofs(&self, seen: u64, entries: &[u64]) -> Result<LedgerProofs, AskError> {
         let ledger = &self.ledger;
-        let (header, checkpoint) = ledger.signed_head();
+        let least = entries.iter().map(|entry| entry.saturating_add(1)).chain([seen]).max().unwrap_or(seen);
+        let Head { header, checkpoint } = self.cosigned.head(ledger, least);
         let size = header.tree_size;
         let consistency =
             if seen == 0 { Vec::new() } else { ledger.prove_consistency(seen, size).map_err(internal)? };

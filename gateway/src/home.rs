@@ -60,6 +60,20 @@ pub enum HomeError {
         /// The version.
         version: u32,
     },
+    /// The home asks for more witnesses than have cosigned.
+    #[error("the checkpoint of {size} entries is cosigned by {found} of the {required} witnesses that {home} requires; missing: {missing}. Try again in a moment, or ask its operator whether the witness is reached", home = home.display())]
+    NotWitnessed {
+        /// Size of the checkpoint.
+        size: u64,
+        /// How many pinned witnesses cosigned.
+        found: usize,
+        /// How many must.
+        required: usize,
+        /// Who did not, separated by commas.
+        missing: String,
+        /// The home.
+        home: PathBuf,
+    },
     /// The checkpoint cannot be compared without the gateway's help.
     #[error("the checkpoint (of {size} entries) is not one that {home} has seen: name the ledger's gateway with --gateway URL, so that it can be shown to extend the {highest} entries seen", home = home.display())]
     Unconnected {
@@ -128,7 +142,8 @@ impl Home {
         account_file::load(&self.folder)
     }
 
-    fn ledger_folder(&self, chain: &ChainId) -> PathBuf {
+    /// Where what concerns a ledger is kept.
+    pub(crate) fn ledger_folder(&self, chain: &ChainId) -> PathBuf {
         self.folder.join("ledgers").join(chain.to_string())
     }
 
@@ -142,6 +157,20 @@ impl Home {
             create_private_dir(part).map_err(FileError::io(part))?;
         }
         Ok(())
+    }
+
+    /// Every ledger pinned.
+    ///
+    /// # Errors
+    /// [`FileError`] for a folder among them that is no ledger's.
+    pub fn trusted(&self) -> Result<Vec<ChainId>, FileError> {
+        let folder = self.folder.join("ledgers");
+        let Ok(entries) = std::fs::read_dir(&folder) else { return Ok(Vec::new()) };
+        let chain = |entry: std::fs::DirEntry| {
+            let name = entry.file_name().to_string_lossy().into_owned();
+            name.parse().map_err(|_| FileError::content(&entry.path(), "this is no ledger's folder; move it away"))
+        };
+        entries.flatten().map(chain).collect()
     }
 
     /// Refuses a ledger that is not pinned.
@@ -301,7 +330,7 @@ impl Home {
     }
 
     /// One process at a time changes what was seen of a ledger.
-    fn lock(&self, chain: &ChainId) -> Result<std::fs::File, HomeError> {
+    pub(crate) fn lock(&self, chain: &ChainId) -> Result<std::fs::File, HomeError> {
         let path = self.ledger_folder(chain).join("lock");
         let file = std::fs::File::create(&path).map_err(FileError::io(&path))?;
         file.lock().map_err(FileError::io(&path))?;

@@ -24,3 +24,4 @@ pub mod parameters;
 pub mod publishing;
 pub mod relay;
 pub mod serving;
+pub mod witness;

@@ -8,6 +8,7 @@ use crate::api;
 use crate::files::{FileError, write_json};
 use crate::gateway::Gateway;
 use crate::owner::{Owner, OwnerError, Serving};
+use crate::witness::pushing::Peer;
 
 /// A running gateway.
 pub struct Running {
@@ -17,6 +18,7 @@ pub struct Running {
     pub genesis: Genesis,
     stop: tokio::sync::oneshot::Sender<()>,
     done: tokio::task::JoinHandle<()>,
+    reporting: Option<tokio::task::JoinHandle<()>>,
     serving_path: std::path::PathBuf,
 }
 
@@ -36,6 +38,14 @@ pub enum ServeError {
 /// # Errors
 /// [`ServeError`].
 pub async fn start(owner: Owner, listen: &str) -> Result<Running, ServeError> {
+    start_witnessed(owner, listen, Vec::new()).await
+}
+
+/// Starts serving a ledger that reports its checkpoints to witnesses.
+///
+/// # Errors
+/// [`ServeError`].
+pub async fn start_witnessed(owner: Owner, listen: &str, witnesses: Vec<Peer>) -> Result<Running, ServeError> {
     let serving_path = owner.serving_path();
     let gateway = Arc::new(tokio::task::block_in_place(|| Gateway::open(owner))?);
     gateway.prepare();
@@ -45,11 +55,15 @@ pub async fn start(owner: Owner, listen: &str) -> Result<Running, ServeError> {
     let serving = Serving { url: format!("http://{address}"), token: hex::encode(token) };
     write_json(&serving_path, &serving, true).map_err(OwnerError::from)?;
     let genesis = gateway.ledger().genesis().clone();
+    let reporting = (!witnesses.is_empty()).then(|| {
+        let gateway = gateway.clone();
+        tokio::spawn(async move { gateway.cosigned().report(gateway.ledger(), witnesses).await })
+    });
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let served = api::serve(listener, gateway, serving.token, async {
         let _ = stopped.await;
     });
-    Ok(Running { url: serving.url, genesis, stop, done: tokio::spawn(served), serving_path })
+    Ok(Running { url: serving.url, genesis, stop, done: tokio::spawn(served), reporting, serving_path })
 }
 
 impl Running {
@@ -60,6 +74,10 @@ impl Running {
     pub async fn stop(self) -> Result<(), FileError> {
         let _ = self.stop.send(());
         let _ = self.done.await;
+        if let Some(reporting) = self.reporting {
+            reporting.abort();
+            let _ = reporting.await;
+        }
         std::fs::remove_file(&self.serving_path).map_err(FileError::io(&self.serving_path))
     }
 }

@@ -192,8 +192,14 @@ impl Server {
 
     /// The same with variables in its environment.
     pub fn start_in(data_dir: &str, environment: &[(&str, &str)]) -> Server {
+        Server::run(&["serve", "--data-dir", data_dir, "--listen", "127.0.0.1:0"], environment)
+    }
+
+    /// Runs a command that serves and waits until it says where.
+    pub fn run(args: &[&str], environment: &[(&str, &str)]) -> Server {
         let mut child = Command::new(binary())
-            .args(["--json", "serve", "--data-dir", data_dir, "--listen", "127.0.0.1:0"])
+            .arg("--json")
+            .args(args)
             .envs(environment.iter().copied())
             .stdout(Stdio::piped())
             .spawn()

@@ -14,6 +14,7 @@ use crate::files::read_json;
 use crate::owner::Owner;
 use crate::publishing::{publish as publish_table, read_manifest};
 use crate::serving;
+use crate::witness::pushing::Peer;
 
 #[derive(Debug, Args)]
 pub(super) struct Init {
@@ -86,6 +87,10 @@ pub(super) struct Serve {
     /// node.json of a member's folder says.
     #[arg(long, value_name = "ADDRESS:PORT")]
     listen: Option<String>,
+    /// A witness to bring this ledger's checkpoints before: its address, '=', and its key as its
+    /// operator's 'sealgate witness new' prints it. May be given several times.
+    #[arg(long, value_name = "URL=KEY")]
+    witness: Vec<Peer>,
 }
 
 #[derive(Serialize)]
@@ -101,7 +106,7 @@ pub(super) async fn serve(args: Serve, output: &Output) -> Result<(), Failure> {
     #[cfg(not(feature = "simplex"))]
     let configured: Option<String> = None;
     let listen = args.listen.or(configured).unwrap_or_else(|| "127.0.0.1:8080".into());
-    let running = serving::start(Owner::open(&args.data.data_dir)?, &listen).await?;
+    let running = serving::start_witnessed(Owner::open(&args.data.data_dir)?, &listen, args.witness).await?;
     let result = ServeResult { url: running.url.clone(), fingerprint: running.genesis.chain_id() };
     output.result(&result, || {
         format!("serving     {}\nfingerprint {}\nStop with Ctrl-C.", result.url, result.fingerprint)

@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sealgate_circuits::question::{KEYS_MAX, QuestionError};
+use sealgate_ledger::cosign::WitnessKey;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
 use sealgate_ledger::state::{AssetView, RequestStatus, RequestView};
 use sealgate_ledger::tx::DeclineReason;
@@ -13,13 +14,14 @@ use unicode_width::UnicodeWidthStr as _;
 use super::output::printable;
 use super::{Failure, GatewayArg, HomeArg, Output};
 use crate::account_file;
-use crate::answer_file::{ANSWER_BYTES_MAX, AnswerFile, RecordAnswer, ResultLine, Verified};
+use crate::answer_file::{ANSWER_BYTES_MAX, AnswerFile, RecordAnswer, ResultLine, UNWITNESSED, Verified};
 use crate::asking::{AskFailure, Asking, KeyList, Session, ask as ask_question, connect};
 use crate::auditing::{audit_owner, replay};
 use crate::client::Client;
 use crate::files::{FileError, check_writable, read_bounded, write_private};
 use crate::home::{Asked, Home, HomeError, Relation};
 use crate::owner::Owner;
+use crate::witness::pins::{Pins, Witnessed};
 
 /// Largest file of keys that is read, in bytes.
 const KEYS_BYTES_MAX: u64 = 4 << 20;
@@ -74,12 +76,35 @@ pub(super) struct Trust {
     home: HomeArg,
     /// The ledger's fingerprint, as its operator's 'init' and 'serve' print it.
     fingerprint: String,
+    /// Key of a witness that you trust to cosign this ledger's checkpoints, as its operator's
+    /// 'sealgate witness new' prints it. May be given several times; those given take the place of
+    /// those before.
+    #[arg(long, value_name = "KEY")]
+    witness: Vec<WitnessKey>,
+    /// Refuse what too few of these witnesses have cosigned, instead of only saying so: what not
+    /// all of them have, or with =N what fewer than N have.
+    #[arg(long, value_name = "N", num_args = 0..=1, require_equals = true, requires = "witness")]
+    require_witness: Option<Option<std::num::NonZeroUsize>>,
 }
 
 pub(super) fn trust(args: Trust, output: &Output) -> Result<(), Failure> {
     let chain: ChainId = args.fingerprint.parse().map_err(|error| Failure(format!("fingerprint: {error}")))?;
-    Home::at(&args.home.home).trust(&chain)?;
-    output.result(&serde_json::json!({ "trusted": chain }), || format!("trusted     {chain}"));
+    let home = Home::at(&args.home.home);
+    home.trust(&chain)?;
+    if !args.witness.is_empty() {
+        let required = args.require_witness.map_or(0, |n| n.map_or(args.witness.len(), std::num::NonZeroUsize::get));
+        home.pin_witnesses(&chain, &Pins { required, witnesses: args.witness })?;
+    }
+    let pins = home.pins(&chain)?;
+    let result = serde_json::json!({ "trusted": chain, "witnesses": pins.witnesses, "required": pins.required });
+    output.result(&result, || {
+        let mut lines = vec![format!("trusted     {chain}")];
+        lines.extend(pins.witnesses.iter().map(|key| format!("witness     {key}")));
+        if pins.required > 0 {
+            lines.push(format!("required    {} of {}", pins.required, pins.witnesses.len()));
+        }
+        lines.join("\n")
+    });
     Ok(())
 }
 
@@ -229,7 +254,7 @@ pub(crate) async fn verify_file(
     let file = AnswerFile::read(&read_bounded(path, ANSWER_BYTES_MAX)?).map_err(|error| refused(&error))?;
     file.genesis.validate().map_err(|error| refused(&error))?;
     let (checkpoint, relation) = home.relation(&file.genesis, &file.checkpoint).map_err(|error| refused(&error))?;
-    let verified = file.verify(&checkpoint, expected).map_err(|error| refused(&error))?;
+    let mut verified = file.verify(&checkpoint, expected).map_err(|error| refused(&error))?;
     let same = |asked: Asked| asked.purpose == verified.purpose && asked.nonce == file.nonce;
     if !home.asked(&verified.request)?.is_none_or(same) {
         return Err(refused(&"it is not about the question that this home asked"));
@@ -252,6 +277,8 @@ pub(crate) async fn verify_file(
     }
     home.same_version(&file.genesis.chain_id(), &verified.asset, verified.version, &verified.root)
         .map_err(|error| refused(&error))?;
+    let said = home.require_witnessed(&file.genesis, &file.checkpoint).map_err(|error| refused(&error))?;
+    verified.witness(said);
     Ok(verified)
 }
 
@@ -482,6 +509,16 @@ pub(super) async fn audit(args: Audit, output: &Output) -> Result<(), Failure> {
     }
 }
 
+/// What the pinned witnesses say of a ledger's head, a line each.
+fn witness_lines(said: &Witnessed) -> String {
+    let checks = said.checks().into_iter().map(|line| format!("\nok    {line}"));
+    let mut notes = said.notes();
+    if said.is_unpinned() {
+        notes.push(UNWITNESSED.into());
+    }
+    printable(&checks.chain(notes.into_iter().map(|line| format!("\nnote  {line}"))).collect::<String>())
+}
+
 /// Anyone's audit of a gateway's ledger.
 pub(crate) async fn audit_gateway(home: &Home, client: &Client, output: &Output) -> Result<(), Failure> {
     let session = Session::open(home, client).await?;
@@ -495,12 +532,13 @@ pub(crate) async fn audit_gateway(home: &Home, client: &Client, output: &Output)
         "height": replayed.head().height,
         "checkpoint": replayed.checkpoint(),
         "summary": summary,
+        "witnesses": session.witnessed.by,
     });
     output.result(&result, || {
         format!(
             "ok    {} blocks, {} entries replayed: every signature, outcome, hash and root\n\
              ok    the replay leads to the operator's signed checkpoint and to every one seen before\n\
-             ok    {} assets, {} requests granted, {} denied, {} answered, {} declined, {} unanswered{}",
+             ok    {} assets, {} requests granted, {} denied, {} answered, {} declined, {} unanswered{}{}",
             summary.blocks,
             summary.entries,
             summary.assets,
@@ -509,6 +547,7 @@ pub(crate) async fn audit_gateway(home: &Home, client: &Client, output: &Output)
             summary.answers,
             summary.declined,
             summary.unanswered,
+            witness_lines(&session.witnessed),
             match &session.genesis.ceremony {
                 None => "\nnote  DEVELOPMENT PARAMETERS on this ledger".into(),
                 Some(digest) => format!("\nnote  parameters from the ceremony with transcript {digest}"),
