@@ -196,6 +196,7 @@ impl Witness {
     /// [`WitnessError`]; also when a memory is damaged or missing, for a witness that forgets could
     /// cosign a second history.
     pub fn open(home: &Home) -> Result<Witness, WitnessError> {
+        load(home.folder())?;
         let path = home.folder().join(LOCK_FILE);
         let lock = File::create(&path).map_err(FileError::io(&path))?;
         if lock.try_lock().is_err() {
