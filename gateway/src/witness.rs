@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use sealgate_circuits::bytes::tagged_hash;
-use sealgate_ledger::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, origin};
+use sealgate_ledger::checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, CheckpointError, SignedCheckpoint, origin};
 use sealgate_ledger::cosign::{Note, WitnessKey, WitnessSecret, attach};
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::ChainId;
+use sealgate_ledger::member::MemberSet;
 use sealgate_ledger::witness::{AddCheckpoint, Refusal, two_histories};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -160,6 +161,8 @@ struct Cosigned {
 
 struct Followed {
     genesis: Genesis,
+    /// The members whose signatures count.
+    members: MemberSet,
     folder: PathBuf,
     /// Held while a checkpoint is judged and written.
     last: Mutex<Option<Cosigned>>,
@@ -223,8 +226,9 @@ impl Witness {
                 let what = "it is another ledger's than its folder says; restore it from a copy";
                 return Err(FileError::content(&folder.join(GENESIS_FILE), what).into());
             }
-            let last = Mutex::new(read_cosigned(&folder, &genesis, secret.public())?);
-            ledgers.insert(origin(&chain), Followed { genesis, folder, last });
+            let members = home.members(&genesis)?;
+            let last = Mutex::new(read_cosigned(&folder, &chain, &members, secret.public())?);
+            ledgers.insert(origin(&chain), Followed { genesis, members, folder, last });
         }
         Ok(Witness { secret, ledgers, lock: None })
     }
@@ -263,7 +267,7 @@ impl Witness {
             return Err(Refusal::Unknown.into());
         }
         let followed = self.ledgers.get(request.origin()).ok_or(Refusal::Unknown)?;
-        let checkpoint = request.checkpoint.verify(&followed.genesis).map_err(|error| match error {
+        let checkpoint = followed.read(&request.checkpoint).map_err(|error| match error {
             CheckpointError::Form(what) => Refusal::Malformed(what),
             CheckpointError::Origin { .. } => Refusal::Unknown,
             _ => Refusal::Unsigned,
@@ -293,6 +297,10 @@ impl Witness {
 }
 
 impl Followed {
+    fn read(&self, signed: &SignedCheckpoint) -> Result<Checkpoint, CheckpointError> {
+        signed.verify(&self.genesis.chain_id(), &self.members)
+    }
+
     /// The checkpoint as it is kept: with the lines in the ledger's name, whose signatures hold, and
     /// this witness's, without what others may have added.
     fn own_lines(&self, signed: &SignedCheckpoint, line: &str) -> Result<SignedCheckpoint, CheckpointError> {
@@ -301,7 +309,7 @@ impl Followed {
         let lines = note.lines.iter().filter(|line| line.name == ours).map(|line| line.line);
         let bare = SignedCheckpoint(format!("{}\n", note.text));
         let kept = attach(&bare, lines.chain([line]));
-        kept.verify(&self.genesis)?;
+        self.read(&kept)?;
         Ok(kept)
     }
 
@@ -329,20 +337,25 @@ fn evidence(folder: &Path) -> Vec<PathBuf> {
 }
 
 /// Reads a witness's memory of a ledger and checks it: signed by the ledger, cosigned by itself.
-fn read_cosigned(folder: &Path, genesis: &Genesis, key: &WitnessKey) -> Result<Option<Cosigned>, FileError> {
+fn read_cosigned(
+    folder: &Path,
+    chain: &ChainId,
+    members: &MemberSet,
+    key: &WitnessKey,
+) -> Result<Option<Cosigned>, FileError> {
     let path = folder.join(COSIGNED_FILE);
     if !path.exists() {
         let what = "what was cosigned last is missing; restore it from a copy that is not older, or retire this \
                     witness's key: a witness that forgets could cosign a second history";
         return Err(FileError::content(&path, what));
     }
-    let bytes = read_bounded(&path, 1 << 16)?;
+    let bytes = read_bounded(&path, 2 * CHECKPOINT_BYTES_MAX as u64)?;
     if bytes == NOTHING {
         return Ok(None);
     }
     let damaged = |what: String| FileError::content(&path, format!("damaged: {what}; restore it from a copy"));
     let note = SignedCheckpoint(String::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?);
-    let checkpoint = note.verify(genesis).map_err(|error| damaged(error.to_string()))?;
+    let checkpoint = note.verify(chain, members).map_err(|error| damaged(error.to_string()))?;
     let time_s = key.cosigned(&note).map_err(|error| damaged(error.to_string()))?;
     let time_s = time_s.ok_or_else(|| damaged("this witness has not cosigned it".into()))?;
     Ok(Some(Cosigned { note, checkpoint, time_s }))

@@ -5,6 +5,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
 use crate::checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, SignedCheckpoint};
+use crate::ids::BlockHeight;
 use crate::merkle::{NodeHash, ProofError, empty_root, verify_consistency};
 
 /// Most hashes in a request's proof.
@@ -48,6 +49,14 @@ pub enum Refusal {
     Conflict {
         /// Its size.
         size: u64,
+    },
+    /// The checkpoint names a block that does not follow the one cosigned last.
+    #[error("the checkpoint names block {height}, which does not follow what was cosigned last: {what}")]
+    Block {
+        /// The height it names.
+        height: BlockHeight,
+        /// How.
+        what: &'static str,
     },
     /// The checkpoint does not extend the one cosigned last.
     #[error("the checkpoint does not extend the one of {size} entries that was cosigned last: {source}")]
@@ -97,28 +106,47 @@ impl AddCheckpoint {
     /// `last`. The caller then makes it durable before the cosignature leaves the process.
     ///
     /// # Errors
-    /// [`Refusal::Backwards`], [`Refusal::Conflict`], [`Refusal::NotExtended`].
+    /// [`Refusal::Backwards`], [`Refusal::Conflict`], [`Refusal::NotExtended`]; and, which C2SP does
+    /// not ask for, [`Refusal::Block`].
     pub fn judge(&self, new: &Checkpoint, last: Option<&Checkpoint>) -> Result<(), Refusal> {
-        let last = last.copied().unwrap_or(Checkpoint { size: 0, root: empty_root() });
+        let (size, root) = last.map_or((0, empty_root()), |last| (last.size, last.root));
         if self.old > new.size {
             return Err(Refusal::Backwards { old: self.old, new: new.size });
         }
-        if self.old != last.size {
-            return Err(Refusal::Conflict { size: last.size });
+        if self.old != size {
+            return Err(Refusal::Conflict { size });
         }
         // Every tree extends the empty one, of which there is only one.
         let shown = if new.size == 0 && new.root != empty_root() {
             Err(ProofError::Root)
         } else {
-            verify_consistency(last.size, &last.root, new.size, &new.root, &self.proof)
+            verify_consistency(size, &root, new.size, &new.root, &self.proof)
         };
-        shown.map_err(|source| Refusal::NotExtended { size: last.size, source })
+        shown.map_err(|source| Refusal::NotExtended { size, source })?;
+        match last {
+            Some(last) => follows(new, last).map_err(|what| Refusal::Block { height: new.height, what }),
+            None => Ok(()),
+        }
     }
 }
 
 /// Whether two checkpoints of one ledger, signed by it, are evidence that it has two histories.
 pub fn two_histories(one: &Checkpoint, other: &Checkpoint) -> bool {
-    one.size == other.size && one.root != other.root
+    (one.size == other.size && one.root != other.root) || (one.height == other.height && one.block != other.block)
+}
+
+/// What can be told of two blocks without those between them.
+fn follows(new: &Checkpoint, last: &Checkpoint) -> Result<(), &'static str> {
+    if new.height < last.height {
+        return Err("its height is lower");
+    }
+    if new.height == last.height && new.block != last.block {
+        return Err("its height is the same, its hash another");
+    }
+    if new.height == last.height && new.size != last.size {
+        return Err("its height is the same, its number of entries another");
+    }
+    Ok(())
 }
 
 /// A number in its one spelling.
@@ -133,7 +161,7 @@ fn hash(line: &str) -> Option<NodeHash> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ids::LogRoot;
+    use crate::ids::{BlockHash, LogRoot};
     use crate::merkle::{Tiles, TilesMut, append, leaf_hash, prove_consistency, root};
     use std::collections::BTreeMap;
 
@@ -167,7 +195,9 @@ mod tests {
     }
 
     fn at(tiles: &Memory, size: u64) -> Checkpoint {
-        Checkpoint { size, root: root(tiles, size).unwrap() }
+        let root = root(tiles, size).unwrap();
+        // One entry a block; the block's hash says what is in it.
+        Checkpoint { size, root, height: BlockHeight(size), block: BlockHash(root.0) }
     }
 
     fn request(tiles: &Memory, old: u64, new: u64) -> AddCheckpoint {
@@ -211,10 +241,30 @@ mod tests {
         request(&tiles, 0, 9).judge(&at(&tiles, 9), Some(&at(&tiles, 0))).unwrap();
         let proof = AddCheckpoint { proof: vec![NodeHash([1; 32])], ..request(&tiles, 0, 9) };
         assert!(matches!(proof.judge(&at(&tiles, 9), None), Err(Refusal::NotExtended { .. })));
-        let nothing = Checkpoint { size: 0, root: LogRoot([1; 32]) };
+        let nothing = Checkpoint { root: LogRoot([1; 32]), ..at(&tiles, 0) };
         assert!(matches!(request(&tiles, 0, 0).judge(&nothing, None), Err(Refusal::NotExtended { .. })));
         let conflict = request(&tiles, 5, 9).judge(&at(&tiles, 9), None);
         assert_eq!(conflict, Err(Refusal::Conflict { size: 0 }));
+    }
+
+    #[test]
+    fn blocks_only_follow() {
+        let tiles = tree(9, u64::MAX);
+        let last = at(&tiles, 7);
+        let judge = |old, new: Checkpoint| request(&tiles, old, new.size).judge(&new, Some(&last));
+        // An empty block adds no entry.
+        judge(7, Checkpoint { height: BlockHeight(8), block: BlockHash([1; 32]), ..last }).unwrap();
+        let other = Checkpoint { block: BlockHash([1; 32]), ..last };
+        assert!(matches!(judge(7, other), Err(Refusal::Block { height: BlockHeight(7), .. })));
+        assert!(two_histories(&last, &other));
+        for wrong in [
+            Checkpoint { height: BlockHeight(6), ..last },
+            Checkpoint { height: BlockHeight(7), ..at(&tiles, 9) },
+            Checkpoint { height: BlockHeight(6), ..at(&tiles, 9) },
+            Checkpoint { height: last.height, block: last.block, ..at(&tiles, 9) },
+        ] {
+            assert!(matches!(judge(7, wrong), Err(Refusal::Block { .. })), "{wrong:?}");
+        }
     }
 
     /// The request of the example in c2sp.org/tlog-witness.

@@ -52,7 +52,9 @@ async fn add(witness: Arc<Witness>, body: warp::hyper::body::Bytes) -> Response 
             Refusal::Malformed(_) | Refusal::Backwards { .. } => plain(StatusCode::BAD_REQUEST, refusal.to_string()),
             Refusal::Unknown => plain(StatusCode::NOT_FOUND, refusal.to_string()),
             Refusal::Unsigned => plain(StatusCode::FORBIDDEN, refusal.to_string()),
-            Refusal::NotExtended { .. } => plain(StatusCode::UNPROCESSABLE_ENTITY, refusal.to_string()),
+            Refusal::NotExtended { .. } | Refusal::Block { .. } => {
+                plain(StatusCode::UNPROCESSABLE_ENTITY, refusal.to_string())
+            }
         },
         Ok(Err(error)) => problem::ApiError::internal(error).into_response(),
         Err(error) => problem::ApiError::internal(error).into_response(),

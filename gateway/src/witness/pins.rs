@@ -101,7 +101,7 @@ impl Home {
         let mut changed = false;
         for key in &pins.witnesses {
             let known = memory.get(&key.to_string());
-            let known = known.map(|note| remembered(key, genesis, note)).transpose();
+            let known = known.map(|note| self.remembered(key, genesis, note)).transpose();
             let known = known.map_err(|_| FileError::content(&path, "damaged; remove it"))?;
             let now = key.cosigned(signed)?.map(|time_s| (checkpoint.size, time_s));
             if accepted && now > known {
@@ -139,13 +139,18 @@ impl Home {
             home: self.folder().to_owned(),
         })
     }
-}
 
-/// Size and time of a checkpoint that was kept, checked again.
-fn remembered(key: &WitnessKey, genesis: &Genesis, note: &SignedCheckpoint) -> Result<(u64, u64), HomeError> {
-    let size = note.verify(genesis)?.size;
-    let time_s = key.cosigned(note)?;
-    Ok((size, time_s.unwrap_or_default()))
+    /// Size and time of a checkpoint that was kept, checked again.
+    fn remembered(
+        &self,
+        key: &WitnessKey,
+        genesis: &Genesis,
+        note: &SignedCheckpoint,
+    ) -> Result<(u64, u64), HomeError> {
+        let size = self.read(genesis, note)?.size;
+        let time_s = key.cosigned(note)?;
+        Ok((size, time_s.unwrap_or_default()))
+    }
 }
 
 impl Witnessed {

@@ -58,14 +58,10 @@ pub struct Head {
     pub checkpoint: SignedCheckpoint,
 }
 
-/// The head of a ledger, header and checkpoint of one block.
-pub fn head(ledger: &Ledger) -> Head {
-    loop {
-        let (header, checkpoint) = (ledger.head(), ledger.checkpoint());
-        if ledger.head() == header {
-            return Head { header, checkpoint };
-        }
-    }
+/// The head of a ledger.
+fn head(ledger: &Ledger) -> Head {
+    let (header, checkpoint) = ledger.signed_head();
+    Head { header, checkpoint }
 }
 
 /// How far the rounds are.

@@ -1,7 +1,8 @@
 //! The witness's memory, its refusals and its evidence; and what a home makes of cosignatures.
 
-use sealgate_ledger::account::AccountSecret;
-use sealgate_ledger::ids::LogRoot;
+use sealgate_ledger::account::{AccountSecret, NodeSecret};
+use sealgate_ledger::ids::{BlockHash, BlockHeight, LogRoot};
+use sealgate_ledger::member::Policy;
 use sealgate_ledger::merkle::{NodeHash, empty_root};
 use tempfile::TempDir;
 
@@ -22,12 +23,11 @@ impl World {
         let genesis = Genesis {
             name: "test".into(),
             operator: operator.public().clone(),
+            network: None,
             development: true,
             ceremony: None,
-            open_enrolment: true,
             circuits: vec![],
-            answer_window_blocks: 3,
-            auditor: None,
+            policy: Policy { open_enrolment: true, answer_window_blocks: 3, denials_a_day: 10, auditor: None },
             created_ms: 1_000,
         };
         let world = World { dir, genesis, operator };
@@ -56,7 +56,7 @@ impl World {
     }
 
     fn note(&self, checkpoint: Checkpoint) -> SignedCheckpoint {
-        checkpoint.sign(&self.chain(), &self.operator)
+        checkpoint.sign(&self.chain(), &NodeSecret::of(&self.operator))
     }
 
     fn body(&self, old: u64, proof: &[NodeHash], checkpoint: Checkpoint) -> Vec<u8> {
@@ -71,11 +71,16 @@ fn refusal(result: Result<String, WitnessError>) -> Refusal {
     }
 }
 
+/// A checkpoint of a ledger with one entry a block.
+fn at(size: u64, root: [u8; 32]) -> Checkpoint {
+    Checkpoint { size, root: LogRoot(root), height: BlockHeight(size), block: BlockHash(root) }
+}
+
 /// A tree of one leaf, and one of two that extends it.
 fn trees() -> (Checkpoint, Checkpoint, Vec<NodeHash>) {
     let (one, two) = (NodeHash([1; 32]), NodeHash([2; 32]));
     let root = Sha256::new().chain_update([1]).chain_update(one.0).chain_update(two.0).finalize();
-    (Checkpoint { size: 1, root: LogRoot(one.0) }, Checkpoint { size: 2, root: LogRoot(root.into()) }, vec![two])
+    (at(1, one.0), at(2, root.into()), vec![two])
 }
 
 #[test]
@@ -125,7 +130,7 @@ fn two_histories_are_refused_and_kept_as_evidence() {
     let (first, second, proof) = trees();
     let witness = Witness::open(&world.witness()).unwrap();
     witness.add_checkpoint(&world.body(0, &[], first), 1).unwrap();
-    let other = Checkpoint { size: 1, root: LogRoot([9; 32]) };
+    let other = at(1, [9; 32]);
     for old in [1, 0] {
         let refused = refusal(witness.add_checkpoint(&world.body(old, &[], other), 2));
         assert!(matches!(
@@ -136,11 +141,11 @@ fn two_histories_are_refused_and_kept_as_evidence() {
     let evidence = witness.status()[0].evidence.clone();
     assert_eq!(evidence.len(), 1);
     let pair: HashMap<String, SignedCheckpoint> = read_json(&evidence[0]).unwrap();
-    assert_eq!(pair["cosigned"].verify(&world.genesis).unwrap(), first);
-    assert_eq!(pair["other"].verify(&world.genesis).unwrap(), other);
+    assert_eq!(world.requester().read(&world.genesis, &pair["cosigned"]).unwrap(), first);
+    assert_eq!(world.requester().read(&world.genesis, &pair["other"]).unwrap(), other);
     // Bounded, however many are shown.
     for byte in 10..60 {
-        let other = Checkpoint { size: 1, root: LogRoot([byte; 32]) };
+        let other = at(1, [byte; 32]);
         refusal(witness.add_checkpoint(&world.body(1, &[], other), 2));
     }
     assert_eq!(witness.status()[0].evidence.len(), EVIDENCE_MAX);
@@ -154,9 +159,14 @@ fn only_followed_ledgers_and_their_own_signatures_count() {
     let (first, ..) = trees();
     let witness = Witness::open(&world.witness()).unwrap();
     let stranger = AccountSecret::generate("stranger").unwrap();
-    let unsigned = AddCheckpoint { old: 0, proof: vec![], checkpoint: first.sign(&world.chain(), &stranger) };
+    let unsigned =
+        AddCheckpoint { old: 0, proof: vec![], checkpoint: first.sign(&world.chain(), &NodeSecret::of(&stranger)) };
     assert_eq!(refusal(witness.add_checkpoint(unsigned.to_text().as_bytes(), 1)), Refusal::Unsigned);
-    let elsewhere = AddCheckpoint { old: 0, proof: vec![], checkpoint: first.sign(&ChainId([1; 32]), &world.operator) };
+    let elsewhere = AddCheckpoint {
+        old: 0,
+        proof: vec![],
+        checkpoint: first.sign(&ChainId([1; 32]), &NodeSecret::of(&world.operator)),
+    };
     assert_eq!(refusal(witness.add_checkpoint(elsewhere.to_text().as_bytes(), 1)), Refusal::Unknown);
     assert!(matches!(refusal(witness.add_checkpoint(b"old 0\n", 1)), Refusal::Malformed(_)));
     let other = Genesis { name: "other".into(), ..world.genesis.clone() };

@@ -1,8 +1,9 @@
 //! The formats against what others publish, and every altered bit.
 
 use super::*;
+use crate::account::NodeSecret;
 use crate::checkpoint::Checkpoint;
-use crate::ids::LogRoot;
+use crate::ids::{BlockHash, BlockHeight, LogRoot};
 use crate::testing::genesis;
 
 /// A checkpoint of a public Certificate Transparency log with the cosignatures of four public
@@ -32,7 +33,9 @@ fn witness(name: &str, seed: u8) -> WitnessSecret {
 
 fn checkpoint() -> SignedCheckpoint {
     let (genesis, operator) = genesis();
-    Checkpoint { size: 42, root: LogRoot([7; 32]) }.sign(&genesis.chain_id(), &operator)
+    let (height, block) = (BlockHeight(6), BlockHash([9; 32]));
+    let checkpoint = Checkpoint { size: 42, root: LogRoot([7; 32]), height, block };
+    checkpoint.sign(&genesis.chain_id(), &NodeSecret::of(&operator))
 }
 
 #[test]
@@ -97,7 +100,8 @@ fn cosigned_and_read_back_beside_others() {
     assert_eq!(one.public().cosigned(&spoiled), Err(CheckpointError::Cosignature("witness.example/one".into())));
     // The ledger's own signature still holds beside any of them.
     let (genesis, _) = genesis();
-    assert_eq!(note.verify(&genesis).unwrap(), bare.verify(&genesis).unwrap());
+    let (chain, members) = (genesis.chain_id(), genesis.members());
+    assert_eq!(note.verify(&chain, &members).unwrap(), bare.verify(&chain, &members).unwrap());
     assert!(!format!("{one:?}").contains(&hex::encode(one.seed())));
 }
 
