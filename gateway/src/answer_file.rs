@@ -75,12 +75,12 @@ pub struct PartyKeys {
 }
 
 impl PartyKeys {
-    fn of(account: &AccountPublic) -> PartyKeys {
+    pub(crate) fn of(account: &AccountPublic) -> PartyKeys {
         PartyKeys { verify_key: account.verify_key, encryption_key: account.encryption_key }
     }
 
     /// An account with these keys; what it is called does not matter to signatures and address.
-    fn account(&self) -> AccountPublic {
+    pub(crate) fn account(&self) -> AccountPublic {
         let name = "party".into();
         AccountPublic { verify_key: self.verify_key, encryption_key: self.encryption_key, name }
     }

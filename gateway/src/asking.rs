@@ -11,7 +11,7 @@ use sealgate_circuits::schema::{Column, Schema};
 use sealgate_circuits::statement::Circuit;
 use sealgate_circuits::value::Value;
 use sealgate_ledger::account::{AccountPublic, AccountSecret};
-use sealgate_ledger::block::{DenyReason, EntryBody, Outcome};
+use sealgate_ledger::block::{DenyReason, EntryBody, Header, Outcome};
 use sealgate_ledger::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealgate_ledger::codec::encode;
 use sealgate_ledger::genesis::Genesis;
@@ -21,7 +21,7 @@ use sealgate_ledger::state::AssetView;
 use sealgate_ledger::tx::{DeclineReason, SignedTx, TxBody};
 
 use crate::answer_file::{ANSWER_BYTES_MAX, AnswerError, AnswerFile, Parts, Verified, check_parameters, parse_key};
-use crate::client::{AssetDetail, Client, ClientError};
+use crate::client::{AssetDetail, Client, ClientError, HeadResponse};
 use crate::envelope::{self, EnvelopeError};
 use crate::files::FileError;
 use crate::home::{Asked, Home, HomeError, Relation};
@@ -105,8 +105,12 @@ pub struct Session<'a> {
     pub genesis: Genesis,
     /// The gateway's head, which extends all the home has seen.
     pub checkpoint: Checkpoint,
-    /// Height of that head, as the gateway says.
+    /// Height of that head.
     pub head: BlockHeight,
+    /// The header of its last block.
+    pub header: Header,
+    /// The head as signed.
+    pub signed: SignedCheckpoint,
     /// What the witnesses that the home pins say of it.
     pub witnessed: Witnessed,
 }
@@ -139,7 +143,8 @@ impl<'a> Session<'a> {
             }
             connect(home, client, &genesis, &head.checkpoint).await?;
             let witnessed = home.require_witnessed(&genesis, &head.checkpoint)?;
-            return Ok(Session { home, client, genesis, checkpoint, head: head.header.height, witnessed });
+            let HeadResponse { header, checkpoint: signed } = head;
+            return Ok(Session { home, client, genesis, checkpoint, head: header.height, header, signed, witnessed });
         }
     }
 

@@ -16,6 +16,7 @@ mod member;
 mod network;
 mod output;
 mod owner;
+mod receipt;
 pub(crate) mod requester;
 mod witness;
 
@@ -64,6 +65,10 @@ enum Command {
     Verify(requester::Verify),
     /// Verify an answer file, offline, and write its proof in the form of another program.
     Export(export::Export),
+    /// Write the receipt of a transaction, anybody's: what shows, offline, that it stands on the ledger.
+    Receipt(receipt::Fetch),
+    /// Verify a receipt, offline, and say what it shows.
+    VerifyReceipt(receipt::Verify),
     /// Show who asked what, from a ledger replayed on this machine.
     Trail(requester::Trail),
     /// Make parameters together, so that nobody has to trust one party for them.
@@ -135,6 +140,8 @@ pub async fn run() -> ExitCode {
         Command::Ask(args) => requester::ask(args, &output).await,
         Command::Verify(args) => requester::verify(args, &output).await,
         Command::Export(args) => export::export(args, &output).await,
+        Command::Receipt(args) => receipt::receipt(args, &output).await,
+        Command::VerifyReceipt(args) => receipt::verify(args, &output).await,
         Command::Trail(args) => requester::trail(args, &output).await,
         Command::Ceremony(command) => ceremony::run(command, &output).await,
         Command::Member(command) => member::run(command, &output).await,

@@ -292,6 +292,14 @@ impl Client {
         self.find(&format!("/v1/accounts/{address}")).await
     }
 
+    /// The receipt of a transaction, if it is on the ledger.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn receipt(&self, hash: &TxHash) -> Result<Option<Receipt>, ClientError> {
+        self.find(&format!("/v1/transactions/{hash}")).await
+    }
+
     /// Submits a transaction and waits until it is durable.
     ///
     /// # Errors

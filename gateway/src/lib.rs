@@ -22,6 +22,7 @@ pub mod network;
 pub mod owner;
 pub mod parameters;
 pub mod publishing;
+pub mod receipt;
 pub mod relay;
 pub mod serving;
 pub mod witness;

@@ -317,10 +317,11 @@ impl Followed {
     fn keep_evidence(&self, cosigned: &SignedCheckpoint, other: &SignedCheckpoint, checkpoint: &Checkpoint) {
         let root: String = checkpoint.root.to_string().chars().take(16).collect();
         let path = self.folder.join(format!("{EVIDENCE}{}-{root}.json", checkpoint.size));
-        tracing::error!(size = checkpoint.size, kept = %path.display(), "a ledger signed two histories");
+        // Whoever has both can show them again and again.
         if path.exists() || evidence(&self.folder).len() >= EVIDENCE_MAX {
             return;
         }
+        tracing::error!(size = checkpoint.size, kept = %path.display(), "a ledger signed two histories");
         let pair = serde_json::json!({ "cosigned": cosigned, "other": other });
         if let Err(error) = write_json(&path, &pair, false) {
             tracing::error!(%error, "evidence of two histories could not be kept");
