@@ -117,7 +117,7 @@ impl From<SubmitError> for ApiError {
     fn from(error: SubmitError) -> Self {
         match error {
             SubmitError::Rejected(why) => ApiError::Refused(why.to_string()),
-            SubmitError::Busy => ApiError::Busy(error.to_string()),
+            SubmitError::Busy | SubmitError::TooFast(_) | SubmitError::Undecided => ApiError::Busy(error.to_string()),
             SubmitError::Undone(_) | SubmitError::Stopped(_) => ApiError::internal(error),
         }
     }
