@@ -19,8 +19,10 @@ use crate::state::replay::ReplayError;
 use crate::state::{ExecuteError, query, replay::replay_block};
 use crate::tx::SignedTx;
 
+mod proofs;
 mod reads;
 
+pub use proofs::HANDOVERS_PAGE_MAX;
 pub use reads::REQUESTS_PAGE_MAX;
 
 /// Name of the genesis file. It is written last: its presence makes the ledger exist.
@@ -311,7 +313,9 @@ impl Core {
 
     /// Records the signed checkpoint of the block `header`.
     pub(crate) fn certify(&self, header: Header, checkpoint: SignedCheckpoint) {
-        *self.certified.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(Certified { header, checkpoint });
+        let certified = Certified { header, checkpoint };
+        self.keep_handover(&certified);
+        *self.certified.write().unwrap_or_else(PoisonError::into_inner) = Arc::new(certified);
     }
 }
 

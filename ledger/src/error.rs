@@ -21,6 +21,9 @@ pub enum LedgerError {
     /// There is no ledger where one was to be opened.
     #[error("there is no ledger in {}: create one, or correct the path", .0.display())]
     NotFound(PathBuf),
+    /// Blocks come faster than a proof of the state can be made.
+    #[error("the ledger changes faster than this can be proven: try again in a moment")]
+    Changing,
     /// The operating system refused.
     #[error("could not {action} {}: {what}", path.display())]
     Io {

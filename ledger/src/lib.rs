@@ -21,6 +21,7 @@ pub mod merkle;
 #[cfg(feature = "simplex")]
 pub mod simplex;
 pub mod solo;
+pub mod standing;
 pub mod state;
 pub mod trie;
 pub mod tx;

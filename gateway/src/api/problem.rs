@@ -146,6 +146,7 @@ impl From<LedgerError> for ApiError {
     fn from(error: LedgerError) -> Self {
         match error {
             LedgerError::OutOfRange { .. } => ApiError::NotFound,
+            LedgerError::Changing => ApiError::Busy(error.to_string()),
             other => ApiError::internal(other),
         }
     }

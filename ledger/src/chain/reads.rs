@@ -230,7 +230,7 @@ impl Core {
     }
 
     /// Passes a read's result on; a failure of the index stops the ledger.
-    fn guard<T>(&self, result: Result<T, IndexError>) -> Result<T, LedgerError> {
+    pub(super) fn guard<T>(&self, result: Result<T, IndexError>) -> Result<T, LedgerError> {
         result.map_err(|error| {
             self.stop(&error);
             LedgerError::Index(error)
