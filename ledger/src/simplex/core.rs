@@ -43,6 +43,8 @@ const WANTED_MS: u64 = 60_000;
 const WANTED_MAX: usize = 256;
 /// Executed batches of which the digest is remembered.
 const REMEMBERED: usize = 4096;
+/// How long execution pauses when the disk is full.
+const PAUSE_MS: u64 = 1_000;
 /// How long a sender is kept waiting.
 const PATIENCE_MS: u64 = 60_000;
 
@@ -52,8 +54,8 @@ pub(crate) enum Stage {
     Peers(Vec<crate::member::Member>),
     /// Run the agreement of this epoch, from this batch on.
     Agree(EpochStart),
-    /// End the agreement of this epoch.
-    End(u64),
+    /// End the agreement that runs.
+    End,
     /// The node has stopped.
     Stopped,
 }
@@ -81,9 +83,18 @@ struct Wanted {
 }
 
 /// A sender that waits for its receipt.
-struct Sent {
+pub(super) struct Sent {
     reply: SyncSender<Reply>,
     until_ms: u64,
+}
+
+impl Sent {
+    /// Whoever has stopped waiting finds the receipt by the transaction's hash.
+    pub(super) fn answer(&self, reply: Reply) {
+        if self.reply.try_send(reply).is_err() {
+            tracing::debug!("a sender no longer waits for its receipt");
+        }
+    }
 }
 
 pub(crate) struct Core<E, S> {
@@ -113,11 +124,13 @@ pub(crate) struct Core<E, S> {
     flight: Option<(Digest, Digest, HashSet<TxHash>)>,
     sent: HashMap<TxHash, Vec<Sent>>,
     /// Receipts that wait for their block's checkpoint.
-    pub(super) receipts: BTreeMap<BlockHeight, Vec<(SyncSender<Reply>, Reply)>>,
+    pub(super) receipts: BTreeMap<BlockHeight, Vec<(Sent, Reply)>>,
     pub(super) notary: Notary,
     pub(super) catchup: Catchup,
     pub(super) jobs: mpsc::UnboundedSender<Job>,
     pub(super) busy: bool,
+    /// Nothing is executed before.
+    pause_until_ms: u64,
     pub(super) stage: mpsc::UnboundedSender<Stage>,
     pub(super) stopped: bool,
 }
@@ -175,6 +188,7 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
             catchup: Catchup::default(),
             jobs: parts.jobs,
             busy: false,
+            pause_until_ms: 0,
             stage: parts.stage,
             stopped: false,
         };
@@ -284,7 +298,7 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
             }
             Arrival::Status { epoch, height, checkpoint } => self.status(&from, epoch, height, checkpoint.as_ref()),
             Arrival::WantBlocks(height) => self.serve_blocks(&from, height),
-            Arrival::Blocks { blocks, checkpoint } => self.take_blocks(&from, blocks, checkpoint),
+            Arrival::Blocks { blocks, checkpoint, bytes } => self.take_blocks(&from, blocks, checkpoint, bytes),
         }
     }
 
@@ -294,8 +308,9 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
         while let Some(Submission { tx, reply }) = next {
             let hash = tx.hash();
             let offered = if self.receipt_of(&hash).is_some() { Offered::Known } else { self.pool.offer(&tx) };
+            let sent = Sent { reply, until_ms };
             match offered {
-                Offered::Full => answer(&reply, Err(SubmitError::Busy)),
+                Offered::Full => sent.answer(Err(SubmitError::Busy)),
                 offered => {
                     if offered == Offered::New {
                         let encoded = tx.signed().encode();
@@ -303,8 +318,8 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
                         spread.push(encoded);
                     }
                     match self.receipt_of(&hash) {
-                        Some(receipt) => self.reply_when_certified(receipt.height, reply, Ok(receipt)),
-                        None => self.sent.entry(hash).or_default().push(Sent { reply, until_ms }),
+                        Some(receipt) => self.reply_when_certified(receipt.height, sent, Ok(receipt)),
+                        None => self.sent.entry(hash).or_default().push(sent),
                     }
                 }
             }
@@ -348,9 +363,6 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
         self.ask(now);
         self.catch_up(now);
         self.speak(now);
-        for hash in self.pool.expire(self.head.height) {
-            self.give_up(&hash);
-        }
         let late: Vec<TxHash> = self
             .sent
             .iter()
@@ -358,12 +370,21 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
             .map(|(hash, _)| *hash)
             .collect();
         late.iter().for_each(|hash| self.give_up(hash));
+        for waiting in self.receipts.values_mut() {
+            waiting.retain(|(sent, _)| {
+                let waits = sent.until_ms >= now;
+                if !waits {
+                    sent.answer(Err(SubmitError::Undecided));
+                }
+                waits
+            });
+        }
     }
 
     /// Tells whoever waits for this transaction that it is not known what becomes of it.
     fn give_up(&mut self, hash: &TxHash) {
         for sent in self.sent.remove(hash).unwrap_or_default() {
-            answer(&sent.reply, Err(SubmitError::Undecided));
+            sent.answer(Err(SubmitError::Undecided));
         }
     }
 
@@ -393,9 +414,19 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
                 true
             }
             Err(error) => {
-                tracing::error!(%error, "a batch could not be stored; this node does not vote for it");
+                self.not_stored(&error);
                 false
             }
+        }
+    }
+
+    /// Without room on the disk the node does not vote, and goes on when there is some; after a
+    /// failed sync it stops.
+    fn not_stored(&mut self, error: &std::io::Error) {
+        if self.store.is_broken() {
+            self.stop(&format!("a batch could not be made durable: {error}"));
+        } else {
+            tracing::error!(%error, "a batch could not be stored: make room on the disk; this node does not vote until then");
         }
     }
 
@@ -484,7 +515,7 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
         match self.store.put(Arc::new(batch), &bytes) {
             Ok(digest) => Some(digest),
             Err(error) => {
-                tracing::error!(%error, "a batch could not be stored; this node lets its turn pass");
+                self.not_stored(&error);
                 Some(turn.parent)
             }
         }
@@ -534,7 +565,8 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
     /// Has the next final batch executed, if there is one and nothing is being executed.
     pub(super) fn advance(&mut self) {
         let Some((epoch, _, target)) = self.target else { return };
-        if self.busy || epoch != self.members.epoch || target == self.head.batch {
+        if self.busy || epoch != self.members.epoch || target == self.head.batch || self.now_ms() < self.pause_until_ms
+        {
             return;
         }
         let (mut at, mut next) = (target, None);
@@ -593,6 +625,13 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
                 self.certified(checkpoint);
             }
             Done::Void => {}
+            Done::Later(what) => {
+                tracing::error!(
+                    what,
+                    "a block could not be written: make room on the disk; this node waits until then"
+                );
+                self.pause_until_ms = self.now_ms().saturating_add(PAUSE_MS);
+            }
             Done::Failed(why) => self.stop(&why),
         }
     }
@@ -601,15 +640,15 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
         self.pool.remove(hash);
         for sent in self.sent.remove(hash).unwrap_or_default() {
             match &reply {
-                Ok(receipt) => self.reply_when_certified(receipt.height, sent.reply, reply.clone()),
-                Err(_) => answer(&sent.reply, reply.clone()),
+                Ok(receipt) => self.reply_when_certified(receipt.height, sent, reply.clone()),
+                Err(_) => sent.answer(reply.clone()),
             }
         }
     }
 
-    fn reply_when_certified(&mut self, height: BlockHeight, to: SyncSender<Reply>, reply: Reply) {
+    fn reply_when_certified(&mut self, height: BlockHeight, to: Sent, reply: Reply) {
         if height <= self.ledger.certified().header.height {
-            answer(&to, reply);
+            to.answer(reply);
         } else {
             self.receipts.entry(height).or_default().push((to, reply));
         }
@@ -623,6 +662,9 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
         self.head = header;
         self.members = members;
         self.catchup.moved();
+        for hash in self.pool.expire(self.head.height) {
+            self.give_up(&hash);
+        }
         if changed {
             self.members_changed();
         }
@@ -647,17 +689,10 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
         self.stopped = true;
         let stopped = self.ledger.stop_for(why.to_owned());
         for sent in std::mem::take(&mut self.sent).into_values().flatten() {
-            answer(&sent.reply, Err(stopped.clone()));
+            sent.answer(Err(stopped.clone()));
         }
         for (to, _) in std::mem::take(&mut self.receipts).into_values().flatten() {
-            answer(&to, Err(stopped.clone()));
+            to.answer(Err(stopped.clone()));
         }
-    }
-}
-
-/// Whoever has stopped waiting finds the receipt by the transaction's hash.
-pub(super) fn answer(to: &SyncSender<Reply>, reply: Reply) {
-    if to.try_send(reply).is_err() {
-        tracing::debug!("a sender no longer waits for its receipt");
     }
 }

@@ -31,6 +31,8 @@ pub(crate) enum Done {
     Adopted { header: Header, members: MemberSet, checkpoint: SignedCheckpoint },
     /// The batch does not follow the head: the epoch has ended, or it is executed already.
     Void,
+    /// The block could not be written and was undone: there is no room on the disk.
+    Later(String),
     /// The node cannot go on.
     Failed(String),
 }
@@ -42,8 +44,12 @@ pub(crate) async fn run(mut chain: Chain, mut jobs: mpsc::UnboundedReceiver<Job>
             Job::Execute { digest, batch, verified } => execute(&mut chain, digest, &batch, verified),
             Job::Adopt { blocks, checkpoint } => adopt(&mut chain, &blocks, checkpoint),
         };
-        let failed = matches!(result, Err(_));
-        let result = result.unwrap_or_else(|error| Done::Failed(error.to_string()));
+        let result = match result {
+            Ok(done) => done,
+            Err(SubmitError::Undone(what)) => Done::Later(what),
+            Err(error) => Done::Failed(error.to_string()),
+        };
+        let failed = matches!(result, Done::Failed(_));
         if done.send(result).is_err() || failed {
             return;
         }

@@ -40,7 +40,7 @@ pub(crate) enum Arrival {
     /// Asks for blocks.
     WantBlocks(BlockHeight),
     /// Blocks, decoded.
-    Blocks { blocks: Vec<Block>, checkpoint: SignedCheckpoint },
+    Blocks { blocks: Vec<Block>, checkpoint: Option<SignedCheckpoint>, bytes: usize },
 }
 
 pub(crate) struct Gate<E> {
@@ -95,9 +95,10 @@ impl<E: Clock> Gate<E> {
             Message::Status { epoch, height, checkpoint } => Some(Arrival::Status { epoch, height, checkpoint }),
             Message::WantBlocks(height) => Some(Arrival::WantBlocks(height)),
             Message::Blocks { blocks, checkpoint } if blocks.len() <= BLOCKS_MAX => {
+                let size = bytes.len();
                 let blocks: Result<Vec<Block>, _> = blocks.iter().map(|bytes| decode("block", bytes)).collect();
                 let blocks = blocks.inspect_err(|error| refuse(error)).ok()?;
-                Some(Arrival::Blocks { blocks, checkpoint })
+                Some(Arrival::Blocks { blocks, checkpoint, bytes: size })
             }
             Message::Blocks { .. } => None,
         }

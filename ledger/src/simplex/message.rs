@@ -52,8 +52,8 @@ pub(crate) enum Message {
     Blocks {
         /// The blocks.
         blocks: Vec<Vec<u8>>,
-        /// The last one's checkpoint.
-        checkpoint: SignedCheckpoint,
+        /// The last one's checkpoint; none if it is so far on that another message has it.
+        checkpoint: Option<SignedCheckpoint>,
     },
 }
 

@@ -177,6 +177,17 @@ fn clock_ms() -> u64 {
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
+/// Stops the ledger when the node's thread panics, which the library does when its own files fail.
+struct Watch(Arc<chain::Core>);
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let _ = self.0.stop_for("the node has panicked: see the log".into());
+        }
+    }
+}
+
 /// What is opened before the threads start, so that starting can fail.
 struct Opened {
     chain: Chain,
@@ -197,7 +208,9 @@ impl Node {
         let ledger = opened.chain.core().clone();
         let rates = Mutex::new(Rates::new(opened.config.rate));
         let (submissions, waiting) = mpsc::channel(QUEUE);
+        let watched = Watch(ledger.clone());
         let thread = std::thread::Builder::new().name("sealgate-node".into()).spawn(move || {
+            let _watched = watched;
             let settings = runtime::Config::new().with_worker_threads(2).with_storage_directory(opened.dir.clone());
             runtime::Runner::new(settings).start(|context| opened.run(context, waiting));
         });
@@ -222,7 +235,7 @@ impl Opened {
         }
         let epochs = Epochs::open(&dir.join("epochs"), &core.genesis).map_err(io)?;
         let store = BatchStore::open(&dir.join("batches")).map_err(io)?;
-        let mut notary = Notary::open(&dir.join("checkpoints")).map_err(io)?;
+        let mut notary = Notary::open(&dir).map_err(io)?;
         if let Some((height, note)) = notary.last(core.head().height) {
             core.certify(core.block(height)?.header, note);
             notary.resume(height);
@@ -286,14 +299,25 @@ impl Opened {
             events,
             running: None,
         };
-        while let Some(stage) = stages.recv().await {
-            if matches!(stage, Stage::Stopped) {
-                break;
+        let mut failed = false;
+        loop {
+            tokio::select! {
+                stage = stages.recv() => match stage {
+                    None | Some(Stage::Stopped) => break,
+                    Some(stage) => stagehand.set(stage),
+                },
+                () = stagehand.ended() => {
+                    let _ = ledger.stop_for("the agreement has ended by itself: see the log".into());
+                    failed = true;
+                    break;
+                }
             }
-            stagehand.set(stage);
         }
         stagehand.end();
         transport.close();
+        if failed {
+            deciding.abort();
+        }
         let _ = deciding.await;
         // The executor ends when the core, which sends it work, is gone: what it has begun is done.
         let _ = executing.await;
@@ -335,7 +359,7 @@ impl Stagehand {
                 );
                 self.running = handle.map(|handle| (epoch, handle));
             }
-            Stage::End(_) => self.end(),
+            Stage::End => self.end(),
             Stage::Stopped => {}
         }
     }
@@ -344,6 +368,14 @@ impl Stagehand {
         if let Some((epoch, handle)) = self.running.take() {
             handle.abort();
             self.transport.shut(epoch);
+        }
+    }
+
+    /// Returns when the agreement that runs ends without having been told.
+    async fn ended(&mut self) {
+        match &mut self.running {
+            Some((_, handle)) => drop(handle.await),
+            None => std::future::pending().await,
         }
     }
 

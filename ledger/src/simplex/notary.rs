@@ -2,13 +2,13 @@
 //! (docs/spec/network.md#checkpoints).
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Recipients, Sender};
 use commonware_runtime::Clock;
 
-use super::core::{Core, answer};
+use super::core::Core;
 use super::journal::{Journal, Place};
 use super::message::Message;
 use crate::account::{Signature, VerifyKey};
@@ -16,12 +16,15 @@ use crate::block::Header;
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::codec::{decode, encode};
 use crate::ids::BlockHeight;
+use crate::state::query;
 
 /// Signatures are kept for blocks at most so far past the head.
 const AHEAD: u64 = 512;
-/// Of older checkpoints every so many-th is served; of newer ones each.
-const SPARSE: u64 = 16;
-const DENSE: u64 = 512;
+/// Of newer checkpoints so many are kept in memory. Of older ones at least one in so many blocks,
+/// and one in so many bytes of blocks, is kept in the file, for those who catch up.
+const RECENT: usize = 512;
+const SPARSE_BLOCKS: u64 = 16;
+const SPARSE_BYTES: u64 = 1024 * 1024;
 /// How often a node says where it stands, and repeats its signature while it lacks a quorum.
 const SPEAK_MS: u64 = 1_000;
 
@@ -31,6 +34,11 @@ type Votes = BTreeMap<[u8; 32], (VerifyKey, Checkpoint, Signature)>;
 pub(crate) struct Notary {
     journal: Journal,
     places: BTreeMap<BlockHeight, Place>,
+    recent: BTreeMap<BlockHeight, SignedCheckpoint>,
+    /// The last checkpoint in the file: its height, and where its block begins in the log.
+    kept: (BlockHeight, u64),
+    /// The file that has the very last checkpoint.
+    last: PathBuf,
     /// Blocks executed here whose checkpoint is not certain yet.
     open: BTreeMap<BlockHeight, Header>,
     votes: BTreeMap<BlockHeight, Votes>,
@@ -40,37 +48,52 @@ pub(crate) struct Notary {
     spoke_ms: u64,
 }
 
+fn read(bytes: &[u8]) -> Option<(BlockHeight, SignedCheckpoint)> {
+    decode("checkpoint", bytes).inspect_err(|error| tracing::warn!(%error, "a kept checkpoint cannot be read")).ok()
+}
+
 impl Notary {
-    /// Opens the checkpoints that were kept.
+    /// Opens the checkpoints that were kept in the folder `dir`.
     ///
     /// # Errors
     /// Those of the file system.
-    pub(crate) fn open(path: &Path) -> std::io::Result<Notary> {
-        let mut places = BTreeMap::new();
-        let journal = Journal::open(path, |bytes, place| {
-            if let Ok((height, _)) = decode::<(BlockHeight, SignedCheckpoint)>("checkpoint", bytes) {
+    pub(crate) fn open(dir: &Path) -> std::io::Result<Notary> {
+        let (mut places, last) = (BTreeMap::new(), dir.join("checkpoint"));
+        let journal = Journal::open(&dir.join("checkpoints"), |bytes, place| {
+            if let Some((height, _)) = read(bytes) {
                 places.insert(height, place);
             }
         })?;
-        let (open, votes) = (BTreeMap::new(), BTreeMap::new());
-        Ok(Notary { journal, places, open, votes, certain: None, boundary: None, spoke_ms: 0 })
+        let recent = std::fs::read(&last).ok().and_then(|bytes| read(&bytes)).into_iter().collect();
+        let (open, votes, kept) = (BTreeMap::new(), BTreeMap::new(), (BlockHeight(0), 0));
+        Ok(Notary { journal, places, recent, kept, last, open, votes, certain: None, boundary: None, spoke_ms: 0 })
     }
 
     /// The last checkpoint at or below `height` that was kept.
     pub(crate) fn last(&mut self, height: BlockHeight) -> Option<(BlockHeight, SignedCheckpoint)> {
-        let height = self.places.range(..=height).next_back().map(|(height, _)| *height)?;
+        let place = self.places.range(..=height).next_back().map(|(height, _)| *height);
+        let recent = self.recent.range(..=height).next_back().map(|(height, _)| *height);
+        let height = place.max(recent)?;
         Some((height, self.checkpoint(height)?))
     }
 
     /// The checkpoint of this block, if it was kept.
     pub(crate) fn checkpoint(&mut self, height: BlockHeight) -> Option<SignedCheckpoint> {
+        if let Some(note) = self.recent.get(&height) {
+            return Some(note.clone());
+        }
         let place = *self.places.get(&height)?;
         let bytes = self.journal.read(place).inspect_err(|error| tracing::error!(%error, "a checkpoint")).ok()?;
-        decode::<(BlockHeight, SignedCheckpoint)>("checkpoint", &bytes).ok().map(|(_, note)| note)
+        read(&bytes).map(|(_, note)| note)
     }
 
     pub(crate) fn has(&self, height: BlockHeight) -> bool {
-        self.places.contains_key(&height)
+        self.recent.contains_key(&height) || self.places.contains_key(&height)
+    }
+
+    /// The last block whose checkpoint is certain.
+    pub(crate) fn certain(&self) -> Option<BlockHeight> {
+        self.certain
     }
 
     /// Says that the checkpoint of this block is certain, from before a restart.
@@ -78,19 +101,27 @@ impl Notary {
         self.certain = Some(height);
     }
 
-    fn keep(&mut self, height: BlockHeight, note: &SignedCheckpoint, durable: bool) {
-        let kept = self.journal.append(&encode(&(height, note))).and_then(|place| {
+    /// Keeps a checkpoint of a block that begins at `offset` of the log. The very last survives a
+    /// killed process; `ends`, the one that ends an epoch, also a lost machine.
+    fn keep(&mut self, height: BlockHeight, note: &SignedCheckpoint, offset: u64, ends: bool) -> std::io::Result<()> {
+        let record = encode(&(height, note));
+        self.recent.insert(height, note.clone());
+        while self.recent.len() > RECENT {
+            self.recent.pop_first();
+        }
+        let (before, from) = self.kept;
+        let far = height.0.saturating_sub(before.0) >= SPARSE_BLOCKS || offset.saturating_sub(from) >= SPARSE_BYTES;
+        if far || ends {
+            self.kept = (height, offset);
+            let place = self.journal.append(&record)?;
             self.places.insert(height, place);
-            if durable { self.journal.sync() } else { Ok(()) }
-        });
-        if let Err(error) = kept {
-            tracing::error!(%error, "a checkpoint could not be kept");
         }
-        if let Some(old) = height.0.checked_sub(DENSE).map(BlockHeight).filter(|old| old.0 % SPARSE != 0)
-            && self.boundary != Some(old)
-        {
-            self.places.remove(&old);
+        if ends {
+            self.journal.sync()?;
         }
+        let fresh = self.last.with_extension("new");
+        std::fs::write(&fresh, &record)?;
+        std::fs::rename(&fresh, &self.last)
     }
 }
 
@@ -125,7 +156,7 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
         if self.notary.certain.is_some_and(|certain| certain >= height) {
             // The peer lacks what this node has.
             if again && let Some(note) = self.notary.checkpoint(height) {
-                let blocks = Message::Blocks { blocks: Vec::new(), checkpoint: note };
+                let blocks = Message::Blocks { blocks: Vec::new(), checkpoint: Some(note) };
                 self.send(Recipients::One(from.clone()), &blocks, false);
             }
             return;
@@ -195,11 +226,14 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
         self.notary.certain = Some(height);
         self.notary.open.retain(|of, _| *of > height);
         self.notary.votes.retain(|of, _| *of > height);
-        self.notary.keep(height, &note, ends || height.0 % SPARSE == 0);
+        let place = query::place(&self.ledger.index, height).ok().flatten();
+        if let Err(error) = self.notary.keep(height, &note, place.map_or(0, |place| place.offset), ends) {
+            tracing::error!(%error, "a checkpoint could not be kept");
+        }
         self.ledger.certify(header, note);
         let later = self.receipts.split_off(&height.next());
         for (to, reply) in std::mem::replace(&mut self.receipts, later).into_values().flatten() {
-            answer(&to, reply);
+            to.answer(reply);
         }
         if ends {
             self.notary.boundary = None;

@@ -47,6 +47,8 @@ pub(crate) struct BatchStore {
     dir: PathBuf,
     segments: BTreeMap<u64, Segment>,
     batches: HashMap<Digest, Stored>,
+    /// A sync failed: nothing is known of what the disk holds.
+    broken: bool,
 }
 
 impl BatchStore {
@@ -56,7 +58,8 @@ impl BatchStore {
     /// Those of the file system.
     pub(crate) fn open(dir: &Path) -> std::io::Result<BatchStore> {
         std::fs::create_dir_all(dir)?;
-        let mut store = BatchStore { dir: dir.to_owned(), segments: BTreeMap::new(), batches: HashMap::new() };
+        let mut store =
+            BatchStore { dir: dir.to_owned(), segments: BTreeMap::new(), batches: HashMap::new(), broken: false };
         let mut numbers = Vec::new();
         for entry in std::fs::read_dir(dir)? {
             let name = entry?.file_name();
@@ -83,6 +86,11 @@ impl BatchStore {
             })?;
         self.segments.insert(number, Segment { journal, highest });
         Ok(())
+    }
+
+    /// Whether writing failed in such a way that the node must not go on.
+    pub(crate) fn is_broken(&self) -> bool {
+        self.broken
     }
 
     pub(crate) fn meta(&self, digest: &Digest) -> Option<Meta> {
@@ -136,7 +144,7 @@ impl BatchStore {
         };
         let segment = self.segments.get_mut(&number).ok_or_else(|| std::io::Error::other("no segment"))?;
         let place = segment.journal.append(bytes)?;
-        segment.journal.sync()?;
+        segment.journal.sync().inspect_err(|_| self.broken = true)?;
         segment.highest = segment.highest.max(batch.height);
         let stored = Stored { meta: Meta::of(&batch), segment: number, place, batch: Some(batch) };
         self.batches.insert(digest, stored);

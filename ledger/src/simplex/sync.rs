@@ -22,6 +22,8 @@ const STUCK_MS: u64 = 1_500;
 const FAR: u64 = 64;
 /// How long an answer is awaited before another peer is asked.
 const ANSWER_MS: u64 = 5_000;
+/// Blocks that wait for the checkpoint behind them: at most so many bytes.
+const PENDING_BYTES: usize = 64 * 1024 * 1024;
 /// A peer that has not said where it stands for so long is not asked.
 const FRESH_MS: u64 = 10_000;
 
@@ -30,6 +32,9 @@ pub(crate) struct Catchup {
     /// Where peers say they stand: epoch, height, when they said it.
     peers: BTreeMap<PublicKey, (u64, BlockHeight, u64)>,
     asked: Option<(PublicKey, BlockHeight, u64)>,
+    /// Blocks behind the head whose checkpoint has not come yet, and their size.
+    pending: Vec<Block>,
+    pending_bytes: usize,
     turns: usize,
     has_moved: bool,
     moved_ms: u64,
@@ -79,9 +84,14 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
             .collect();
         self.catchup.turns = self.catchup.turns.wrapping_add(1);
         let Some(peer) = ahead.get(self.catchup.turns % ahead.len().max(1)).cloned() else { return };
-        let next = height.next();
-        self.catchup.asked = Some((peer.clone(), next, now));
-        self.send(Recipients::One(peer), &Message::WantBlocks(next), false);
+        self.catchup.pending.clear();
+        self.catchup.pending_bytes = 0;
+        self.ask_blocks(peer, height.next(), now);
+    }
+
+    fn ask_blocks(&mut self, peer: PublicKey, from: BlockHeight, now: u64) {
+        self.catchup.asked = Some((peer.clone(), from, now));
+        self.send(Recipients::One(peer), &Message::WantBlocks(from), false);
     }
 
     /// Sends blocks from `height` on up to the last with a checkpoint, within the bounds of one
@@ -89,7 +99,8 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
     pub(super) fn serve_blocks(&mut self, to: &PublicKey, height: BlockHeight) {
         let (mut blocks, mut bytes, mut last) = (Vec::new(), 0usize, None);
         let (mut at, mut epoch) = (height, None);
-        while at <= self.head.height && blocks.len() < BLOCKS_MAX && bytes < BLOCKS_BYTES {
+        let Some(certain) = self.notary.certain() else { return };
+        while at <= certain && blocks.len() < BLOCKS_MAX && bytes < BLOCKS_BYTES {
             let block = match self.ledger.block(at) {
                 Ok(block) => block,
                 Err(error) => {
@@ -109,42 +120,65 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
             }
             at = at.next();
         }
-        let Some((count, checkpoint)) = last.and_then(|(count, at)| Some((count, self.notary.checkpoint(at)?))) else {
-            return;
-        };
-        blocks.truncate(count);
-        self.send(Recipients::One(to.clone()), &Message::Blocks { blocks, checkpoint }, false);
+        let checkpoint = last.and_then(|(_, at)| self.notary.checkpoint(at));
+        if let (Some((count, _)), Some(_)) = (last, &checkpoint) {
+            blocks.truncate(count);
+        }
+        if !blocks.is_empty() {
+            self.send(Recipients::One(to.clone()), &Message::Blocks { blocks, checkpoint }, false);
+        }
     }
 
-    /// Checks blocks that were asked for, and has them executed.
-    pub(super) fn take_blocks(&mut self, from: &PublicKey, blocks: Vec<Block>, checkpoint: SignedCheckpoint) {
-        let Some(last) = blocks.last() else { return self.certified(checkpoint) };
-        let next = self.head.height.next();
+    /// Checks blocks that were asked for, and has them executed once their checkpoint is there.
+    pub(super) fn take_blocks(
+        &mut self,
+        from: &PublicKey,
+        blocks: Vec<Block>,
+        checkpoint: Option<SignedCheckpoint>,
+        bytes: usize,
+    ) {
+        if blocks.is_empty() {
+            return checkpoint.into_iter().for_each(|note| self.certified(note));
+        }
+        let pending = u64::try_from(self.catchup.pending.len()).unwrap_or(u64::MAX);
+        let next = BlockHeight(self.head.height.0.saturating_add(pending)).next();
         if self.busy || self.catchup.asked.as_ref().is_none_or(|(peer, height, _)| peer != from || *height != next) {
             return;
         }
         self.catchup.asked = None;
-        let signed = match checkpoint.verify(&self.head.chain, &self.members) {
-            Ok(signed) => signed,
-            Err(error) => {
-                tracing::warn!(peer = %from, %error, "blocks are refused");
-                return;
-            }
-        };
-        let mut previous = self.head.clone();
-        let chained = signed == Checkpoint::of(&last.header)
-            && blocks.iter().all(|block| {
-                let follows = block.header.previous == previous.hash()
-                    && block.header.height == previous.height.next()
-                    && block.header.epoch == self.members.epoch;
-                previous = block.header.clone();
-                follows
-            });
-        if !chained {
-            tracing::warn!(peer = %from, "blocks are refused: they do not lead from the head to their checkpoint");
-            return;
+        self.catchup.pending.extend(blocks);
+        self.catchup.pending_bytes += bytes;
+        if !self.is_chained() || self.catchup.pending_bytes > PENDING_BYTES {
+            tracing::warn!(peer = %from, "blocks are refused: they do not follow the head, or no checkpoint covers them");
+            return self.catchup.pending.clear();
         }
-        self.busy = true;
-        let _ = self.jobs.send(Job::Adopt { blocks, checkpoint });
+        let Some(note) = checkpoint else {
+            let behind = u64::try_from(self.catchup.pending.len()).unwrap_or(u64::MAX);
+            let (now, next) = (self.now_ms(), BlockHeight(self.head.height.0.saturating_add(behind)).next());
+            return self.ask_blocks(from.clone(), next, now);
+        };
+        let blocks = std::mem::take(&mut self.catchup.pending);
+        self.catchup.pending_bytes = 0;
+        let last = blocks.last().map(|block| Checkpoint::of(&block.header));
+        match note.verify(&self.head.chain, &self.members) {
+            Ok(signed) if Some(signed) == last => {
+                self.busy = true;
+                let _ = self.jobs.send(Job::Adopt { blocks, checkpoint: note });
+            }
+            Ok(_) => tracing::warn!(peer = %from, "blocks are refused: the checkpoint is another block's"),
+            Err(error) => tracing::warn!(peer = %from, %error, "blocks are refused"),
+        }
+    }
+
+    /// Whether the pending blocks follow the head and each other, in its epoch.
+    fn is_chained(&self) -> bool {
+        let mut previous = &self.head;
+        self.catchup.pending.iter().all(|block| {
+            let (header, before) = (&block.header, previous);
+            previous = header;
+            header.previous == before.hash()
+                && header.height == before.height.next()
+                && header.epoch == self.members.epoch
+        })
     }
 }

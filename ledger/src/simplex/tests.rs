@@ -3,5 +3,6 @@
 mod agreement;
 mod faults;
 mod harness;
+mod lying;
 mod members;
 mod transport;

@@ -133,6 +133,7 @@ impl Transport {
     }
 
     /// Peers that are connected.
+    #[cfg(test)]
     pub(crate) fn connected(&self) -> Vec<PublicKey> {
         self.table().peers.iter().filter(|(_, peer)| peer.connection.is_some()).map(|(key, _)| key.clone()).collect()
     }

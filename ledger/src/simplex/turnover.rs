@@ -47,8 +47,8 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
 
     /// The last block of the epoch before is certain: the agreement goes on among the new members.
     pub(super) fn begin_epoch(&mut self) {
-        if let Some(old) = self.agreeing.take() {
-            let _ = self.stage.send(Stage::End(old));
+        if self.agreeing.take().is_some() {
+            let _ = self.stage.send(Stage::End);
         }
         self.connect();
         self.agree(self.members.epoch);

@@ -14,7 +14,7 @@ use crate::codec::encode;
 use crate::error::SubmitError;
 use crate::genesis::{Genesis, Network};
 use crate::ids::BlockHeight;
-use crate::member::{Certificate, Member};
+use crate::member::Member;
 use crate::testing::{genesis, secret, sign};
 use crate::tx::{SignedTx, TxBody};
 
@@ -168,10 +168,6 @@ impl World {
         self.node(at).submit(self.tx(by, expiry, body))
     }
 
-    pub(super) fn running_nodes(&self) -> Vec<usize> {
-        (0..self.nodes.len()).filter(|at| self.nodes[*at].is_some()).collect()
-    }
-
     /// Waits until these nodes' certified heads are at least at `height`.
     pub(super) fn await_height(&self, nodes: &[usize], height: BlockHeight) {
         let reached = || nodes.iter().all(|at| self.node(*at).head().height >= height);
@@ -200,10 +196,6 @@ pub(super) fn eventually(within: Duration, mut holds: impl FnMut() -> bool) -> b
         std::thread::sleep(Duration::from_millis(20));
     }
     holds()
-}
-
-pub(super) fn certificate_of(authority: &Authority, node: &NodeSecret) -> Certificate {
-    authority.issue("x", &node.verify_key()).unwrap()
 }
 
 /// A relay of TCP connections that can be shut.
