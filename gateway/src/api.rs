@@ -16,10 +16,11 @@ use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
+use crate::catalogue::{self, Search};
 use crate::client::{Governance, HeadResponse, PASSED_ON};
 use crate::gateway::Gateway;
 use crate::messages::AskRequest;
-use crate::owner::{catalogue, detail};
+use crate::owner::detail;
 use crate::witness::pushing::Head;
 
 mod problem;
@@ -140,6 +141,17 @@ struct Trail {
     limit: Option<usize>,
 }
 
+#[derive(Deserialize)]
+struct CataloguePage {
+    search: Option<String>,
+    owner: Option<String>,
+    column: Option<String>,
+    #[serde(rename = "type")]
+    kind: Option<String>,
+    after: Option<String>,
+    limit: Option<usize>,
+}
+
 #[derive(Serialize)]
 struct Health {
     status: &'static str,
@@ -166,7 +178,7 @@ fn read(gateway: &Gateway, token: &str, path: &str, query: &str, headers: &Heade
             let Consistency { old, new } = parameters(query)?;
             Ok(json(&ledger.prove_consistency(old, new)?))
         }
-        ["v1", "catalogue"] => Ok(json(&catalogue(ledger)?)),
+        ["v1", "catalogue"] => catalogue(gateway, query),
         ["v1", "assets", asset] => {
             let view = ledger.asset(&id(asset)?)?.ok_or(ApiError::NotFound)?;
             Ok(json(&detail(ledger, view)?.ok_or(ApiError::NotFound)?))
@@ -204,6 +216,19 @@ fn read(gateway: &Gateway, token: &str, path: &str, query: &str, headers: &Heade
         ["v1", "transactions"] | ["v1", "asks"] => Err(ApiError::Method),
         _ => Err(ApiError::NotFound),
     }
+}
+
+/// Assets that are searched for, a page of them.
+fn catalogue(gateway: &Gateway, query: &str) -> Result<Response, ApiError> {
+    let CataloguePage { search, owner, column, kind, after, limit } = parameters(query)?;
+    let owner = owner.map(|owner| owner.parse().unwrap_or_else(|never| match never {}));
+    let search = Search { search, owner, column, kind };
+    if !search.in_bounds() {
+        let most = catalogue::SEARCH_BYTES_MAX;
+        return Err(ApiError::Malformed(format!("what is searched for has more than {most} bytes")));
+    }
+    let after = after.as_deref().map(id).transpose()?;
+    Ok(json(&catalogue::page(gateway.ledger(), &search, after, limit.unwrap_or(catalogue::PAGE_MAX))?))
 }
 
 fn head(gateway: &Gateway) -> HeadResponse {

@@ -15,12 +15,13 @@ use sealgate_ledger::block::{DenyReason, EntryBody, Header, Outcome};
 use sealgate_ledger::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealgate_ledger::codec::encode;
 use sealgate_ledger::genesis::Genesis;
-use sealgate_ledger::ids::{AssetId, BlockHeight, TxHash};
+use sealgate_ledger::ids::{Address, AssetId, BlockHeight, TxHash};
 use sealgate_ledger::light::{EntryProof, LightError, verify_entry};
 use sealgate_ledger::state::AssetView;
 use sealgate_ledger::tx::{DeclineReason, SignedTx, TxBody};
 
 use crate::answer_file::{ANSWER_BYTES_MAX, AnswerError, AnswerFile, Parts, Verified, check_parameters, parse_key};
+use crate::catalogue::Search;
 use crate::client::{AssetDetail, Client, ClientError, HeadResponse};
 use crate::envelope::{self, EnvelopeError};
 use crate::files::FileError;
@@ -29,6 +30,7 @@ use crate::messages::{
     AskRequest, AskResponse, Nonce, SecretAnswer, SecretQuestion, answer_purpose, question_purpose, sealed_bytes,
     sealed_digest,
 };
+use crate::naming::{AssetName, Who};
 use crate::owner::{OwnerError, signed};
 use crate::witness::pins::Witnessed;
 
@@ -150,17 +152,46 @@ impl<'a> Session<'a> {
 
     /// The asset that a question's FROM names.
     async fn asset(&self, table: &str) -> Result<AssetDetail, AskFailure> {
-        let chain = self.genesis.chain_id();
-        // A bare name is the ledger's operator's asset: nobody else can answer to it.
-        let id = table.parse().unwrap_or_else(|_| AssetId::of(&chain, &self.genesis.operator.address(), table));
-        let Some(detail) = self.client.asset(&id).await? else {
+        let id = match table.parse().unwrap_or_else(|never| match never {}) {
+            AssetName::Id(id) => Some(id),
+            // A bare name is the ledger's operator's asset: nobody else can answer to it.
+            AssetName::Bare(name) => Some(self.id_of(&self.genesis.operator.address(), &name)),
+            AssetName::Of(Who::Address(owner), name) => Some(self.id_of(&owner, &name)),
+            AssetName::Of(who, name) => self.named_by(&who, &name).await?,
+        };
+        let found = match id {
+            Some(id) => self.client.asset(&id).await?.map(|detail| (id, detail)),
+            None => None,
+        };
+        let Some((id, detail)) = found else {
+            let whose = if table.contains('/') { "the ledger" } else { "the ledger's operator" };
             return Err(AskFailure::Table(format!(
-                "the ledger's operator has no asset '{table}': 'sealgate catalogue --gateway {}' lists what there is; name another owner's asset by its id, FROM \"asset1…\"",
+                "{whose} has no asset '{table}': 'sealgate catalogue --gateway {}' lists what there is; name another owner's asset by its id, FROM \"asset1…\", or by its owner's DID, FROM \"did:key…/name\"",
                 self.client.url()
             )));
         };
         self.registered(&id, &detail).await?;
         Ok(detail)
+    }
+
+    fn id_of(&self, owner: &Address, name: &str) -> AssetId {
+        AssetId::of(&self.genesis.chain_id(), owner, name)
+    }
+
+    /// The asset of this name under a DID. The gateway says which account has the DID, and the
+    /// account's keys, which its address hashes, show whether that is so.
+    async fn named_by(&self, who: &Who, name: &str) -> Result<Option<AssetId>, AskFailure> {
+        let search = Search { owner: Some(who.clone()), search: Some(name.to_owned()), ..Search::default() };
+        let (found, _) = self.client.catalogue(&search).await?;
+        let exact: Vec<Address> =
+            found.into_iter().filter(|listed| listed.asset.name == name).map(|listed| listed.owner.address()).collect();
+        match exact.as_slice() {
+            [] => Ok(None),
+            [owner] => Ok(Some(self.id_of(owner, name))),
+            _ => Err(AskFailure::Table(format!(
+                "two accounts with the DID {who} have an asset '{name}': name one by its id, FROM \"asset1…\""
+            ))),
+        }
     }
 
     /// That the asset is registered on the ledger just as the gateway shows it: nothing is signed

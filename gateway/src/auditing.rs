@@ -39,6 +39,14 @@ pub enum AuditFailure {
         /// What it should.
         expected: u64,
     },
+    /// The ledger has no such block.
+    #[error("the ledger stands at block {head}; there is no block {height} yet")]
+    NotYet {
+        /// The block.
+        height: BlockHeight,
+        /// Where the ledger stands.
+        head: BlockHeight,
+    },
     /// The owner's folder.
     #[error(transparent)]
     Owner(#[from] OwnerError),
@@ -76,11 +84,31 @@ pub async fn replay(session: &Session<'_>, progress: impl Fn(u64, u64)) -> Resul
 pub async fn replay_each(
     session: &Session<'_>,
     progress: impl Fn(u64, u64),
-    mut inspect: impl FnMut(&Block),
+    inspect: impl FnMut(&Block),
 ) -> Result<Replay, AuditFailure> {
+    Ok(replay_at(session, None, progress, inspect, |_| Ok(())).await?.0)
+}
+
+/// [`replay`], and takes what is wanted of the state as of block `as_of`, or of the last one. Blocks
+/// up to it are shown to `inspect`. Those behind it are replayed too: only the head is signed, and
+/// what leads to it is what the ledger was.
+///
+/// # Errors
+/// As [`replay`]; [`AuditFailure::NotYet`] when the ledger has no such block.
+pub async fn replay_at<T>(
+    session: &Session<'_>,
+    as_of: Option<BlockHeight>,
+    progress: impl Fn(u64, u64),
+    mut inspect: impl FnMut(&Block),
+    take: impl Fn(&Replay) -> Result<T, AuditError>,
+) -> Result<(Replay, T), AuditFailure> {
+    if let Some(height) = as_of.filter(|height| *height > session.head) {
+        return Err(AuditFailure::NotYet { height, head: session.head });
+    }
     let mut replay = Replay::new(session.genesis.clone())?;
     let target = session.checkpoint.size;
     let seen = session.home.seen_checkpoints(&session.genesis).map_err(AskFailure::from)?;
+    let mut taken = if as_of == Some(BlockHeight(0)) { Some(take(&replay)?) } else { None };
     while replay.head().height < session.checkpoint.height {
         let next = replay.head().height.next();
         let blocks = session.client.blocks(next).await?;
@@ -89,7 +117,12 @@ pub async fn replay_each(
         }
         for block in &blocks {
             replay.apply(block)?;
-            inspect(block);
+            if as_of.is_none_or(|height| block.header.height <= height) {
+                inspect(block);
+            }
+            if as_of == Some(block.header.height) {
+                taken = Some(take(&replay)?);
+            }
             if replay.head().height >= session.checkpoint.height {
                 break;
             }
@@ -102,7 +135,11 @@ pub async fn replay_each(
     for (size, root) in seen.iter().filter(|(size, _)| *size <= target) {
         replay.check_root(*size, root)?;
     }
-    Ok(replay)
+    let taken = match taken {
+        Some(taken) => taken,
+        None => take(&replay)?,
+    };
+    Ok((replay, taken))
 }
 
 /// Reads an owner's account book back from its ledger.

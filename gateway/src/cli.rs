@@ -9,15 +9,18 @@ mod access;
 mod account;
 mod asset;
 mod budget;
+mod catalogue;
 mod ceremony;
 mod export;
 mod member;
+mod meter;
 #[cfg(feature = "simplex")]
 mod network;
 mod output;
 mod owner;
 mod receipt;
 pub(crate) mod requester;
+pub(crate) mod trail;
 mod witness;
 
 pub use output::{Failure, Output};
@@ -57,8 +60,10 @@ enum Command {
     Revoke(access::Revoke),
     /// Show what answers have told of which record's fields, and check it against the budgets.
     Budget(budget::Budget),
-    /// List the assets of a gateway's ledger.
-    Catalogue(requester::Catalogue),
+    /// List the assets of a ledger, searched and filtered.
+    Catalogue(catalogue::Catalogue),
+    /// Show who may ask what of an asset, from a ledger replayed on this machine.
+    Grants(catalogue::Grants),
     /// Ask a question; the answer is verified before it is shown.
     Ask(requester::Ask),
     /// Verify an answer file again, offline.
@@ -69,8 +74,11 @@ enum Command {
     Receipt(receipt::Fetch),
     /// Verify a receipt, offline, and say what it shows.
     VerifyReceipt(receipt::Verify),
-    /// Show who asked what, from a ledger replayed on this machine.
-    Trail(requester::Trail),
+    /// Show who asked what, from a ledger replayed on this machine; write it as a signed file, or
+    /// check one.
+    Trail(trail::TrailArgs),
+    /// Count what each account asked and got, by purpose and asset.
+    Meter(meter::Meter),
     /// Make parameters together, so that nobody has to trust one party for them.
     #[command(subcommand)]
     Ceremony(ceremony::CeremonyCommand),
@@ -136,13 +144,15 @@ pub async fn run() -> ExitCode {
         Command::Grant(args) => access::grant(args, &output).await,
         Command::Revoke(args) => access::revoke(args, &output).await,
         Command::Budget(args) => budget::budget(args, &output).await,
-        Command::Catalogue(args) => requester::catalogue(args, &output).await,
+        Command::Catalogue(args) => catalogue::catalogue(args, &output).await,
+        Command::Grants(args) => catalogue::grants(args, &output).await,
         Command::Ask(args) => requester::ask(args, &output).await,
         Command::Verify(args) => requester::verify(args, &output).await,
         Command::Export(args) => export::export(args, &output).await,
         Command::Receipt(args) => receipt::receipt(args, &output).await,
         Command::VerifyReceipt(args) => receipt::verify(args, &output).await,
-        Command::Trail(args) => requester::trail(args, &output).await,
+        Command::Trail(args) => trail::trail(args, &output).await,
+        Command::Meter(args) => meter::meter(args, &output).await,
         Command::Ceremony(command) => ceremony::run(command, &output).await,
         Command::Member(command) => member::run(command, &output).await,
         #[cfg(feature = "simplex")]

@@ -17,6 +17,7 @@ use serde::{Deserialize, Serialize};
 
 pub mod witness;
 
+use crate::catalogue::{Listed, Page, Search, sort};
 use crate::messages::{AskProgress, AskRequest, AskResponse};
 
 /// Largest response that is read, in bytes.
@@ -28,6 +29,8 @@ pub const PASSED_ON: &str = "sealgate-passed-on";
 /// How long a call may take, and how much longer for each key that is asked about.
 const TIMEOUT: Duration = Duration::from_secs(120);
 const KEY_TIMEOUT: Duration = Duration::from_secs(1);
+/// Most pages of a catalogue that are asked for.
+const PAGES_MAX: usize = 10_000;
 
 /// Why the gateway gave no usable answer.
 #[derive(Debug, thiserror::Error)]
@@ -244,12 +247,40 @@ impl Client {
         body.ok_or_else(|| self.unreadable(format!("it has no parameters for circuit '{circuit}'")))
     }
 
-    /// Every asset.
+    /// Every asset that is searched for, by name, and how many were looked at: page after page.
     ///
     /// # Errors
-    /// [`ClientError`].
-    pub async fn catalogue(&self) -> Result<Vec<AssetDetail>, ClientError> {
-        self.get("/v1/catalogue").await
+    /// [`ClientError`]; also when the pages do not go on.
+    pub async fn catalogue(&self, search: &Search) -> Result<(Vec<Listed>, u64), ClientError> {
+        let (mut found, mut seen, mut after) = (Vec::new(), 0u64, None);
+        let query = [
+            ("search", search.search.clone()),
+            ("owner", search.owner.as_ref().map(ToString::to_string)),
+            ("column", search.column.clone()),
+            ("type", search.kind.clone()),
+        ];
+        for _ in 0..PAGES_MAX {
+            let after_text = after.map(|id: AssetId| id.to_string());
+            let query: Vec<_> =
+                query.iter().cloned().chain([("after", after_text)]).filter_map(|(k, v)| Some((k, v?))).collect();
+            let text = serde_urlencoded::to_string(&query).map_err(|error| self.unreadable(error))?;
+            let path = if text.is_empty() { "/v1/catalogue".into() } else { format!("/v1/catalogue?{text}") };
+            let page: Page = self.get(&path).await?;
+            if page.assets.iter().any(|listed| listed.owner.address() != listed.asset.owner) {
+                return Err(self.unreadable("it shows an asset with the keys of another than its owner"));
+            }
+            seen = seen.saturating_add(page.seen);
+            found.extend(page.assets.into_iter().filter(|listed| search.finds(listed)));
+            match page.next {
+                None => {
+                    sort(&mut found);
+                    return Ok((found, seen));
+                }
+                next if next <= after => return Err(self.unreadable("its catalogue goes in circles")),
+                next => after = next,
+            }
+        }
+        Err(self.unreadable(format!("its catalogue has more than {PAGES_MAX} pages")))
     }
 
     /// One asset.

@@ -12,13 +12,14 @@ use serde::Serialize;
 use crate::account_file;
 use crate::asking::{AskFailure, Asking, Session, ask};
 use crate::auditing::{audit_owner, replay};
-use crate::cli::{Failure, Output, requester, stop_signal};
+use crate::cli::{Failure, Output, requester, stop_signal, trail};
 use crate::client::Client;
 use crate::files::{FileError, create_private_dir, write_private};
 use crate::home::Home;
 use crate::owner::Owner;
 use crate::publishing::{publish, read_manifest};
 use crate::serving::{self, Running};
+use crate::trail::Filter;
 
 mod plan;
 mod register;
@@ -272,12 +273,12 @@ async fn audits(story: &mut Story<'_>, parties: &Parties, client: &Client) -> Re
     let session = Session::open(&parties.auditor, client).await?;
     let replayed = replay(&session, |_, _| {}).await?;
     let summary = replayed.summary();
-    let lines = requester::trail_lines(&parties.auditor, client, None, story.output).await?;
+    let lines = trail::replayed(&parties.auditor, client, None, &Filter::default(), story.output).await?.lines;
     let mut shows = vec![format!(
         "{} blocks replayed: {} granted, {} denied, {} answered; every signature, outcome and root",
         summary.blocks, summary.granted, summary.denied, summary.answers
     )];
-    shows.extend(requester::trail_text(&lines).lines().map(str::to_owned));
+    shows.extend(trail::trail_text(&lines, false).lines().map(str::to_owned));
     story.tell("auditor", "replays the whole ledger and reads the trail".into(), start.elapsed(), &shows);
 
     let start = Instant::now();

@@ -173,16 +173,24 @@ impl Home {
         entries.flatten().map(chain).collect()
     }
 
+    /// Refuses a fingerprint that is not pinned.
+    ///
+    /// # Errors
+    /// [`HomeError::NotTrusted`].
+    pub fn trusts(&self, chain: &ChainId) -> Result<(), HomeError> {
+        if self.ledger_folder(chain).is_dir() {
+            return Ok(());
+        }
+        Err(HomeError::NotTrusted { chain: *chain, home: self.folder.clone() })
+    }
+
     /// Refuses a ledger that is not pinned.
     ///
     /// # Errors
     /// [`HomeError::NotTrusted`], [`HomeError::File`].
     pub fn admit(&self, genesis: &Genesis) -> Result<ChainId, HomeError> {
         let chain = genesis.chain_id();
-        if !self.ledger_folder(&chain).is_dir() {
-            return Err(HomeError::NotTrusted { chain, home: self.folder.clone() });
-        }
-        Ok(chain)
+        self.trusts(&chain).map(|()| chain)
     }
 
     /// The highest checkpoint seen of a ledger.

@@ -7,7 +7,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use sealgate_ledger::account::{AccountPublic, AccountSecret};
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::genesis::Genesis;
-use sealgate_ledger::ids::{Address, AssetId, BlockHeight};
+use sealgate_ledger::ids::{AssetId, BlockHeight};
 use sealgate_ledger::member::Policy;
 use sealgate_ledger::state::{AssetView, VersionView};
 use sealgate_ledger::tx::{EXPIRY_BLOCKS_MAX, SignedTx, Tx, TxBody};
@@ -21,6 +21,7 @@ use crate::account_file::{self, ACCOUNT_FILE};
 use crate::ceremony::Finished;
 use crate::client::{AssetDetail, Client, ClientError, Governance};
 use crate::files::{FileError, create_private_dir, read_json};
+use crate::naming::AssetName;
 use crate::parameters::{ParameterError, Parameters};
 
 /// The root key's file in a data folder.
@@ -402,17 +403,23 @@ impl Access {
         }
     }
 
-    /// The owner's asset with this id or name.
+    /// The owner's asset with this id or name, or with the owner's DID or address before its name.
     ///
     /// # Errors
     /// [`OwnerError::NoAsset`].
-    pub async fn own_asset(&self, owner: &Address, name: &str) -> Result<AssetDetail, OwnerError> {
-        let id = match name.parse() {
-            Ok(id) => id,
-            Err(_) => AssetId::of(&self.genesis().await?.chain_id(), owner, name),
+    pub async fn own_asset(&self, owner: &AccountPublic, name: &str) -> Result<AssetDetail, OwnerError> {
+        let chain = self.genesis().await?.chain_id();
+        let named = |name: &str| AssetId::of(&chain, &owner.address(), name);
+        let id = match name.parse().unwrap_or_else(|never| match never {}) {
+            AssetName::Id(id) => Some(id),
+            AssetName::Of(who, name) => who.is(owner).then(|| named(&name)),
+            AssetName::Bare(name) => Some(named(&name)),
         };
-        let found = self.asset(&id).await?.filter(|detail| detail.asset.owner == *owner);
-        found.ok_or_else(|| OwnerError::NoAsset(name.chars().take(80).collect()))
+        let found = match id {
+            Some(id) => self.asset(&id).await?.filter(|detail| detail.asset.owner == owner.address()),
+            None => None,
+        };
+        found.ok_or_else(|| OwnerError::NoAsset(name.chars().take(120).collect()))
     }
 
     /// Signs and submits a transaction of the owner's; durable when this returns.
@@ -436,20 +443,6 @@ impl Governance {
     pub fn of(ledger: &Ledger) -> Result<Governance, LedgerError> {
         Ok(Governance { members: ledger.members()?, policy: ledger.policy()?, proposals: ledger.proposals()? })
     }
-}
-
-/// Every asset with its current version.
-///
-/// # Errors
-/// [`LedgerError`].
-pub fn catalogue(ledger: &Ledger) -> Result<Vec<AssetDetail>, LedgerError> {
-    let mut details = Vec::new();
-    for asset in ledger.assets()? {
-        if let Some(detail) = detail(ledger, asset)? {
-            details.push(detail);
-        }
-    }
-    Ok(details)
 }
 
 /// An asset with its current version.

@@ -188,9 +188,15 @@ async fn every_route_gives_what_it_says() {
     assert_eq!(api.get(&format!("/v1/consistency?old={size}&new={size}")).await.ok(), json!([]));
 
     let catalogue = api.get("/v1/catalogue").await.ok();
-    assert_eq!(catalogue.as_array().unwrap().len(), 1);
+    let listed = &catalogue["assets"][0];
+    assert_eq!((catalogue["assets"].as_array().unwrap().len(), &catalogue["seen"]), (1, &json!(1)));
     let detail = api.get(&format!("/v1/assets/{asset}")).await.ok();
-    assert_eq!(catalogue[0], detail);
+    assert_eq!((&listed["asset"], &listed["version"]), (&detail["asset"], &detail["version"]));
+    for (query, count) in [("search=PEOPLE+made", 1), ("search=nobody", 0), ("owner=nobody", 0), ("type=decimal", 1)] {
+        let found = api.get(&format!("/v1/catalogue?limit=1&{query}")).await.ok();
+        assert_eq!((found["assets"].as_array().unwrap().len(), &found["next"]), (count, &Value::Null), "{query}");
+    }
+    assert_eq!(api.get(&format!("/v1/catalogue?after={asset}")).await.ok()["seen"], 0);
     assert_eq!(detail["asset"]["name"], "people");
     assert_eq!(detail["version"], api.get(&format!("/v1/assets/{asset}/versions/1")).await.ok());
     let grants = api.get(&format!("/v1/assets/{asset}/grants")).await.ok();
@@ -283,6 +289,7 @@ async fn what_is_not_there_is_404() {
         "/v1/consistency?old=3&new=2".into(),
         "/v1/index-audit".into(),
         "/v1/trail?asset=nothing".into(),
+        "/v1/catalogue?after=nothing".into(),
         "/account.key".into(),
         "/%2e%2e/account.key".into(),
         "/v1/%00".into(),
@@ -348,6 +355,8 @@ async fn malformed_calls_are_told_so_and_nothing_is_recorded() {
         "/v1/entries/0?size=x",
         "/v1/trail?after=x",
         "/v1/trail?limit=-1",
+        "/v1/catalogue?limit=-1",
+        &format!("/v1/catalogue?search={}", "x".repeat(501)),
     ] {
         println!("{path}");
         api.get(path).await.problem(400, "malformed");

@@ -66,7 +66,7 @@ fn attempts(world: &World) -> u64 {
 /// A line of the list of `people`, if it is there.
 fn grant_of(url: &str, to: &str) -> Option<Value> {
     let upstream = Upstream::at(url);
-    let asset = text(&upstream.get("/v1/catalogue").json()[0]["asset"]["id"]);
+    let asset = text(&upstream.get("/v1/catalogue").json()["assets"][0]["asset"]["id"]);
     let reply = upstream.get(&format!("/v1/assets/{asset}/grants/{to}"));
     (reply.status == 200).then(|| reply.json())
 }

@@ -62,7 +62,7 @@ fn trail(world: &World, url: &str, home: &str) -> Run {
 fn used(world: &World, url: &str) -> u64 {
     let upstream = wire::Upstream::at(url);
     let catalogue = upstream.get("/v1/catalogue").json();
-    let asset = text(&catalogue[0]["asset"]["id"]);
+    let asset = text(&catalogue["assets"][0]["asset"]["id"]);
     upstream.get(&format!("/v1/assets/{asset}/grants/{}", world.requester)).json()["used"].as_u64().unwrap()
 }
 
@@ -578,9 +578,9 @@ fn what_a_gateway_says_cannot_command_the_terminal() {
         if call.is("GET", "/v1/catalogue") {
             let mut value = honest.json();
             for field in ["title", "name", "description"] {
-                value[0]["asset"][field] = json!(format!("x{evil}"));
+                value["assets"][0]["asset"][field] = json!(format!("x{evil}"));
             }
-            value[0]["asset"]["schema"]["columns"][0]["name"] = json!(evil);
+            value["assets"][0]["asset"]["schema"]["columns"][0]["name"] = json!(evil);
             honest = Reply::of(&value);
         }
         if call.is("GET", "/v1/checkpoint") { reply.clone().into() } else { honest.into() }

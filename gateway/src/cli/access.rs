@@ -76,7 +76,7 @@ fn show(output: &Output, what: &str, asset: AssetId, to: Address, receipt: &Rece
 pub(super) async fn grant(args: Grant, output: &Output) -> Result<(), Failure> {
     let owner = Owner::open(&args.data.data_dir)?;
     let access = owner.access().await?;
-    let detail = access.own_asset(&owner.account().address(), &args.asset).await?;
+    let detail = access.own_asset(owner.account().public(), &args.asset).await?;
     let terms = terms(&args, &detail.asset.schema)?;
     let body = TxBody::Grant { asset: detail.asset.id, to: args.to, terms };
     let receipt = access.submit(owner.account(), body).await?;
@@ -120,7 +120,7 @@ fn terms(args: &Grant, schema: &Schema) -> Result<GrantTerms, Failure> {
 pub(super) async fn revoke(args: Revoke, output: &Output) -> Result<(), Failure> {
     let owner = Owner::open(&args.data.data_dir)?;
     let access = owner.access().await?;
-    let detail = access.own_asset(&owner.account().address(), &args.asset).await?;
+    let detail = access.own_asset(owner.account().public(), &args.asset).await?;
     let body = TxBody::Revoke { asset: detail.asset.id, to: args.to };
     let receipt = access.submit(owner.account(), body).await?;
     show(output, "revoked", detail.asset.id, args.to, &receipt);

@@ -50,6 +50,11 @@ impl Output {
         Output { json }
     }
 
+    /// Whether it is for machines.
+    pub fn is_json(&self) -> bool {
+        self.json
+    }
+
     /// Shows a result: `text` to people, `value` to machines.
     pub fn result<T: Serialize>(&self, value: &T, text: impl FnOnce() -> String) {
         let line = if self.json { serde_json::to_string(value).unwrap_or_default() } else { text() };

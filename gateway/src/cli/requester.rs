@@ -1,13 +1,11 @@
-//! Commands of requesters and auditors: account, trust, catalogue, ask, verify, trail, audit.
+//! Commands of requesters and auditors: account, trust, ask, verify, audit.
 
 use std::path::{Path, PathBuf};
 
 use clap::Args;
 use sealgate_circuits::question::{KEYS_MAX, QuestionError};
 use sealgate_ledger::cosign::WitnessKey;
-use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
-use sealgate_ledger::state::{AssetView, RequestStatus, RequestView};
-use sealgate_ledger::tx::DeclineReason;
+use sealgate_ledger::ids::{Address, ChainId};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
@@ -104,39 +102,6 @@ pub(super) fn trust(args: Trust, output: &Output) -> Result<(), Failure> {
             lines.push(format!("required    {} of {}", pins.required, pins.witnesses.len()));
         }
         lines.join("\n")
-    });
-    Ok(())
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Catalogue {
-    #[command(flatten)]
-    gateway: GatewayArg,
-}
-
-pub(super) async fn catalogue(args: Catalogue, output: &Output) -> Result<(), Failure> {
-    let details = Client::new(&args.gateway.gateway)?.catalogue().await?;
-    output.result(&details, || {
-        if details.is_empty() {
-            return "nothing is published yet".into();
-        }
-        let describe = |detail: &crate::client::AssetDetail| {
-            let asset = &detail.asset;
-            let columns: Vec<String> = asset.schema.columns.iter().map(|c| format!("{} {}", c.name, c.kind)).collect();
-            let keys: Vec<&str> = asset.schema.key_columns().map(|c| c.name.as_str()).collect();
-            format!(
-                "{}  {}\n  asset    {}\n  owner    {}\n  version  {} (up to {} records)\n  key      {}\n  columns  {}",
-                asset.name,
-                asset.title,
-                asset.id,
-                asset.owner,
-                asset.current,
-                detail.version.info.records_rounded,
-                keys.join(", "),
-                columns.join(", "),
-            )
-        };
-        printable(&details.iter().map(describe).collect::<Vec<_>>().join("\n\n"))
     });
     Ok(())
 }
@@ -336,130 +301,6 @@ pub(crate) fn report(verified: &Verified) -> String {
     lines.extend(verified.checks.iter().map(|check| format!("  ok    {check}")));
     lines.extend(verified.notes.iter().map(|note| format!("  note  {note}")));
     printable(&lines.join("\n"))
-}
-
-#[derive(Debug, Args)]
-pub(super) struct Trail {
-    #[command(flatten)]
-    gateway: GatewayArg,
-    #[command(flatten)]
-    home: HomeArg,
-    /// Only requests to this asset, by id or name.
-    #[arg(long, value_name = "ID")]
-    asset: Option<String>,
-}
-
-/// One request of the trail.
-#[derive(Serialize)]
-pub(crate) struct TrailLine {
-    pub(crate) request: TxHash,
-    pub(crate) block: BlockHeight,
-    pub(crate) time: String,
-    pub(crate) requester: Address,
-    pub(crate) name: String,
-    pub(crate) asset: AssetId,
-    pub(crate) asset_name: String,
-    pub(crate) shape: String,
-    /// Of how many keys.
-    pub(crate) keys: u16,
-    pub(crate) purpose: String,
-    pub(crate) status: RequestStatus,
-}
-
-pub(super) async fn trail(args: Trail, output: &Output) -> Result<(), Failure> {
-    let home = Home::at(&args.home.home);
-    let client = Client::new(&args.gateway.gateway)?;
-    let lines = trail_lines(&home, &client, args.asset.as_deref(), output).await?;
-    output.result(&lines, || trail_text(&lines));
-    Ok(())
-}
-
-/// The trail from a replay of the whole ledger.
-pub(crate) async fn trail_lines(
-    home: &Home,
-    client: &Client,
-    asset: Option<&str>,
-    output: &Output,
-) -> Result<Vec<TrailLine>, Failure> {
-    let session = Session::open(home, client).await?;
-    let bar = output.progress();
-    let replayed = replay(&session, |done, total| bar.count("replaying blocks", done, total)).await;
-    bar.finish();
-    let replayed = replayed?;
-    let assets = replayed.assets()?;
-    let wanted = |view: &&AssetView| asset.is_none_or(|name| view.name == name || view.id.to_string() == name);
-    if asset.is_some() && !assets.iter().any(|view| wanted(&view)) {
-        return Err(Failure(format!("the ledger has no asset '{}'", asset.unwrap_or_default())));
-    }
-    let mut lines = Vec::new();
-    for view in assets.iter().filter(wanted) {
-        let mut after = None;
-        loop {
-            let page = replayed.requests(Some(&view.id), after, 1000)?;
-            let Some(last) = page.last() else { break };
-            after = Some(last.entry_index);
-            for request in &page {
-                let account = replayed.account(&request.sender)?;
-                lines.push(trail_line(request, view, account.map(|a| a.account.name).unwrap_or_default()));
-            }
-        }
-    }
-    lines.sort_by_key(|line| line.block);
-    Ok(lines)
-}
-
-fn trail_line(request: &RequestView, asset: &AssetView, name: String) -> TrailLine {
-    let time = i64::try_from(request.time_ms).ok().and_then(|ms| jiff::Timestamp::from_millisecond(ms).ok());
-    TrailLine {
-        request: request.hash,
-        block: request.height,
-        time: time.map(|time| time.to_string()).unwrap_or_default(),
-        requester: request.sender,
-        name,
-        asset: asset.id,
-        asset_name: asset.name.clone(),
-        shape: request.shape.display(&asset.schema),
-        keys: request.shape.keys,
-        purpose: request.purpose.clone(),
-        status: request.status,
-    }
-}
-
-/// The trail as people read it.
-pub(crate) fn trail_text(lines: &[TrailLine]) -> String {
-    if lines.is_empty() {
-        return "nobody has asked anything yet".into();
-    }
-    let describe = |line: &TrailLine| {
-        let status = match line.status {
-            RequestStatus::Denied { reason } => format!("DENIED: {reason}"),
-            RequestStatus::Granted { deadline, .. } => format!("granted, answer awaited until block {deadline}"),
-            RequestStatus::Answered { version, height, .. } => {
-                format!("answered from version {version} in block {height}")
-            }
-            RequestStatus::Declined { reason: DeclineReason::Budget, height, .. } => {
-                format!("DECLINED for want of budget in block {height}")
-            }
-            RequestStatus::Declined { reason: DeclineReason::TooLarge, height, .. } => {
-                format!("DECLINED as too large in block {height}")
-            }
-            RequestStatus::Unanswered { height } => format!("UNANSWERED, says block {height}"),
-        };
-        format!(
-            "block {:<5} {}  {} ({})\n  asked    {} FROM {}{} for '{}'\n  outcome  {}\n  request  {}",
-            line.block.to_string(),
-            line.time,
-            line.name,
-            line.requester,
-            line.shape,
-            line.asset_name,
-            if line.keys > 1 { format!(", {} keys,", line.keys) } else { String::new() },
-            line.purpose,
-            status,
-            line.request,
-        )
-    };
-    printable(&lines.iter().map(describe).collect::<Vec<_>>().join("\n"))
 }
 
 #[derive(Debug, Args)]

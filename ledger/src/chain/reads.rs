@@ -69,6 +69,14 @@ impl Ledger {
         self.core().guard(query::all(&self.core().index, keys::ASSETS))
     }
 
+    /// Up to `limit` assets behind `after`, by id.
+    ///
+    /// # Errors
+    /// [`LedgerError::Index`].
+    pub fn assets_after(&self, after: Option<&AssetId>, limit: usize) -> Result<Vec<AssetView>, LedgerError> {
+        self.core().guard(query::assets_after(&self.core().index, after, limit))
+    }
+
     /// The asset with that id.
     ///
     /// # Errors

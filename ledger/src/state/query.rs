@@ -93,6 +93,16 @@ pub(crate) fn proposal<R: Read + ?Sized>(state: &R, hash: &TxHash) -> Result<Opt
     load(state, &keys::proposal(hash))
 }
 
+/// Assets in the order of their ids.
+pub(crate) fn assets_after<I: Index + ?Sized>(
+    index: &I,
+    after: Option<&AssetId>,
+    limit: usize,
+) -> Result<Vec<AssetView>, IndexError> {
+    let after = after.map(keys::asset);
+    index.scan(keys::ASSETS, after.as_deref(), limit)?.iter().map(|(key, bytes)| parse(key, bytes)).collect()
+}
+
 /// Assets of that name, whoever owns them.
 pub(crate) fn assets_named<I: Index + ?Sized>(index: &I, name: &str) -> Result<Vec<AssetView>, IndexError> {
     let mut found = Vec::new();
