@@ -45,7 +45,20 @@ pub struct Purpose<'a> {
 /// # Errors
 /// [`EnvelopeError::Key`], [`EnvelopeError::TooLong`].
 pub fn seal(to: &EncryptionKey, purpose: Purpose<'_>, message: &[u8]) -> Result<Vec<u8>, EnvelopeError> {
-    seal_unpadded(to, purpose, &pad(message)?)
+    seal_as(to, purpose, message, message.len())
+}
+
+/// The same, padded like a message of `bytes`, if that is the longer.
+///
+/// # Errors
+/// As [`seal`].
+pub fn seal_as(
+    to: &EncryptionKey,
+    purpose: Purpose<'_>,
+    message: &[u8],
+    bytes: usize,
+) -> Result<Vec<u8>, EnvelopeError> {
+    seal_unpadded(to, purpose, &pad(message, bytes)?)
 }
 
 /// Seals a message whose length says nothing.
@@ -118,10 +131,10 @@ fn private_key(account: &AccountSecret) -> Result<<X25519HkdfSha256 as Kem>::Pri
 }
 
 /// Length in front, zeros behind, up to a power of two.
-fn pad(message: &[u8]) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
-    let too_long = || EnvelopeError::TooLong(message.len());
+fn pad(message: &[u8], bytes: usize) -> Result<Zeroizing<Vec<u8>>, EnvelopeError> {
+    let too_long = || EnvelopeError::TooLong(message.len().max(bytes));
     let length = u32::try_from(message.len()).map_err(|_| too_long())?;
-    let total = (message.len() + 4).next_power_of_two().max(PADDED_BYTES_MIN);
+    let total = (message.len().max(bytes).saturating_add(4)).next_power_of_two().max(PADDED_BYTES_MIN);
     if total > ENVELOPE_BYTES_MAX {
         return Err(too_long());
     }
@@ -171,6 +184,8 @@ mod tests {
         let size = |n: usize| seal(&receiver.public().encryption_key, purpose, &vec![1; n]).unwrap().len();
         assert_eq!(size(0), size(PADDED_BYTES_MIN - 4));
         assert_eq!(size(PADDED_BYTES_MIN), 2 * size(0) - 48);
+        let envelope = seal_as(&receiver.public().encryption_key, purpose, b"short", 2 * PADDED_BYTES_MIN).unwrap();
+        assert_eq!((envelope.len(), open(&receiver, purpose, &envelope).unwrap().as_slice()), (32816, &b"short"[..]));
         assert!(seal(&receiver.public().encryption_key, purpose, &vec![0; ENVELOPE_BYTES_MAX]).is_err());
     }
 }

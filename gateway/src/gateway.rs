@@ -11,7 +11,7 @@ use std::sync::{Arc, Mutex as StdMutex};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use borsh::{BorshDeserialize, BorshSerialize};
-use sealgate_circuits::bytes::Context;
+use sealgate_circuits::bytes::{Context, ProofBytes};
 use sealgate_circuits::evidence::{Evidence, Present, Shown};
 use sealgate_circuits::prover::ProvingKey;
 use sealgate_circuits::question::{Form, Item};
@@ -411,7 +411,11 @@ impl Gateway {
         }
         let answer = SecretAnswer { request: **request, version: *version, evidence };
         let message = sealgate_ledger::codec::encode(&answer);
-        let sealed = match envelope::seal(&requester.account.encryption_key, answer_purpose(request), &message) {
+        // The envelope's length is on the ledger: absent records count as records of nulls do.
+        let absent = answer.evidence.iter().filter(|one| one.present.is_none()).count();
+        let bytes = message.len() + absent * null_bytes(&asked)?;
+        let to = &requester.account.encryption_key;
+        let sealed = match envelope::seal_as(to, answer_purpose(request), &message, bytes) {
             Ok(sealed) => sealed,
             Err(EnvelopeError::TooLong(_)) => return Ok(Err(DeclineReason::TooLarge)),
             Err(error) => return Err(internal(error)),
@@ -597,6 +601,17 @@ impl Drop for Turn<'_> {
             answering.remove(&self.request);
         }
     }
+}
+
+/// How many bytes more an answer has for a key whose record is there and holds nothing but nulls.
+fn null_bytes(asked: &Asked<'_>) -> Result<usize, AskError> {
+    let nulls = vec![Value::Null; asked.schema.columns.len()];
+    let shown = match asked.circuit {
+        None => Shown::Opening(Salt::derive(&[0; 32], b"no record", 0)),
+        Some(_) => Shown::Proof(ProofBytes([0; 192])),
+    };
+    let present = Present { answers: answers(asked.items, &nulls).map_err(internal)?, shown };
+    Ok(sealgate_ledger::codec::encode(&present).len())
 }
 
 fn internal(error: impl std::fmt::Display) -> AskError {

@@ -1,0 +1,576 @@
+//! What the ledger tells, measured on a real one: docs/spec/privacy.md has a line for every field of
+//! the blocks, and what it says of contents, lengths and repetitions holds.
+
+#![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use sealgate_circuits::record::Salt;
+use sealgate_circuits::value::Value as Cell;
+use sealgate_gateway::account_file;
+use sealgate_gateway::owner::{Owner, signed};
+use sealgate_ledger::Ledger;
+use sealgate_ledger::block::{Block, DenyReason, EntryBody, Outcome};
+use sealgate_ledger::codec::encode;
+use sealgate_ledger::ids::BlockHeight;
+use sealgate_ledger::tx::{DeclineReason, GrantTerms, TxBody};
+use sealgate_tests::{Table, World, sealgate, text, workspace};
+use serde_json::Value;
+
+const PURPOSE: &str = "licence check";
+/// Constants that the grant fixes, so that they are public.
+const FIXED: i64 = 5_121_212_121_212_121;
+
+/// A table whose every cell can be told from chance, wherever it stands.
+fn table(edition: &str) -> Table {
+    let row = |i: i64| {
+        vec![
+            format!("KEY-{i:04}-{}", 8_200_000_000_000_007 + i * 1_000_003),
+            if i == 6 { String::new() } else { format!("Wert-Ä{i:04}-{edition}-Zollamt") },
+            if i == 6 { String::new() } else { (9_100_000_000_000_000_i64 + i * 7_000_001).to_string() },
+            format!("{}.25", 80_000_000_000_000_i64 + i * 3_000_017),
+        ]
+    };
+    let columns = [("k", "text"), ("v", "text"), ("n", "int"), ("d", "decimal(2)")];
+    Table::new("register", &["k"], &columns, (0..24).map(row).collect()).budget("n", 2)
+}
+
+/// The whole job, told by its parties; what is left is a ledger that nobody serves.
+struct Job {
+    world: World,
+    /// Three requests of one shape: a record with values, one of nulls, none; and the first again.
+    alike: Vec<String>,
+    /// Two of another shape with many keys: all there, none there.
+    batches: Vec<String>,
+    /// Everything that must not be on the ledger.
+    secrets: Vec<Secret>,
+}
+
+#[derive(Debug, Clone)]
+enum Secret {
+    Text(String),
+    Number(i64),
+    Bytes(Vec<u8>),
+}
+
+fn job() -> Job {
+    let world = World::audited_with(&table("eins"));
+    let stranger = world.account("stranger");
+    let prove = format!("n <= {FIXED}");
+    let grant = [
+        "--disclose",
+        "v",
+        "--prove",
+        "n >= ?",
+        "--prove",
+        "v = ?",
+        "--prove",
+        &prove,
+        "--purpose",
+        PURPOSE,
+        "--until",
+        "2199-12-31T23:59:59Z",
+        "--quota",
+        "500",
+        "--bits",
+        "4096",
+    ];
+    world.grant("register", &world.requester, &grant).ok();
+    let whole = world.account("whole");
+    world.grant("register", &whole, &["--disclose", "k,v,n,d", "--existence", "--purpose", ""]).ok();
+    let server = world.serve();
+    let key = |row: usize| table("eins").rows[row][0].clone();
+    let ask = |home: &str, out: &str, sql: &str| world.ask(&server.url, home, PURPOSE, out, sql);
+    let request = |run: sealgate_tests::Run| text(&run.ok()["request"]);
+    let mut secrets = vec![Secret::Text("Konstante-Ö-Geheim".into()), Secret::Number(7_777_123_412_341_234)];
+
+    // One shape: values, nulls, nothing, and the first again under other words.
+    let sql = |key: &str| format!("SELECT v, n <= {FIXED}, v = 'Konstante-Ö-Geheim' FROM register WHERE k = '{key}'");
+    let mut alike = Vec::new();
+    for (number, key) in [key(3), key(6), "KEY-0404-NOBODY".into(), key(3)].iter().enumerate() {
+        alike.push(request(ask("requester", &format!("{number}.json"), &sql(key))));
+        secrets.push(Secret::Text(key.clone()));
+    }
+    // Many keys at once.
+    let mut batches = Vec::new();
+    for (name, keys) in
+        [("there", (0..20).map(key).collect::<Vec<_>>()), ("gone", (0..20).map(|i| format!("NO-KEY-{i:08}")).collect())]
+    {
+        std::fs::write(world.path("keys.csv"), format!("k\n{}\n", keys.join("\n"))).unwrap();
+        let run = world.ask_keys(
+            &server.url,
+            "requester",
+            PURPOSE,
+            &format!("{name}.json"),
+            "keys.csv",
+            "SELECT v FROM register WHERE k = ?",
+        );
+        batches.push(request(run));
+        secrets.extend(keys.into_iter().map(Secret::Text));
+    }
+    // A whole record, opened with its salt; whether one exists.
+    ask("whole", "whole.json", &format!("SELECT * FROM register WHERE k = '{}'", key(5))).ok();
+    ask("whole", "exists.json", &format!("SELECT 1 FROM register WHERE k = '{}'", key(8))).ok();
+    // Until the budget ends.
+    for limit in [7_777_123_412_341_234_i64, 7_777_123_412_341_235, 7_777_123_412_341_236, 7_777_123_412_341_237] {
+        ask("requester", "until.json", &format!("SELECT n >= {limit} FROM register WHERE k = '{}'", key(9)));
+        secrets.push(Secret::Number(limit));
+    }
+    // What is denied.
+    for (home, item) in
+        [("stranger", "v"), ("requester", "k"), ("requester", "d >= 12345678901234.5"), ("requester", "1")]
+    {
+        ask(home, "denied.json", &format!("SELECT {item} FROM register WHERE k = '{}'", key(10))).error();
+    }
+    secrets.push(Secret::Number(1_234_567_890_123_450));
+    world.revoke("register", &whole).ok();
+    world.publish(&table("zwei").write(world.dir.path())).ok();
+    let after = ask("requester", "second.json", &sql(&key(3))).ok();
+    assert_eq!(after["version"], 2);
+    drop(server);
+    unanswered(&world, &stranger);
+    secrets.extend(cells());
+    secrets.extend(keys_and_salts(&world));
+    Job { world, alike, batches, secrets }
+}
+
+/// Every cell of both versions.
+fn cells() -> Vec<Secret> {
+    let mut secrets = Vec::new();
+    for row in ["eins", "zwei"].into_iter().flat_map(|edition| table(edition).rows) {
+        secrets.extend(row.iter().filter(|cell| !cell.is_empty()).cloned().map(Secret::Text));
+        let digits = |cell: &str| cell.replace('.', "").parse::<i64>().ok().map(Secret::Number);
+        secrets.extend(row[2..].iter().filter_map(|cell| digits(cell)));
+    }
+    secrets
+}
+
+/// Salts, nonces and secret keys of all parties.
+fn keys_and_salts(world: &World) -> Vec<Secret> {
+    let mut secrets = Vec::new();
+    let owner = Owner::open(world.path("owner").as_ref()).unwrap();
+    let ledger = Ledger::open(&owner.ledger_folder(), owner.account().clone()).unwrap();
+    let asset = ledger.assets().unwrap()[0].clone();
+    let keys = owner.asset_keys(&asset.id).unwrap();
+    secrets.extend([keys.commitment_key(), keys.place_seed()].map(|key| Secret::Bytes(key.to_vec())));
+    for (row, version) in table("eins").rows.iter().flat_map(|row| [(row.clone(), 1), (row.clone(), 2)]) {
+        let key = asset.schema.key_bytes(&[Cell::Text(row[0].clone())]).unwrap();
+        let salt = Salt::derive(keys.commitment_key(), &key, version);
+        secrets.push(Secret::Bytes(encode(&salt)));
+    }
+    for home in ["owner", "requester", "auditor", "stranger", "whole"] {
+        let account = account_file::load(world.path(home).as_ref()).unwrap();
+        secrets.extend([account.signing_seed(), account.encryption_secret()].map(|key| Secret::Bytes(key.to_vec())));
+    }
+    for file in sealgate_tests::files_under(world.path("requester/asked").as_ref()) {
+        let asked: Value = serde_json::from_slice(&std::fs::read(file).unwrap()).unwrap();
+        secrets.push(Secret::Bytes(unhex(asked["nonce"].as_str().unwrap())));
+    }
+    secrets
+}
+
+fn unhex(text: &str) -> Vec<u8> {
+    (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+}
+
+/// One more granted request, for which nobody is there until its deadline has passed.
+fn unanswered(world: &World, stranger: &str) {
+    let owner = Owner::open(world.path("owner").as_ref()).unwrap();
+    let ledger = Ledger::open(&owner.ledger_folder(), owner.account().clone()).unwrap();
+    let asset = ledger.assets().unwrap()[0].id;
+    let submit = |account: &sealgate_ledger::account::AccountSecret, body: TxBody| {
+        ledger.submit(signed(ledger.genesis(), ledger.head().height, account, body).unwrap()).unwrap()
+    };
+    let requester = account_file::load(world.path("requester").as_ref()).unwrap();
+    let blocks = (0..=ledger.head().height.0).map(|height| ledger.block(BlockHeight(height)).unwrap());
+    let body = blocks
+        .flat_map(|block| block.entries)
+        .find_map(|entry| match entry.body {
+            EntryBody::Transaction { tx, outcome: Outcome::Granted { .. } } if tx.tx.sender == requester.address() => {
+                Some(tx.tx.body)
+            }
+            _ => None,
+        })
+        .unwrap();
+    submit(&requester, body);
+    let terms = GrantTerms {
+        disclose: vec![1],
+        prove: vec![],
+        existence: false,
+        purpose: String::new(),
+        not_before_ms: Some(4_000_000_000_000),
+        until_ms: None,
+        quota: None,
+        bits: None,
+    };
+    for _ in 0..1001 {
+        submit(owner.account(), TxBody::Grant { asset, to: stranger.parse().unwrap(), terms: terms.clone() });
+    }
+}
+
+/// The blocks of a ledger, its genesis and checkpoint as JSON and text.
+struct Seen {
+    blocks: Vec<Block>,
+    json: Vec<Value>,
+    genesis: Value,
+    checkpoint: String,
+    /// All of it as bytes: log file, borsh, JSON, texts.
+    bytes: Vec<u8>,
+}
+
+fn seen(world: &World) -> Seen {
+    let owner = Owner::open(world.path("owner").as_ref()).unwrap();
+    let ledger = Ledger::open(&owner.ledger_folder(), owner.account().clone()).unwrap();
+    let blocks: Vec<Block> =
+        (0..=ledger.head().height.0).map(|height| ledger.block(BlockHeight(height)).unwrap()).collect();
+    let json: Vec<Value> = blocks.iter().map(|block| serde_json::to_value(block).unwrap()).collect();
+    let genesis = serde_json::to_value(ledger.genesis()).unwrap();
+    let checkpoint = ledger.checkpoint().0;
+    let mut bytes = std::fs::read(world.path("owner/ledger/blocks.log")).unwrap();
+    bytes.extend(encode(&blocks));
+    for text in [serde_json::to_string(&json).unwrap(), genesis.to_string(), checkpoint.clone()] {
+        bytes.extend(text.into_bytes());
+    }
+    Seen { blocks, json, genesis, checkpoint, bytes }
+}
+
+/// Every way in which bytes may stand somewhere: as they are, turned round, in hexadecimal, in base64
+/// at each of its three offsets.
+fn spellings(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let turned: Vec<u8> = bytes.iter().rev().copied().collect();
+    let mut all = Vec::new();
+    for form in [bytes.to_vec(), turned] {
+        let hex: String = form.iter().map(|byte| format!("{byte:02x}")).collect();
+        all.extend([hex.to_uppercase().into_bytes(), hex.into_bytes()]);
+        for offset in 0..3 {
+            let shifted = [vec![0; offset], form.clone()].concat();
+            for text in [STANDARD.encode(&shifted), URL_SAFE_NO_PAD.encode(&shifted)] {
+                // Only whole groups of three bytes are spelled alike wherever they stand.
+                let text = text.trim_end_matches('=');
+                let (from, to) = (if offset == 0 { 0 } else { 4 }, text.len() - text.len() % 4);
+                if to >= from + 8 {
+                    all.push(text.as_bytes()[from..to].to_vec());
+                }
+            }
+        }
+        all.push(form);
+    }
+    all
+}
+
+impl Secret {
+    fn spellings(&self) -> Vec<Vec<u8>> {
+        match self {
+            Secret::Bytes(bytes) => spellings(bytes),
+            Secret::Text(text) => {
+                let wide: Vec<u8> = text.encode_utf16().flat_map(u16::to_le_bytes).collect();
+                // What stands for a text in a commitment could be guessed, so it is a secret as well.
+                let hash = sealgate_circuits::bytes::tagged_hash("sealgate/text/1", &[text.as_bytes()]);
+                [text.as_bytes(), &wide, &hash[..16], &hash[16..], blake3::hash(text.as_bytes()).as_bytes()]
+                    .into_iter()
+                    .flat_map(spellings)
+                    .collect()
+            }
+            Secret::Number(number) => {
+                let element = number.cast_unsigned() ^ (1 << 63);
+                let decimal = number.to_string();
+                [&number.to_le_bytes()[..], &element.to_le_bytes(), decimal.as_bytes()]
+                    .into_iter()
+                    .flat_map(spellings)
+                    .collect()
+            }
+        }
+    }
+}
+
+/// The first of these that stands in `bytes`.
+fn first_found(bytes: &[u8], needles: &BTreeMap<Vec<u8>, usize>) -> Option<usize> {
+    // By their first six bytes: thousands of needles in one pass.
+    let mut starts: BTreeMap<[u8; 6], Vec<(&Vec<u8>, usize)>> = BTreeMap::new();
+    for (needle, whose) in needles {
+        starts
+            .entry(*needle.first_chunk().expect("long enough to be told from chance"))
+            .or_default()
+            .push((needle, *whose));
+    }
+    let starts: std::collections::HashMap<_, _> = starts.into_iter().collect();
+    (0..bytes.len().saturating_sub(6)).find_map(|at| {
+        let candidates = starts.get::<[u8; 6]>(bytes[at..at + 6].try_into().unwrap())?;
+        candidates.iter().find(|(needle, _)| bytes[at..].starts_with(needle)).map(|(_, whose)| *whose)
+    })
+}
+
+fn found<'a>(seen: &Seen, secrets: &'a [Secret]) -> Option<&'a Secret> {
+    let mut needles = BTreeMap::new();
+    for (index, secret) in secrets.iter().enumerate() {
+        needles.extend(secret.spellings().into_iter().map(|spelling| (spelling, index)));
+    }
+    first_found(&seen.bytes, &needles).map(|index| &secrets[index])
+}
+
+/// The names that the page gives to the fields of a JSON value.
+fn fields(value: &Value, path: &str, names: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(members) => {
+            for (name, member) in members {
+                fields(member, &format!("{path}.{name}"), names);
+            }
+        }
+        Value::Array(items) if items.iter().any(Value::is_object) => {
+            items.iter().for_each(|item| fields(item, path, names));
+        }
+        Value::Array(_) if path == ".entries" => {}
+        _ => drop(names.insert(named(path))),
+    }
+}
+
+/// A path under the name of the structure that it lies in.
+fn named(path: &str) -> String {
+    let path = path.trim_start_matches('.');
+    for (inner, name) in [
+        (".account.", "account"),
+        (".operator.", "account"),
+        (".auditor.", "account"),
+        (".version.", "version"),
+        (".schema.", "schema"),
+        (".terms.", "terms"),
+    ] {
+        let outside = !path.contains(".outcome.") && (inner != ".version." || !path.contains(".Answer."));
+        if let Some((_, rest)) = path.split_once(inner).filter(|_| outside) {
+            return format!("{name}.{rest}");
+        }
+    }
+    for (before, name) in [
+        ("entries.body.transaction.tx.tx.body.", ""),
+        ("entries.body.transaction.tx.tx.", "tx."),
+        ("entries.body.transaction.tx.", "tx."),
+        ("entries.body.transaction.", ""),
+        ("entries.body.", ""),
+        ("entries.", "entry."),
+    ] {
+        if let Some(rest) = path.strip_prefix(before) {
+            return format!("{name}{rest}");
+        }
+    }
+    path.to_owned()
+}
+
+/// The fields that the page's tables have lines for.
+fn named_in_the_page() -> BTreeSet<String> {
+    let page = std::fs::read_to_string(workspace().join("docs/spec/privacy.md")).unwrap();
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
+    let mut names = BTreeSet::new();
+    for (name, rest) in rows {
+        assert!(names.insert(name.to_owned()), "{name} has two lines");
+        let cells: Vec<&str> = rest.trim_start_matches(" |").split(" |").map(str::trim).collect();
+        assert!(!cells[0].is_empty(), "the line of {name} does not say what it tells");
+    }
+    names
+}
+
+/// Which kinds of things a block holds. Whoever adds one adds it here, to the job above, and to the
+/// page.
+fn kinds(block: &Block) -> BTreeSet<&'static str> {
+    let mut kinds = BTreeSet::new();
+    for entry in &block.entries {
+        let (tx, outcome) = match &entry.body {
+            EntryBody::Unanswered { .. } => {
+                kinds.insert("unanswered");
+                continue;
+            }
+            EntryBody::Transaction { tx, outcome } => (tx, outcome),
+        };
+        kinds.insert(match outcome {
+            Outcome::Accepted => "accepted",
+            Outcome::Granted { .. } => "granted",
+            Outcome::Denied { reason } => match reason {
+                DenyReason::NoGrant
+                | DenyReason::Existence
+                | DenyReason::Purpose
+                | DenyReason::NotYet
+                | DenyReason::Expired
+                | DenyReason::QuotaUsed => "denied in a word",
+                DenyReason::Field { .. } => "denied for a field",
+                DenyReason::Predicate { .. } => "denied for a predicate",
+            },
+        });
+        kinds.insert(match &tx.tx.body {
+            TxBody::OpenAccount { .. } => "OpenAccount",
+            TxBody::RegisterAsset { .. } => "RegisterAsset",
+            TxBody::PublishVersion { .. } => "PublishVersion",
+            TxBody::Grant { .. } => "Grant",
+            TxBody::Revoke { .. } => "Revoke",
+            TxBody::Request { .. } => "Request",
+            TxBody::Answer { .. } => "Answer",
+            TxBody::Decline { reason: DeclineReason::Budget | DeclineReason::TooLarge, .. } => "Decline",
+        });
+    }
+    kinds
+}
+
+const KINDS: [&str; 14] = [
+    "Answer",
+    "Decline",
+    "Grant",
+    "OpenAccount",
+    "PublishVersion",
+    "RegisterAsset",
+    "Request",
+    "Revoke",
+    "accepted",
+    "denied for a field",
+    "denied for a predicate",
+    "denied in a word",
+    "granted",
+    "unanswered",
+];
+
+#[test]
+fn the_ledger_tells_what_the_page_says_and_no_more() {
+    let job = job();
+    let seen = seen(&job.world);
+    let kinds: BTreeSet<_> = seen.blocks.iter().flat_map(kinds).collect();
+    assert_eq!(kinds.into_iter().collect::<Vec<_>>(), KINDS, "the job shows every kind of thing");
+
+    // Every field has its line, every line its field.
+    let mut names = BTreeSet::new();
+    seen.json.iter().for_each(|block| fields(block, "", &mut names));
+    fields(&seen.genesis, "genesis", &mut names);
+    names.extend(["genesis.operator", "genesis.auditor"].map(str::to_owned));
+    let lines: Vec<&str> = seen.checkpoint.lines().collect();
+    assert!(lines.len() == 5 && lines[0].starts_with("sealgate/") && lines[3].is_empty(), "{}", seen.checkpoint);
+    names.extend(["origin", "size", "root", "signature"].map(|field| format!("checkpoint.{field}")));
+    let page = named_in_the_page();
+    let (missing, idle): (Vec<_>, Vec<_>) = (names.difference(&page).collect(), page.difference(&names).collect());
+    assert!(missing.is_empty() && idle.is_empty(), "without a line: {missing:?}; lines without a field: {idle:?}");
+
+    contents(&job, &seen);
+    lengths(&job, &seen);
+    repetitions(&job, &seen);
+}
+
+fn contents(job: &Job, seen: &Seen) {
+    assert!(job.secrets.len() > 200, "{}", job.secrets.len());
+    if let Some(secret) = found(seen, &job.secrets) {
+        panic!("{secret:?} stands on the ledger");
+    }
+    // The search finds what is public, in each kind of spelling.
+    let address = account_file::load(job.world.path("requester").as_ref()).unwrap().public().verify_key;
+    for public in [
+        Secret::Text(PURPOSE.into()),
+        Secret::Text("register".into()),
+        Secret::Number(FIXED),
+        Secret::Bytes(address.0.to_vec()),
+    ] {
+        assert!(found(seen, std::slice::from_ref(&public)).is_some(), "{public:?} is not found");
+    }
+    for (hidden, spelled) in [
+        ("Zollamt Wien", "Wm9sbGFtdCBXaWVu"),
+        ("Zollamt Wien", "xxWm9sbGFtdCBXaWVuyy"),
+        ("Zollamt Wien!", "AFpvbGxhbXQgV2llbiEA"),
+    ] {
+        let needles = spellings(hidden.as_bytes()).into_iter().map(|spelling| (spelling, 0)).collect();
+        assert_eq!(first_found(spelled.as_bytes(), &needles), Some(0), "{hidden} in {spelled}");
+    }
+}
+
+/// A request's and its answer's transactions.
+fn pair(seen: &Seen, request: &str) -> (Value, Value, usize, usize) {
+    let mut pair = (Value::Null, Value::Null, 0, 0);
+    for entry in seen.blocks.iter().flat_map(|block| &block.entries) {
+        let EntryBody::Transaction { tx, .. } = &entry.body else { continue };
+        let json = serde_json::to_value(&tx.tx.body).unwrap();
+        if tx.hash().to_string() == request {
+            (pair.0, pair.2) = (json["Request"].clone(), tx.encode().len());
+        } else if json["Answer"]["request"] == request {
+            (pair.1, pair.3) = (json["Answer"].clone(), tx.encode().len());
+        }
+    }
+    assert!(pair.0.is_object() && pair.1.is_object(), "{request} and its answer are there");
+    pair
+}
+
+fn lengths(job: &Job, seen: &Seen) {
+    for requests in [&job.alike, &job.batches] {
+        let pairs: Vec<_> = requests.iter().map(|request| pair(seen, request)).collect();
+        let measured = |(request, answer, asked, answered): &(Value, Value, usize, usize)| {
+            let charges = answer["charges"].as_str().unwrap().len();
+            (request["shape"].clone(), *asked, *answered, charges, answer["bytes"].as_u64())
+        };
+        let first = measured(&pairs[0]);
+        assert!(first.4.is_some_and(|bytes| (bytes - 48).is_power_of_two()), "{first:?}");
+        assert!(pairs.iter().all(|pair| measured(pair) == first), "there, null or absent: {pairs:?}");
+    }
+    let charged = pair(seen, &job.alike[0]).1["charges"].as_str().unwrap().len() / 2;
+    // One key, two predicates on a column each, for owner and auditor (budget.md).
+    assert_eq!(charged, 2 * (4 + 48 + 4 + 20 + 2 * (12 + 9)) + 1);
+    let access = |body: &Value| body["version"]["access"].as_str().map(|access| access.len() / 2);
+    let bodies = seen.json.iter().flat_map(|block| block["entries"].as_array().unwrap());
+    let bodies: Vec<&Value> = bodies.map(|entry| &entry["body"]["transaction"]["tx"]["tx"]["body"]).collect();
+    let lengths: Vec<usize> =
+        bodies.iter().filter_map(|body| access(&body["RegisterAsset"]).or(access(&body["PublishVersion"]))).collect();
+    assert_eq!(lengths, [44, 44]);
+}
+
+fn repetitions(job: &Job, seen: &Seen) {
+    // Whatever looks random is never there twice, the same question and the same table included.
+    let mut times: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let mut versions = Vec::new();
+    for entry in seen.json.iter().flat_map(|block| block["entries"].as_array().unwrap()) {
+        let body = &entry["body"]["transaction"]["tx"]["tx"]["body"];
+        for field in ["binding", "sealed", "charges"] {
+            times.entry(field.into()).or_default().extend(body["Answer"][field].as_str().map(str::to_owned));
+        }
+        times.entry("commitment".into()).or_default().extend(body["Request"]["commitment"].as_str().map(str::to_owned));
+        for version in [&body["RegisterAsset"]["version"], &body["PublishVersion"]["version"]] {
+            if version.is_object() {
+                versions.push(version.clone());
+            }
+        }
+    }
+    for (field, values) in &mut times {
+        values.retain(|value| !value.is_empty());
+        assert!(values.len() >= 6, "{field}: {}", values.len());
+        // One request was sent once more, letter by letter, by these tests and not by its software.
+        let distinct: BTreeSet<_> = values.iter().collect();
+        let copies = usize::from(field == "commitment");
+        assert_eq!(distinct.len() + copies, values.len(), "{field} repeats");
+    }
+    let (first, again) = (pair(seen, &job.alike[0]), pair(seen, &job.alike[3]));
+    assert_eq!(first.0["shape"], again.0["shape"]);
+    assert_ne!(first.0["commitment"], again.0["commitment"]);
+    assert_ne!(first.1["binding"], again.1["binding"]);
+    assert_eq!(versions.len(), 2);
+    for field in ["root", "manifest", "access"] {
+        assert_ne!(versions[0][field], versions[1][field], "{field}");
+    }
+    let seals = |version: &Value| version["columns"].as_array().unwrap().clone();
+    for (one, other) in seals(&versions[0]).iter().zip(seals(&versions[1])) {
+        for field in ["ciphertext", "key_commitment"] {
+            assert_ne!(one[field], other[field], "{field}");
+        }
+    }
+}
+
+#[test]
+fn publishing_an_unchanged_table_again_looks_like_publishing_another() {
+    let world = World::with(&table("eins"));
+    world.publish(&table("eins").write(world.dir.path())).ok();
+    let shown = |number: u32| {
+        let server = world.serve();
+        let id = text(&sealgate(&["catalogue", "--gateway", &server.url]).ok()[0]["asset"]["id"]);
+        let (_, body) =
+            sealgate_tests::http(&server.url, &format!("GET /v1/assets/{id}/versions/{number} HTTP/1.1"), b"");
+        serde_json::from_slice::<Value>(&body).unwrap()["info"].clone()
+    };
+    let (one, two) = (shown(1), shown(2));
+    for field in ["root", "manifest", "access"] {
+        assert_ne!(one[field], two[field], "{field}");
+    }
+    for column in 0..4 {
+        assert_ne!(one["columns"][column], two["columns"][column]);
+    }
+    assert_eq!(one["records_rounded"], two["records_rounded"]);
+}
