@@ -157,8 +157,8 @@ pub enum Wanted {
 }
 
 /// The words for reasons to deny, as they stand in the ledger's JSON.
-const DENY_REASONS: [&str; 8] =
-    ["no_grant", "field", "predicate", "existence", "purpose", "not_yet", "expired", "quota_used"];
+const DENY_REASONS: [&str; 9] =
+    ["no_grant", "field", "predicate", "existence", "purpose", "not_yet", "expired", "quota_used", "withdrawn"];
 /// The same for reasons to decline.
 const DECLINE_REASONS: [&str; 2] = ["budget", "too_large"];
 
@@ -173,6 +173,7 @@ pub fn deny_word(reason: &DenyReason) -> &'static str {
         DenyReason::NotYet => "not_yet",
         DenyReason::Expired => "expired",
         DenyReason::QuotaUsed => "quota_used",
+        DenyReason::Withdrawn => "withdrawn",
     }
 }
 
