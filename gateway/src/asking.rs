@@ -1,6 +1,7 @@
 //! The requester's side: asks a gateway a question, and believes nothing it has not checked.
 
 use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -17,6 +18,7 @@ use sealgate_ledger::codec::encode;
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, TxHash};
 use sealgate_ledger::light::{EntryProof, LightError, verify_entry};
+use sealgate_ledger::merkle::NodeHash;
 use sealgate_ledger::state::AssetView;
 use sealgate_ledger::tx::{DeclineReason, SignedTx, TxBody};
 
@@ -33,6 +35,10 @@ use crate::messages::{
 use crate::naming::{AssetName, Who};
 use crate::owner::{OwnerError, signed};
 use crate::witness::pins::Witnessed;
+
+/// How long another node of a shared ledger may lag behind, and how often it is asked.
+const LAG: Duration = Duration::from_secs(15);
+const LAG_POLL: Duration = Duration::from_millis(100);
 
 /// Why a question brought no answer.
 #[derive(Debug, thiserror::Error)]
@@ -249,16 +255,30 @@ pub async fn connect(
             Relation::Known => true,
             Relation::First => home.accept(genesis, signed, 0, &[])?,
             Relation::Newer(highest) => {
-                let proof = client.consistency(highest, checkpoint.size).await?;
+                let proof = consistency(client, genesis, highest, checkpoint.size).await?;
                 home.accept(genesis, signed, highest, &proof)?
             }
             Relation::Older(highest) => {
-                let proof = client.consistency(checkpoint.size, highest).await?;
+                let proof = consistency(client, genesis, checkpoint.size, highest).await?;
                 home.accept_older(genesis, &checkpoint, highest, &proof)?
             }
         };
         if done {
             return Ok(checkpoint);
+        }
+    }
+}
+
+/// A proof of consistency; on a shared ledger from a node that may lag behind the one whose
+/// checkpoint it is about.
+async fn consistency(client: &Client, genesis: &Genesis, old: u64, new: u64) -> Result<Vec<NodeHash>, ClientError> {
+    let begun = Instant::now();
+    loop {
+        match client.consistency(old, new).await {
+            Err(ClientError::Unreadable { .. }) if genesis.network.is_some() && begun.elapsed() < LAG => {
+                tokio::time::sleep(LAG_POLL).await;
+            }
+            other => return other,
         }
     }
 }
@@ -521,7 +541,13 @@ async fn conclude(
     let proofs = response.proofs;
     let checkpoint = session.home.read(&session.genesis, &proofs.checkpoint)?;
     session.home.extends(&session.checkpoint, &checkpoint, &proofs.consistency)?;
-    connect(session.home, session.client, &session.genesis, &proofs.checkpoint).await?;
+    // The gateway that passed the question on may not have that checkpoint yet.
+    let (home, genesis, from) = (session.home, &session.genesis, session.checkpoint.size);
+    if home.relation(genesis, &proofs.checkpoint)?.1 != Relation::Newer(from)
+        || !home.accept(genesis, &proofs.checkpoint, from, &proofs.consistency)?
+    {
+        connect(home, session.client, genesis, &proofs.checkpoint).await?;
+    }
     let witnessed = session.home.require_witnessed(&session.genesis, &proofs.checkpoint)?;
     let hash = tx.hash();
     let Some(sealed) = response.sealed else {
