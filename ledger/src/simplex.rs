@@ -22,6 +22,7 @@ mod offers;
 mod pool;
 mod store;
 mod sync;
+mod time;
 mod tls;
 mod transport;
 mod turnover;

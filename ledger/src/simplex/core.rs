@@ -1,15 +1,15 @@
 //! The node's one decider: what it proposes, accepts, holds, executes, signs and asks for. It owns
 //! all of that state and never waits for a peer or for the executor.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::sync::mpsc::SyncSender;
-use std::time::{Duration, UNIX_EPOCH};
+use std::time::Duration;
 
+use super::time::Time;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_cryptography::sha256;
 use commonware_p2p::{Recipients, Sender};
-use commonware_runtime::Clock;
 use tokio::sync::{mpsc, oneshot};
 
 use super::batch::{EMPTY_AFTER_MS, digest_of};
@@ -111,10 +111,10 @@ pub(crate) struct Core<E, S> {
     /// The epoch whose agreement runs here.
     pub(super) agreeing: Option<u64>,
     pub(super) store: BatchStore,
-    executed: HashMap<Digest, Meta>,
+    executed: BTreeMap<Digest, Meta>,
     order: VecDeque<Digest>,
     pub(super) offers: Offers,
-    wanted: HashMap<Digest, Wanted>,
+    wanted: BTreeMap<Digest, Wanted>,
     turns: Vec<Turn>,
     pub(super) questions: Vec<Question>,
     certifications: Vec<(Digest, oneshot::Sender<bool>)>,
@@ -122,7 +122,7 @@ pub(crate) struct Core<E, S> {
     target: Option<(u64, u64, Digest)>,
     pub(super) pool: Pool,
     flight: Option<(Digest, Digest, HashSet<TxHash>)>,
-    sent: HashMap<TxHash, Vec<Sent>>,
+    sent: BTreeMap<TxHash, Vec<Sent>>,
     /// Receipts that wait for their block's checkpoint.
     pub(super) receipts: BTreeMap<BlockHeight, Vec<(Sent, Reply)>>,
     pub(super) notary: Notary,
@@ -158,7 +158,7 @@ pub(crate) struct Parts<E, S> {
     pub(crate) stage: mpsc::UnboundedSender<Stage>,
 }
 
-impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
+impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
     pub(crate) fn new(parts: Parts<E, S>) -> Core<E, S> {
         let head = (*parts.ledger.head()).clone();
         let mut core = Core {
@@ -172,17 +172,17 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
             epochs: parts.epochs,
             agreeing: None,
             store: parts.store,
-            executed: HashMap::new(),
+            executed: BTreeMap::new(),
             order: VecDeque::new(),
             offers: Offers::default(),
-            wanted: HashMap::new(),
+            wanted: BTreeMap::new(),
             turns: Vec::new(),
             questions: Vec::new(),
             certifications: Vec::new(),
             target: None,
             pool: Pool::default(),
             flight: None,
-            sent: HashMap::new(),
+            sent: BTreeMap::new(),
             receipts: BTreeMap::new(),
             notary: parts.notary,
             catchup: Catchup::default(),
@@ -233,8 +233,7 @@ impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
     }
 
     pub(super) fn now_ms(&self) -> u64 {
-        let since = self.clock.current().duration_since(UNIX_EPOCH).unwrap_or_default();
-        u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+        self.clock.now_ms()
     }
 
     fn event(&mut self, event: Event) {

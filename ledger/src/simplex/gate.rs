@@ -2,11 +2,10 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
-use std::time::UNIX_EPOCH;
 
+use super::time::Time;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::Receiver;
-use commonware_runtime::Clock;
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
@@ -51,7 +50,7 @@ pub(crate) struct Gate<E> {
     order: VecDeque<TxHash>,
 }
 
-impl<E: Clock> Gate<E> {
+impl<E: Time> Gate<E> {
     pub(crate) fn new(clock: E, ledger: Arc<chain::Core>, rate: Rate) -> Gate<E> {
         Gate { clock, ledger, rates: Rates::new(rate), seen: HashSet::new(), order: VecDeque::new() }
     }
@@ -114,8 +113,7 @@ impl<E: Clock> Gate<E> {
         }
         let sender = signed.tx.sender;
         let verified = VerifiedTx::new(&self.ledger.head().chain, signed, &self.ledger.index).ok()?;
-        let since = self.clock.current().duration_since(UNIX_EPOCH).unwrap_or_default();
-        if !self.rates.take(&sender, u64::try_from(since.as_millis()).unwrap_or(u64::MAX)) {
+        if !self.rates.take(&sender, self.clock.now_ms()) {
             return None;
         }
         self.seen.insert(hash);

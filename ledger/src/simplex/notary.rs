@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::time::Time;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Recipients, Sender};
-use commonware_runtime::Clock;
 
 use super::core::Core;
 use super::journal::{Journal, Place};
@@ -125,7 +125,7 @@ impl Notary {
     }
 }
 
-impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
+impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
     /// Signs the head's checkpoint and spreads the signature.
     pub(super) fn sign_head(&mut self, again: bool) {
         let header = self.head.clone();

@@ -3,9 +3,9 @@
 
 use std::collections::BTreeMap;
 
+use super::time::Time;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Recipients, Sender};
-use commonware_runtime::Clock;
 
 use super::core::Core;
 use super::executor::Job;
@@ -46,7 +46,7 @@ impl Catchup {
     }
 }
 
-impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
+impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
     pub(super) fn status(
         &mut self,
         from: &PublicKey,

@@ -5,4 +5,5 @@ mod faults;
 mod harness;
 mod lying;
 mod members;
+mod simulated;
 mod transport;

@@ -1,14 +1,14 @@
 //! From one set of members to the next (docs/spec/network.md#epochs).
 
+use super::time::Time;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::Sender;
-use commonware_runtime::Clock;
 
 use super::core::{Core, Stage};
 use super::epochs::EpochStart;
 use crate::member::Member;
 
-impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
+impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
     /// Takes up the work where it was left.
     pub(super) fn begin(&mut self) {
         let ended = self.head.epoch != self.members.epoch;

@@ -2,15 +2,15 @@
 
 use std::sync::Arc;
 
+use super::time::Time;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::Sender;
-use commonware_runtime::Clock;
 
 use super::batch::{Batch, CLOCK_SKEW_MS, EMPTY_AFTER_MS};
 use super::core::{Core, Question};
 use super::store::Meta;
 
-impl<E: Clock, S: Sender<PublicKey = PublicKey>> Core<E, S> {
+impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
     pub(super) fn judge_all(&mut self) {
         for question in std::mem::take(&mut self.questions) {
             if question.response.is_closed() {
