@@ -530,9 +530,9 @@ impl Book {
         self.assets.get(asset).map(|rules| rules.name.as_str())
     }
 
-    /// The assets it knows, with their names.
-    pub fn assets(&self) -> impl Iterator<Item = (&AssetId, &str)> {
-        self.assets.iter().map(|(id, rules)| (id, rules.name.as_str()))
+    /// The assets it knows, with their owners and names.
+    pub fn assets(&self) -> impl Iterator<Item = (&AssetId, &Address, &str)> {
+        self.assets.iter().map(|(id, rules)| (id, &rules.owner, rules.name.as_str()))
     }
 
     /// What has been told, of each record and field, most first.

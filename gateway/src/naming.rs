@@ -70,10 +70,15 @@ pub enum AssetName {
 impl AssetName {
     /// Whether it is this asset, whose owner is `owner`.
     pub fn is(&self, asset: &AssetView, owner: &AccountPublic) -> bool {
+        asset.owner == owner.address() && self.fits(&asset.id, &asset.name, Some(owner))
+    }
+
+    /// Whether it is the asset with this id, name, and owner, if that is known.
+    pub fn fits(&self, id: &AssetId, name: &str, owner: Option<&AccountPublic>) -> bool {
         match self {
-            AssetName::Id(id) => asset.id == *id,
-            AssetName::Of(who, name) => asset.name == *name && asset.owner == owner.address() && who.is(owner),
-            AssetName::Bare(name) => asset.name == *name,
+            AssetName::Id(wanted) => id == wanted,
+            AssetName::Of(who, wanted) => name == wanted && owner.is_some_and(|owner| who.is(owner)),
+            AssetName::Bare(wanted) => name == wanted,
         }
     }
 }

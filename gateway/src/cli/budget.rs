@@ -1,9 +1,11 @@
 //! What has been told: the account book, for the owner and for the auditor.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 
 use clap::Args;
-use sealgate_ledger::ids::AssetId;
+use sealgate_ledger::account::AccountPublic;
+use sealgate_ledger::ids::{Address, AssetId};
 use serde::Serialize;
 
 use super::output::printable;
@@ -12,6 +14,7 @@ use crate::auditing::read_book;
 use crate::budget::{Book, Checked, Reader, Spent};
 use crate::client::Client;
 use crate::home::Home;
+use crate::naming::AssetName;
 use crate::owner::{Access, Owner};
 use crate::{asking::Session, auditing};
 
@@ -32,9 +35,9 @@ pub(super) struct Budget {
     /// As the owner: read the ledger of this data folder.
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
-    /// Only this asset, by id or name.
+    /// Only this asset: its id, its name, or its owner's DID, a slash and its name.
     #[arg(long, value_name = "ID")]
-    asset: Option<String>,
+    asset: Option<AssetName>,
 }
 
 #[derive(Serialize)]
@@ -44,22 +47,28 @@ struct BudgetResult {
 }
 
 pub(super) async fn budget(args: Budget, output: &Output) -> Result<(), Failure> {
-    let (book, checked) = match (&args.gateway, &args.home, &args.data_dir) {
+    let (book, checked, accounts) = match (&args.gateway, &args.home, &args.data_dir) {
         (Some(url), Some(home), _) => auditors(&Home::at(home), &Client::new(url)?, output).await?,
-        (_, _, Some(folder)) => owners(&Owner::open(folder)?).await?,
+        (_, _, Some(folder)) => {
+            let owner = Owner::open(folder)?;
+            let (book, checked) = owners(&owner).await?;
+            (book, checked, vec![owner.account().public().clone()])
+        }
         _ => return Err(Failure("name a gateway and a home, or a data folder".into())),
     };
-    let mut spent = book.spent();
-    if let Some(wanted) = &args.asset {
-        let is_wanted = |id: &AssetId, name: &str| name == wanted || id.to_string() == *wanted;
-        if !book.assets().any(|(id, name)| is_wanted(id, name)) {
-            return Err(Failure(format!("the ledger has no asset '{wanted}'")));
-        }
-        spent.retain(|line| is_wanted(&line.asset_id, &line.asset));
+    let is_wanted = |id: &AssetId, owner: &Address, name: &str| {
+        let owner = accounts.iter().find(|account| account.address() == *owner);
+        args.asset.as_ref().is_none_or(|wanted| wanted.fits(id, name, owner))
+    };
+    let ids: BTreeSet<AssetId> =
+        book.assets().filter(|(id, owner, name)| is_wanted(id, owner, name)).map(|(id, _, _)| *id).collect();
+    if let Some(wanted) = args.asset.as_ref().filter(|_| ids.is_empty()) {
+        return Err(Failure(format!("the ledger has no asset '{wanted}'")));
     }
+    let mut spent = book.spent();
+    spent.retain(|line| ids.contains(&line.asset_id));
     let name_of = |id: &AssetId| book.name(id).unwrap_or_default().to_owned();
-    let wanted = |id: &AssetId| args.asset.as_ref().is_none_or(|name| *name == name_of(id) || *name == id.to_string());
-    let wrong = checked.wrong.iter().filter(|(id, _)| wanted(id));
+    let wrong = checked.wrong.iter().filter(|(id, _)| args.asset.is_none() || ids.contains(id));
     let wrong: Vec<String> = wrong.map(|(id, error)| format!("asset '{}': {error}", name_of(id))).collect();
     let result = BudgetResult { answers_checked: checked.answers, spent };
     if wrong.is_empty() {
@@ -74,7 +83,11 @@ pub(super) async fn budget(args: Budget, output: &Output) -> Result<(), Failure>
 }
 
 /// The auditor's copy, from a ledger replayed on this machine.
-async fn auditors(home: &Home, client: &Client, output: &Output) -> Result<(Book, Checked), Failure> {
+async fn auditors(
+    home: &Home,
+    client: &Client,
+    output: &Output,
+) -> Result<(Book, Checked, Vec<AccountPublic>), Failure> {
     let session = Session::open(home, client).await?;
     let account = home.account()?;
     match session.genesis.policy.auditor.as_ref().map(|auditor| auditor.address()) {
@@ -104,8 +117,8 @@ async fn auditors(home: &Home, client: &Client, output: &Output) -> Result<(Book
     )
     .await;
     bar.finish();
-    replayed?;
-    Ok((book, checked))
+    let accounts = replayed?.accounts()?.into_iter().map(|view| view.account).collect();
+    Ok((book, checked, accounts))
 }
 
 /// The owner's copy, from its own ledger.
