@@ -22,7 +22,9 @@ pub fn binary() -> &'static Path {
             return path.into();
         }
         let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "-p", "sealgate", "--bin", "sealgate"]).current_dir(workspace());
+        build
+            .args(["build", "--quiet", "-p", "sealgate", "--features", "simplex", "--bin", "sealgate"])
+            .current_dir(workspace());
         if !cfg!(debug_assertions) {
             build.arg("--release");
         }
