@@ -172,6 +172,8 @@ fn read(gateway: &Gateway, token: &str, path: &str, query: &str, headers: &Heade
             let key = gateway.verifying_key(circuit).ok_or(ApiError::NotFound)?;
             Ok(warp::http::Response::new(key.to_vec()).into_response())
         }
+        ["v1", "texts"] => Ok(json(&ledger.texts()?)),
+        ["v1", "texts", text] => found(ledger.text(&id(text)?)),
         ["v1", "governance"] => Ok(json(&Governance::of(ledger)?)),
         ["v1", "checkpoint"] => Ok(json(&head(gateway))),
         ["v1", "consistency"] => {

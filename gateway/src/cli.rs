@@ -20,6 +20,7 @@ mod output;
 mod owner;
 mod receipt;
 pub(crate) mod requester;
+mod text;
 pub(crate) mod trail;
 mod witness;
 
@@ -89,6 +90,9 @@ enum Command {
     #[cfg(feature = "simplex")]
     #[command(subcommand)]
     Network(network::NetworkCommand),
+    /// Small texts on the ledger.
+    #[command(subcommand)]
+    Text(text::TextCommand),
     /// Transfer or withdraw an asset.
     #[command(subcommand)]
     Asset(asset::AssetCommand),
@@ -157,6 +161,7 @@ pub async fn run() -> ExitCode {
         Command::Member(command) => member::run(command, &output).await,
         #[cfg(feature = "simplex")]
         Command::Network(command) => network::run(command, &output),
+        Command::Text(command) => text::run(command, &output).await,
         Command::Asset(command) => asset::run(command, &output).await,
         Command::Witness(command) => witness::run(command, &output).await,
         Command::Audit(args) => requester::audit(args, &output).await,

@@ -10,7 +10,7 @@ use sealgate_ledger::ids::{Address, AssetId, BlockHeight, TxHash};
 use sealgate_ledger::light::EntryProof;
 use sealgate_ledger::member::{MemberSet, Policy, ProposalView};
 use sealgate_ledger::merkle::NodeHash;
-use sealgate_ledger::state::{AccountView, AssetView, GrantView, VersionView};
+use sealgate_ledger::state::{AccountView, AssetView, GrantView, TextView, VersionView};
 use sealgate_ledger::tx::SignedTx;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -211,6 +211,14 @@ impl Client {
     /// [`ClientError`].
     pub async fn head(&self) -> Result<HeadResponse, ClientError> {
         self.get("/v1/checkpoint").await
+    }
+
+    /// A small text on the ledger.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn text(&self, id: &AssetId) -> Result<Option<TextView>, ClientError> {
+        self.find(&format!("/v1/texts/{id}")).await
     }
 
     /// Members, rules and proposals.

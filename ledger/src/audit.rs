@@ -89,6 +89,8 @@ pub struct Summary {
     pub declined: u64,
     /// Requests that were not answered in time.
     pub unanswered: u64,
+    /// Texts put on the ledger.
+    pub texts: u64,
     /// Transfers, withdrawals, closed accounts, proposals and endorsements.
     pub governance: u64,
 }
@@ -281,6 +283,7 @@ impl Replay {
                 | TxBody::CloseAccount { .. }
                 | TxBody::Propose { .. }
                 | TxBody::Endorse { .. } => summary.governance += 1,
+                TxBody::PutText { .. } => summary.texts += 1,
             }
         }
     }

@@ -17,4 +17,4 @@ pub use tree::ContractView;
 #[cfg(test)]
 mod tests;
 
-pub use views::{AccountView, AssetView, GrantView, RequestStatus, RequestView, VersionView};
+pub use views::{AccountView, AssetView, GrantView, RequestStatus, RequestView, TextView, VersionView};

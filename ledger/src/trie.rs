@@ -44,6 +44,11 @@ impl StatePrefix {
         StatePrefix(tagged_hash("sealgate/state/accounts/1", &[]))
     }
 
+    /// All small texts.
+    pub fn texts() -> StatePrefix {
+        StatePrefix(tagged_hash("sealgate/state/texts/1", &[]))
+    }
+
     fn members() -> StatePrefix {
         StatePrefix(tagged_hash("sealgate/state/members/1", &[]))
     }
@@ -75,6 +80,11 @@ impl StateKey {
     /// An account.
     pub fn account(address: &Address) -> StateKey {
         StatePrefix::accounts().with(address.0)
+    }
+
+    /// A small text.
+    pub fn text(id: &AssetId) -> StateKey {
+        StatePrefix::texts().with(id.0)
     }
 
     /// The set of members.

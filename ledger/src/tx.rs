@@ -16,7 +16,7 @@ mod bounds;
 pub use bounds::{
     ACCESS_BYTES_MAX, ASSET_NAME_BYTES_MAX, BUDGET_BITS_MAX, CHARGES_BYTES_MAX, DESCRIPTION_BYTES_MAX,
     IDENTITY_BYTES_MAX, PREDICATES_MAX, PURPOSE_BYTES_MAX, SEALED_BYTES_MAX, SEALED_BYTES_MIN, SEALED_OVERHEAD_BYTES,
-    SUITE_BYTES_MAX, TITLE_BYTES_MAX, TxError,
+    SUITE_BYTES_MAX, TEXT_BYTES_MAX, TEXT_COPIES_MAX, TITLE_BYTES_MAX, TxError,
 };
 pub(crate) use bounds::{check_terms, check_version};
 
@@ -180,6 +180,36 @@ pub enum TxBody {
         /// The proposal.
         proposal: TxHash,
     },
+    /// Puts a small text on the ledger, or replaces the sender's text of that name.
+    PutText {
+        /// Its name, in the same space as the names of the sender's assets.
+        name: String,
+        /// A title for people.
+        title: String,
+        /// The text.
+        content: TextContent,
+    },
+}
+
+/// A small text on the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TextContent {
+    /// For everybody, at most [`TEXT_BYTES_MAX`] bytes.
+    Public(String),
+    /// Sealed to each of these, at most [`TEXT_COPIES_MAX`].
+    Sealed(Vec<SealedText>),
+}
+
+/// A text sealed to one account.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SealedText {
+    /// Who can read it.
+    pub to: Address,
+    /// The envelope (docs/spec/messages.md#envelopes); all have the same length, whatever the text.
+    #[serde(with = "crate::codec::hex_bytes")]
+    pub envelope: Vec<u8>,
 }
 
 /// Why an owner does not answer a granted request.

@@ -34,6 +34,9 @@ pub(super) struct Grant {
     /// The purpose that requests must state.
     #[arg(long)]
     purpose: String,
+    /// First moment, RFC 3339.
+    #[arg(long, value_name = "T")]
+    from: Option<jiff::Timestamp>,
     /// Last moment, RFC 3339 (2026-12-31T23:59:59Z).
     #[arg(long, value_name = "T")]
     until: Option<jiff::Timestamp>,
@@ -102,16 +105,17 @@ fn terms(args: &Grant, schema: &Schema) -> Result<GrantTerms, Failure> {
             prove.push(predicate);
         }
     }
-    let until_ms = args
-        .until
-        .map(|until| u64::try_from(until.as_millisecond()).map_err(|_| Failure("--until lies before 1970".into())));
+    let moment = |name: &str, at: Option<jiff::Timestamp>| {
+        let ms = |at: jiff::Timestamp| u64::try_from(at.as_millisecond());
+        at.map(|at| ms(at).map_err(|_| Failure(format!("--{name} lies before 1970")))).transpose()
+    };
     Ok(GrantTerms {
         disclose,
         prove,
         existence: args.existence,
         purpose: args.purpose.clone(),
-        not_before_ms: None,
-        until_ms: until_ms.transpose()?,
+        not_before_ms: moment("from", args.from)?,
+        until_ms: moment("until", args.until)?,
         quota: args.quota,
         bits: args.bits,
     })

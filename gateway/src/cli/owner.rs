@@ -100,7 +100,7 @@ struct ServeResult {
 }
 
 pub(super) async fn serve(args: Serve, output: &Output) -> Result<(), Failure> {
-    let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).try_init();
+    log_to_stderr();
     #[cfg(feature = "simplex")]
     let configured = crate::network::http_listen(&args.data.data_dir)?;
     #[cfg(not(feature = "simplex"))]
@@ -114,6 +114,18 @@ pub(super) async fn serve(args: Serve, output: &Output) -> Result<(), Failure> {
     stop_signal().await?;
     output.line("stopping: finishing what is under way");
     Ok(running.stop().await?)
+}
+
+/// Warnings and errors, but for what a part of the agreement's library says whenever it is
+/// stopped.
+pub(super) fn log_to_stderr() {
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+    let targets = tracing_subscriber::filter::Targets::new()
+        .with_default(tracing::Level::WARN)
+        .with_target("commonware_resolver", tracing_subscriber::filter::LevelFilter::OFF);
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
+    let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();
 }
 
 /// Resolves on Ctrl-C or SIGTERM.

@@ -1,7 +1,7 @@
 //! What a transaction does, in words.
 
 use sealgate_ledger::member::Change;
-use sealgate_ledger::tx::{GrantTerms, TxBody, VersionInfo};
+use sealgate_ledger::tx::{GrantTerms, TextContent, TxBody, VersionInfo};
 
 /// What a transaction does, a line for each part.
 pub fn describe(body: &TxBody) -> Vec<String> {
@@ -49,6 +49,12 @@ pub fn describe(body: &TxBody) -> Vec<String> {
         }
         TxBody::CloseAccount { account } => vec![format!("closed the account {account}")],
         TxBody::Propose { change } => vec![format!("proposed {}", change_text(change))],
+        TxBody::PutText { name, title, content } => vec![match content {
+            TextContent::Public(_) => format!("put the text '{name}' ({title}) on the ledger, for everybody"),
+            TextContent::Sealed(copies) => {
+                format!("put the text '{name}' ({title}) on the ledger, sealed to {} accounts", copies.len())
+            }
+        }],
         TxBody::Endorse { proposal } => vec![format!("endorsed the proposal {proposal}")],
     }
 }

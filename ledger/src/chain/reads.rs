@@ -14,7 +14,7 @@ use crate::log::{LOG_FILE, read_block};
 use crate::member::{MemberSet, Policy, ProposalView};
 use crate::merkle::{self, NodeHash};
 use crate::state::query::{self, IndexTiles};
-use crate::state::{AccountView, AssetView, GrantView, RequestView, VersionView, keys};
+use crate::state::{AccountView, AssetView, GrantView, RequestView, TextView, VersionView, keys};
 
 /// Most requests that one call returns.
 pub const REQUESTS_PAGE_MAX: usize = 10_000;
@@ -115,6 +115,22 @@ impl Ledger {
     /// [`LedgerError::Index`].
     pub fn grants(&self, asset: &AssetId) -> Result<Vec<GrantView>, LedgerError> {
         self.core().guard(query::all(&self.core().index, &keys::grants(asset)))
+    }
+
+    /// The small text with that id.
+    ///
+    /// # Errors
+    /// [`LedgerError::Index`].
+    pub fn text(&self, id: &AssetId) -> Result<Option<TextView>, LedgerError> {
+        self.core().guard(query::text(&self.core().index, id))
+    }
+
+    /// All small texts, by id.
+    ///
+    /// # Errors
+    /// [`LedgerError::Index`].
+    pub fn texts(&self) -> Result<Vec<TextView>, LedgerError> {
+        self.core().guard(query::all(&self.core().index, keys::TEXTS))
     }
 
     /// The members as of the last block.

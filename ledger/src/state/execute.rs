@@ -8,7 +8,7 @@ use super::keys;
 use super::query;
 use super::rejection::{ExecuteError, Rejection};
 use super::tree::settle;
-use super::views::{AccountView, AssetView, GrantView, RequestStatus, RequestView, VersionView};
+use super::views::{AccountView, AssetView, GrantView, RequestStatus, RequestView, TextView, VersionView};
 use crate::block::{
     BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX, BLOCK_UNANSWERED_MAX, Block, DenyReason, Entry, EntryBody, Header, Outcome,
     Receipt,
@@ -21,7 +21,8 @@ use crate::member::{MemberSet, Policy};
 use crate::merkle::{self, NodeHash, Tiles, TilesMut};
 use crate::trie;
 use crate::tx::{
-    DeclineReason, EXPIRY_BLOCKS_MAX, GrantTerms, SignedTx, TxBody, VersionInfo, check_terms, check_version,
+    DeclineReason, EXPIRY_BLOCKS_MAX, GrantTerms, SignedTx, TextContent, TxBody, VersionInfo, check_terms,
+    check_version,
 };
 
 /// Milliseconds of a day.
@@ -314,6 +315,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             TxBody::CloseAccount { account } => self.close_account(sender, account),
             TxBody::Propose { change } => self.propose(hash, sender, change),
             TxBody::Endorse { proposal } => self.endorse(sender, proposal),
+            TxBody::PutText { name, title, content } => self.put_text(sender, name, title, content),
         }
     }
 
@@ -323,7 +325,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             return Ok(Outcome::Accepted);
         };
         let id = AssetId::of(&self.chain, &owner, name);
-        if query::asset(&self.overlay, &id)?.is_some() {
+        if query::asset(&self.overlay, &id)?.is_some() || query::text(&self.overlay, &id)?.is_some() {
             return Err(Rejection::AssetExists { name: name.clone(), asset: id }.into());
         }
         if version.number != 1 {
@@ -348,6 +350,30 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         self.overlay.put(keys::owned_asset(&owner, &id), &());
         self.overlay.put(keys::asset(&id), &view);
         self.put_version(id, version, schema)
+    }
+
+    fn put_text(
+        &mut self,
+        owner: Address,
+        name: &str,
+        title: &str,
+        content: &TextContent,
+    ) -> Result<Outcome, ExecuteError> {
+        let id = AssetId::of(&self.chain, &owner, name);
+        if query::asset(&self.overlay, &id)?.is_some() {
+            return Err(Rejection::AssetExists { name: name.to_owned(), asset: id }.into());
+        }
+        let view = TextView {
+            id,
+            owner,
+            name: name.to_owned(),
+            title: title.to_owned(),
+            content: content.clone(),
+            height: self.height(),
+            entry_index: self.next_entry(),
+        };
+        self.overlay.put(keys::text(&id), &view);
+        Ok(Outcome::Accepted)
     }
 
     fn put_version(&mut self, asset: AssetId, info: &VersionInfo, schema: &Schema) -> Result<Outcome, ExecuteError> {

@@ -93,6 +93,13 @@ pub(crate) fn denials(account: &Address) -> Vec<u8> {
     join(b"d", &[&account.0])
 }
 
+/// Texts by id.
+pub(crate) const TEXTS: &[u8] = b"z";
+
+pub(crate) fn text(id: &AssetId) -> Vec<u8> {
+    join(TEXTS, &[&id.0])
+}
+
 /// Assets by owner.
 pub(crate) fn owned(owner: &Address) -> Vec<u8> {
     join(b"u", &[&owner.0])

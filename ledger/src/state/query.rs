@@ -2,7 +2,7 @@
 
 use super::execute::BlockPlace;
 use super::keys;
-use super::views::{AccountView, AssetView, GrantView, RequestView, VersionView};
+use super::views::{AccountView, AssetView, GrantView, RequestView, TextView, VersionView};
 use crate::block::{Header, Receipt};
 use crate::ids::{Address, AssetId, BlockHeight, TxHash};
 use crate::index::{Index, IndexError, Read, load, parse};
@@ -101,6 +101,10 @@ pub(crate) fn assets_after<I: Index + ?Sized>(
 ) -> Result<Vec<AssetView>, IndexError> {
     let after = after.map(keys::asset);
     index.scan(keys::ASSETS, after.as_deref(), limit)?.iter().map(|(key, bytes)| parse(key, bytes)).collect()
+}
+
+pub(crate) fn text<R: Read + ?Sized>(state: &R, id: &AssetId) -> Result<Option<TextView>, IndexError> {
+    load(state, &keys::text(id))
 }
 
 /// Assets of that name, whoever owns them.

@@ -14,7 +14,7 @@ use crate::index::{Index, MemoryIndex};
 use crate::member::{Certificate, Change, Member, MemberError, Policy, ProposalStatus};
 use crate::testing::*;
 use crate::trie::{self, LeafDigest, StateKey, StatePrefix};
-use crate::tx::TxBody;
+use crate::tx::{SealedText, TextContent, TxBody};
 
 struct World {
     genesis: Genesis,
@@ -251,6 +251,33 @@ fn assets_are_given_away_by_their_owner_and_withdrawn_also_by_members() {
 
 fn version_of(number: u32) -> crate::tx::VersionInfo {
     version(number)
+}
+
+#[test]
+fn small_texts_are_put_and_replaced_by_their_owner_under_names_of_their_own() {
+    let mut w = network();
+    w.asset(0, "licences");
+    let put = |name: &str, text: &str| TxBody::PutText {
+        name: name.into(),
+        title: "Notice".into(),
+        content: TextContent::Public(text.into()),
+    };
+    assert!(matches!(w.member(0, put("licences", "x")), Err(Rejection::AssetExists { .. })));
+    w.member(0, put("notice", "one")).unwrap();
+    let id = asset_id(&w.genesis, &w.members[0].address(), "notice");
+    w.member(1, put("notice", "another's")).unwrap();
+    w.member(0, put("notice", "two")).unwrap();
+    let view = query::text(&w.index, &id).unwrap().unwrap();
+    assert_eq!((view.content.clone(), view.owner), (TextContent::Public("two".into()), w.members[0].address()));
+    assert_eq!(w.proven(StateKey::text(&id)), Some(LeafDigest::of(&view)));
+    assert!(matches!(w.member(0, register("notice")), Err(Rejection::AssetExists { .. })));
+    let too_long = put("long", &"x".repeat(4097));
+    assert!(matches!(w.member(0, too_long), Err(Rejection::Malformed(_))));
+    for copies in [vec![], vec![SealedText { to: w.members[1].address(), envelope: vec![0; 100] }]] {
+        let content = TextContent::Sealed(copies);
+        let sealed = TxBody::PutText { name: "sealed".into(), title: "t".into(), content };
+        assert!(matches!(w.member(0, sealed), Err(Rejection::Malformed(_))));
+    }
 }
 
 #[test]

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::keys;
 use super::query;
-use super::views::{AccountView, AssetView, GrantView, VersionView};
+use super::views::{AccountView, AssetView, GrantView, TextView, VersionView};
 use crate::ids::StateRoot;
 use crate::index::{Index, IndexError, Overlay, parse};
 use crate::member::{MemberSet, Policy};
@@ -67,6 +67,12 @@ pub(crate) fn settle<I: Index + ?Sized>(state: &mut Overlay<'_, I>) -> Result<St
             && was != is
         {
             leaves.push((StateKey::grant(&grant.asset, &grant.to), is));
+        }
+    }
+    for (key, value) in state.written(keys::TEXTS) {
+        if let Some(bytes) = value {
+            let text: TextView = parse(&key, &bytes)?;
+            leaves.push((StateKey::text(&text.id), Some(LeafDigest::of(&text))));
         }
     }
     if let Some((key, Some(bytes))) = state.written(keys::MEMBERS).pop() {

@@ -10,7 +10,7 @@ use super::rejection::Rejection;
 use crate::account::AccountPublic;
 use crate::block::DenyReason;
 use crate::ids::{Address, AssetId, BlockHeight, Digest, TxHash};
-use crate::tx::{DeclineReason, GrantTerms, VersionInfo};
+use crate::tx::{DeclineReason, GrantTerms, TextContent, VersionInfo};
 
 /// An enrolled account.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -99,6 +99,26 @@ pub struct VersionView {
     /// The block that published it.
     pub height: BlockHeight,
     /// The entry that published it.
+    pub entry_index: u64,
+}
+
+/// A small text on the ledger.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TextView {
+    /// Its id, made as an asset's.
+    pub id: AssetId,
+    /// Who may replace it.
+    pub owner: Address,
+    /// Its name, unique for the owner among texts and assets.
+    pub name: String,
+    /// Its title.
+    pub title: String,
+    /// The text.
+    pub content: TextContent,
+    /// The block that put it.
+    pub height: BlockHeight,
+    /// Its entry.
     pub entry_index: u64,
 }
 

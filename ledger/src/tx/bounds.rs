@@ -7,7 +7,7 @@ use sealgate_circuits::question::{Item, Predicate, QuestionError};
 use sealgate_circuits::schema::FIELDS_MAX;
 use sealgate_circuits::schema::{Schema, SchemaError};
 
-use super::{GrantTerms, TX_BYTES_MAX, TxBody, VersionInfo};
+use super::{GrantTerms, TX_BYTES_MAX, TextContent, TxBody, VersionInfo};
 use crate::account::AccountError;
 use crate::member::MemberError;
 
@@ -37,6 +37,10 @@ pub const SUITE_BYTES_MAX: usize = 64;
 pub const ACCESS_BYTES_MAX: usize = 4096;
 /// Longest sealed identity of an account.
 pub const IDENTITY_BYTES_MAX: usize = 2048;
+/// Longest text on the ledger, in bytes.
+pub const TEXT_BYTES_MAX: usize = 4096;
+/// Most accounts that a text is sealed to.
+pub const TEXT_COPIES_MAX: usize = 32;
 /// Most predicates in one grant.
 pub const PREDICATES_MAX: usize = 64;
 /// The one type of data that contracts know.
@@ -86,6 +90,9 @@ pub enum TxError {
     /// Too long a sealed identity.
     #[error("the sealed identity has {0} bytes; the most is {IDENTITY_BYTES_MAX}")]
     Identity(usize),
+    /// A sealed text with no copy, too many, or one that is no envelope of a text.
+    #[error("a sealed text has 1 to {TEXT_COPIES_MAX} copies, each for another account, of {} bytes", SEALED_BYTES_MIN + SEALED_OVERHEAD_BYTES)]
+    Copies,
     /// Version numbers begin at one.
     #[error("a version has number 1 or more; this one has {0}")]
     VersionNumber(u32),
@@ -176,6 +183,11 @@ pub(super) fn check_body(body: &TxBody) -> Result<(), TxError> {
         TxBody::Grant { terms, .. } => check_terms_alone(terms),
         TxBody::Answer { charges, .. } if charges.len() > CHARGES_BYTES_MAX => Err(TxError::Charges(charges.len())),
         TxBody::Answer { bytes, .. } => check_sealed(*bytes),
+        TxBody::PutText { name, title, content } => {
+            check_asset_name(name)?;
+            text("title", title, 1, TITLE_BYTES_MAX)?;
+            check_text(content)
+        }
         TxBody::Revoke { .. }
         | TxBody::Decline { .. }
         | TxBody::Transfer { .. }
@@ -245,6 +257,20 @@ fn check_terms_alone(terms: &GrantTerms) -> Result<(), TxError> {
             Err(TxError::Window { not_before_ms, until_ms })
         }
         _ => Ok(()),
+    }
+}
+
+fn check_text(content: &TextContent) -> Result<(), TxError> {
+    match content {
+        TextContent::Public(content) => prose("text", content, TEXT_BYTES_MAX),
+        TextContent::Sealed(copies) => {
+            let whole = usize::try_from(SEALED_BYTES_MIN + SEALED_OVERHEAD_BYTES).unwrap_or(usize::MAX);
+            let readers: BTreeSet<_> = copies.iter().map(|copy| copy.to).collect();
+            let good = (1..=TEXT_COPIES_MAX).contains(&copies.len())
+                && readers.len() == copies.len()
+                && copies.iter().all(|copy| copy.envelope.len() == whole);
+            if good { Ok(()) } else { Err(TxError::Copies) }
+        }
     }
 }
 
