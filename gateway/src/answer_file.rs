@@ -17,6 +17,7 @@ use sealgate_ledger::checkpoint::{Checkpoint, SignedCheckpoint};
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, TxHash};
 use sealgate_ledger::light::{EntryProof, LightError, verify_entry};
+use sealgate_ledger::standing::Handover;
 use sealgate_ledger::tx::{SignedTx, TxBody, VersionInfo};
 use serde::{Deserialize, Serialize};
 
@@ -48,6 +49,10 @@ pub struct AnswerFile {
     pub verifying_key: Option<String>,
     /// The ledger's genesis.
     pub genesis: Genesis,
+    /// How the members changed from the genesis to the checkpoint's block; left out where they did
+    /// not.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handovers: Vec<Handover>,
     /// The signed checkpoint under which the entries are proven.
     pub checkpoint: SignedCheckpoint,
     /// Public keys of the asset's owner.
@@ -665,6 +670,7 @@ impl AnswerFile {
             evidence: BASE64.encode(sealgate_ledger::codec::encode(&parts.answer.evidence)),
             verifying_key: parts.verifying_key.map(|key| BASE64.encode(key)),
             genesis: parts.genesis,
+            handovers: parts.handovers,
             checkpoint: parts.checkpoint,
             owner: PartyKeys::of(&parts.owner),
             requester: PartyKeys::of(&parts.requester),
@@ -690,6 +696,8 @@ pub struct Parts {
     pub verifying_key: Option<Vec<u8>>,
     /// The ledger's genesis.
     pub genesis: Genesis,
+    /// How its members changed since.
+    pub handovers: Vec<Handover>,
     /// The checkpoint of the proofs below.
     pub checkpoint: SignedCheckpoint,
     /// Public keys of the asset's owner.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use sealgate_ledger::LedgerError;
 use sealgate_ledger::ids::BlockHeight;
+use sealgate_ledger::standing::{SignedHead, Standing};
 use sealgate_ledger::tx::{SignedTx, TX_BYTES_MAX};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
@@ -21,7 +22,6 @@ use crate::client::{Governance, HeadResponse, PASSED_ON};
 use crate::gateway::Gateway;
 use crate::messages::AskRequest;
 use crate::owner::detail;
-use crate::witness::pushing::Head;
 
 mod problem;
 pub mod witness;
@@ -130,6 +130,11 @@ struct At {
 }
 
 #[derive(Deserialize)]
+struct After {
+    epoch: u64,
+}
+
+#[derive(Deserialize)]
 struct From {
     from: u64,
 }
@@ -176,6 +181,8 @@ fn read(gateway: &Gateway, token: &str, path: &str, query: &str, headers: &Heade
         ["v1", "texts", text] => found(ledger.text(&id(text)?)),
         ["v1", "governance"] => Ok(json(&Governance::of(ledger)?)),
         ["v1", "checkpoint"] => Ok(json(&head(gateway))),
+        ["v1", "handovers"] => Ok(json(&ledger.handovers(parameters::<After>(query)?.epoch)?)),
+        ["v1", "state", what @ ..] => state(gateway, what),
         ["v1", "consistency"] => {
             let Consistency { old, new } = parameters(query)?;
             Ok(json(&ledger.prove_consistency(old, new)?))
@@ -233,8 +240,31 @@ fn catalogue(gateway: &Gateway, query: &str) -> Result<Response, ApiError> {
     Ok(json(&catalogue::page(gateway.ledger(), &search, after, limit.unwrap_or(catalogue::PAGE_MAX))?))
 }
 
+/// What stands on the ledger, or that it does not, with its proof.
+fn state(gateway: &Gateway, what: &[&str]) -> Result<Response, ApiError> {
+    let ledger = gateway.ledger();
+    let cosigned = |head: &mut SignedHead| gateway.cosigned().attach(head);
+    match what {
+        ["assets", asset] => {
+            let mut standing = ledger.prove_asset(&id(asset)?)?;
+            cosigned(&mut standing.head);
+            Ok(json(&standing))
+        }
+        ["assets", asset, "grants", to] => proven(ledger.prove_grant(&id(asset)?, &id(to)?)?, cosigned),
+        ["accounts", address] => proven(ledger.prove_account(&id(address)?)?, cosigned),
+        ["members"] => proven(ledger.prove_members()?, cosigned),
+        ["policy"] => proven(ledger.prove_policy()?, cosigned),
+        _ => Err(ApiError::NotFound),
+    }
+}
+
+fn proven<T: Serialize>(mut standing: Standing<T>, cosigned: impl Fn(&mut SignedHead)) -> Result<Response, ApiError> {
+    cosigned(&mut standing.head);
+    Ok(json(&standing))
+}
+
 fn head(gateway: &Gateway) -> HeadResponse {
-    let Head { header, checkpoint } = gateway.cosigned().own_head(gateway.ledger());
+    let SignedHead { header, checkpoint } = gateway.cosigned().own_head(gateway.ledger());
     HeadResponse { header, checkpoint }
 }
 
@@ -243,7 +273,7 @@ fn head(gateway: &Gateway) -> HeadResponse {
 async fn witnessed(gateway: Arc<Gateway>) -> Response {
     let least = gateway.ledger().head().tree_size;
     gateway.cosigned().wait(gateway.ledger()).await;
-    let Head { header, checkpoint } = gateway.cosigned().head(gateway.ledger(), least);
+    let SignedHead { header, checkpoint } = gateway.cosigned().head(gateway.ledger(), least);
     json(&HeadResponse { header, checkpoint })
 }
 

@@ -133,6 +133,7 @@ impl<'a> Session<'a> {
         let genesis = client.genesis().await?;
         let chain = home.admit(&genesis)?;
         let pins = home.pins(&chain)?;
+        crate::epochs::follow(home, client, &genesis).await?;
         loop {
             let before = home.highest(&genesis)?.map_or(0, |highest| highest.size);
             let head = if pins.witnesses.is_empty() { client.head().await? } else { client.witnessed_head().await? };
@@ -597,6 +598,7 @@ async fn conclude(
         schema: schema.clone(),
         verifying_key,
         genesis: session.genesis.clone(),
+        handovers: session.home.handovers_to(&session.genesis, &proofs.checkpoint)?,
         checkpoint: proofs.checkpoint,
         owner: parties.owner.clone(),
         requester: parties.account.public().clone(),

@@ -20,6 +20,7 @@ mod output;
 mod owner;
 mod receipt;
 pub(crate) mod requester;
+mod standing;
 mod text;
 pub(crate) mod trail;
 mod witness;
@@ -71,6 +72,8 @@ enum Command {
     Verify(requester::Verify),
     /// Verify an answer file, offline, and write its proof in the form of another program.
     Export(export::Export),
+    /// Show an asset's contract and its whole authorization list as they stand now, proven.
+    List(standing::List),
     /// Write the receipt of a transaction, anybody's: what shows, offline, that it stands on the ledger.
     Receipt(receipt::Fetch),
     /// Verify a receipt, offline, and say what it shows.
@@ -153,6 +156,7 @@ pub async fn run() -> ExitCode {
         Command::Ask(args) => requester::ask(args, &output).await,
         Command::Verify(args) => requester::verify(args, &output).await,
         Command::Export(args) => export::export(args, &output).await,
+        Command::List(args) => standing::list(args, &output).await,
         Command::Receipt(args) => receipt::receipt(args, &output).await,
         Command::VerifyReceipt(args) => receipt::verify(args, &output).await,
         Command::Trail(args) => trail::trail(args, &output).await,

@@ -10,6 +10,7 @@ use sealgate_ledger::ids::{Address, AssetId, BlockHeight, TxHash};
 use sealgate_ledger::light::EntryProof;
 use sealgate_ledger::member::{MemberSet, Policy, ProposalView};
 use sealgate_ledger::merkle::NodeHash;
+use sealgate_ledger::standing::{AssetStanding, Handover, Standing};
 use sealgate_ledger::state::{AccountView, AssetView, GrantView, TextView, VersionView};
 use sealgate_ledger::tx::SignedTx;
 use serde::de::DeserializeOwned;
@@ -243,6 +244,38 @@ impl Client {
     /// [`ClientError`].
     pub async fn consistency(&self, old: u64, new: u64) -> Result<Vec<NodeHash>, ClientError> {
         self.get(&format!("/v1/consistency?old={old}&new={new}")).await
+    }
+
+    /// How the members changed after an epoch.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn handovers(&self, epoch: u64) -> Result<Vec<Handover>, ClientError> {
+        self.get(&format!("/v1/handovers?epoch={epoch}")).await
+    }
+
+    /// An asset's contract and its whole list, with their proof.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn prove_asset(&self, asset: &AssetId) -> Result<AssetStanding, ClientError> {
+        self.get(&format!("/v1/state/assets/{asset}")).await
+    }
+
+    /// What an account may ask of an asset, with its proof.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn prove_grant(&self, asset: &AssetId, to: &Address) -> Result<Standing<GrantView>, ClientError> {
+        self.get(&format!("/v1/state/assets/{asset}/grants/{to}")).await
+    }
+
+    /// An account, with its proof.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn prove_account(&self, address: &Address) -> Result<Standing<AccountView>, ClientError> {
+        self.get(&format!("/v1/state/accounts/{address}")).await
     }
 
     /// A circuit's verifying key.

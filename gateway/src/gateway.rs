@@ -22,6 +22,7 @@ use sealgate_circuits::value::Value;
 use sealgate_circuits::verifier::VerifyingKey;
 use sealgate_ledger::block::{Outcome, Receipt};
 use sealgate_ledger::ids::{AssetId, Digest, TxHash};
+use sealgate_ledger::standing::SignedHead;
 use sealgate_ledger::state::{AssetView, RequestStatus, RequestView};
 use sealgate_ledger::tx::{DeclineReason, SignedTx, TxBody};
 use sealgate_ledger::{Ledger, LedgerError, SubmitError};
@@ -39,7 +40,7 @@ use crate::messages::{
 use crate::owner::{Owner, OwnerError, signed};
 use crate::parameters::ParameterError;
 use crate::relay::{self, RelayError};
-use crate::witness::pushing::{Cosigned, Head};
+use crate::witness::pushing::Cosigned;
 
 /// Questions that may wait for a prover before more are turned away.
 const WAITING_MAX: usize = 64;
@@ -556,7 +557,7 @@ impl Gateway {
     fn proofs(&self, seen: u64, entries: &[u64]) -> Result<LedgerProofs, AskError> {
         let ledger = &self.ledger;
         let least = entries.iter().map(|entry| entry.saturating_add(1)).chain([seen]).max().unwrap_or(seen);
-        let Head { header, checkpoint } = self.cosigned.head(ledger, least);
+        let SignedHead { header, checkpoint } = self.cosigned.head(ledger, least);
         let size = header.tree_size;
         let consistency =
             if seen == 0 { Vec::new() } else { ledger.prove_consistency(seen, size).map_err(internal)? };

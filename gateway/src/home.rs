@@ -7,10 +7,10 @@ use sealgate_circuits::bytes::TreeRoot;
 use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint};
 use sealgate_ledger::genesis::Genesis;
-use sealgate_ledger::ids::{AssetId, ChainId, LogRoot, TxHash};
+use sealgate_ledger::ids::{AssetId, BlockHeight, ChainId, LogRoot, TxHash};
 use sealgate_ledger::light::{LightError, verify_extension};
-use sealgate_ledger::member::MemberSet;
 use sealgate_ledger::merkle::NodeHash;
+use sealgate_ledger::standing::StandingError;
 use serde::{Deserialize, Serialize};
 
 use crate::account_file;
@@ -59,6 +59,25 @@ pub enum HomeError {
         asset: AssetId,
         /// The version.
         version: u32,
+    },
+    /// Members of another time signed.
+    #[error(
+        "the checkpoint of block {height} is signed by members whose time that block is not in, as far as this home has followed them"
+    )]
+    WrongEpoch {
+        /// The block.
+        height: BlockHeight,
+    },
+    /// The members did not hand the ledger over like that.
+    #[error("a change of the ledger's members does not hold: {0}")]
+    Handover(#[from] StandingError),
+    /// The members handed the ledger over twice.
+    #[error("this ledger's members handed it over to two different sets of epoch {epoch}: keep what you were shown and {home}'s folder as evidence", home = home.display())]
+    TwoSuccessions {
+        /// The epoch that both begin.
+        epoch: u64,
+        /// The home.
+        home: PathBuf,
     },
     /// The home asks for more witnesses than have cosigned.
     #[error("the checkpoint of {size} entries is cosigned by {found} of the {required} witnesses that {home} requires; missing: {missing}. Try again in a moment, or ask its operator whether the witness is reached", home = home.display())]
@@ -207,19 +226,10 @@ impl Home {
             return Ok(None);
         }
         let text = String::from_utf8_lossy(&read_bounded(&path, 1 << 16)?).into_owned();
-        let checkpoint = SignedCheckpoint(text)
-            .verify(&genesis.chain_id(), &self.members(genesis)?)
+        let checkpoint = self
+            .read(genesis, &SignedCheckpoint(text))
             .map_err(|error| FileError::content(&path, format!("damaged: {error}; restore it from a copy")))?;
         Ok(Some(checkpoint))
-    }
-
-    /// The members of a ledger, as far as this home has followed their changes.
-    ///
-    /// # Errors
-    /// [`HomeError::File`].
-    pub fn members(&self, genesis: &Genesis) -> Result<MemberSet, HomeError> {
-        let path = self.ledger_folder(&genesis.chain_id()).join("members");
-        if path.exists() { Ok(read_json(&path)?) } else { Ok(genesis.members()) }
     }
 
     /// Checks a checkpoint's form and signatures.
@@ -227,7 +237,7 @@ impl Home {
     /// # Errors
     /// [`HomeError::Checkpoint`].
     pub fn read(&self, genesis: &Genesis, signed: &SignedCheckpoint) -> Result<Checkpoint, HomeError> {
-        Ok(signed.verify(&genesis.chain_id(), &self.members(genesis)?)?)
+        self.signers(genesis, signed).map(|(checkpoint, _)| checkpoint)
     }
 
     /// Sizes and roots of every checkpoint accepted so far.

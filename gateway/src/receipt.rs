@@ -1,12 +1,15 @@
 //! Receipts: a transaction with everything that shows, offline and to anybody, that it stands on a
 //! ledger (docs/spec/receipt.md).
 
+use sealgate_ledger::account::{Signature, VerifyKey};
 use sealgate_ledger::block::{EntryBody, Header, Outcome};
 use sealgate_ledger::checkpoint::{Checkpoint, CheckpointError, SignedCheckpoint, origin};
 use sealgate_ledger::cosign::{Note, WitnessKey, attach};
 use sealgate_ledger::genesis::{Genesis, GenesisError};
 use sealgate_ledger::ids::{Address, BlockHeight, ChainId, TxHash};
 use sealgate_ledger::light::{EntryProof, LightError, verify_entry};
+use sealgate_ledger::member::{Member, MemberSet};
+use sealgate_ledger::standing::Handover;
 use sealgate_ledger::tx::{SignedTx, TX_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 
@@ -35,6 +38,8 @@ pub struct Receipt {
     pub format: String,
     /// The ledger's genesis.
     pub genesis: Genesis,
+    /// How the members changed from the genesis to the checkpoint's block; usually not at all.
+    pub handovers: Vec<Handover>,
     /// The checkpoint under which the entry is proven: the members' signatures, then one
     /// cosignature of each witness named, and no other line.
     pub checkpoint: SignedCheckpoint,
@@ -146,16 +151,17 @@ impl Receipt {
         Ok(bytes)
     }
 
-    /// Checks everything in the receipt against a home that trusts its ledger, which is left as it
-    /// is. How the checkpoint relates to what the home has seen is the caller's to settle.
+    /// Checks everything in the receipt against a home that trusts its ledger and has followed its
+    /// handovers ([`Home::follow_members`]). How the checkpoint relates to what the home has seen is the caller's to settle.
     ///
     /// # Errors
     /// [`ReceiptError`], the first check that fails.
     pub fn verify(&self, home: &Home) -> Result<Shown, ReceiptError> {
         self.genesis.validate()?;
         let chain = home.admit(&self.genesis)?;
-        let checkpoint = home.read(&self.genesis, &self.checkpoint)?;
-        self.check_lines(home, &chain, &checkpoint)?;
+        let (checkpoint, members) = home.signers(&self.genesis, &self.checkpoint)?;
+        self.check_handovers(&chain, &members)?;
+        check_lines(&self.checkpoint, &checkpoint, &chain, &members, &self.witnesses)?;
         let mut checks = vec![format!(
             "ledger '{}': its fingerprint is trusted here, and the checkpoint over {} entries is signed by its members",
             self.genesis.name, checkpoint.size
@@ -195,34 +201,19 @@ impl Receipt {
         })
     }
 
-    /// That every signature line is one that counts: the members', each once, then one of each
-    /// witness named, in that order.
-    fn check_lines(&self, home: &Home, chain: &ChainId, checkpoint: &Checkpoint) -> Result<(), ReceiptError> {
-        let form = |what| ReceiptError::Checkpoint(CheckpointError::Form(what));
-        let (own, note) = (origin(chain), Note::read(&self.checkpoint.0)?);
-        let members = home.members(&self.genesis)?;
-        let count = note.lines.iter().take_while(|line| line.name == own).count();
-        let (signed, cosigned) = note.lines.split_at_checked(count).unwrap_or_default();
-        for (at, line) in signed.iter().enumerate() {
-            let signature = <[u8; 64]>::try_from(line.signature.as_slice()).map(sealgate_ledger::account::Signature);
-            let signature = signature.map_err(|_| CheckpointError::Signature)?;
-            let by_member = |member: &sealgate_ledger::member::Member| {
-                checkpoint.with(chain, &[(member.node_key, signature)]).0.ends_with(&format!("{}\n", line.line))
-                    && checkpoint.is_signed(chain, &member.node_key, &signature)
-            };
-            if !members.members.iter().any(by_member) || signed.iter().take(at).any(|before| before == line) {
-                return Err(form("it has a line in the ledger's name that is no member's, or one twice"));
-            }
+    /// That the handovers lead from the genesis to the checkpoint's members, and no further.
+    fn check_handovers(&self, chain: &ChainId, members: &MemberSet) -> Result<(), ReceiptError> {
+        let mut reached = self.genesis.members();
+        for handover in &self.handovers {
+            handover.verify(chain, &reached).map_err(HomeError::from)?;
+            check_lines(&handover.head.checkpoint, &Checkpoint::of(&handover.head.header), chain, &reached, &[])?;
+            reached = handover.members.clone();
         }
-        if cosigned.len() != self.witnesses.len() {
-            return Err(form("it has not one cosignature of each witness that the receipt names"));
+        if reached == *members {
+            Ok(())
+        } else {
+            Err(ReceiptError::Form("its handovers do not lead to its checkpoint's members".into()))
         }
-        for (key, line) in self.witnesses.iter().zip(cosigned) {
-            if !key.is_of(line) || key.cosigned(&self.checkpoint)?.is_none() {
-                return Err(form("a cosignature is not by the witness that the receipt names for it"));
-            }
-        }
-        Ok(())
     }
 
     /// That the transaction is of this ledger, within its bounds, and signed by the account with
@@ -290,6 +281,44 @@ impl Shown {
     }
 }
 
+/// That every signature line of a note is one that counts: the members', each once, then one of each
+/// witness named, in that order.
+fn check_lines(
+    signed: &SignedCheckpoint,
+    checkpoint: &Checkpoint,
+    chain: &ChainId,
+    members: &MemberSet,
+    witnesses: &[WitnessKey],
+) -> Result<(), ReceiptError> {
+    let form = |what| ReceiptError::Checkpoint(CheckpointError::Form(what));
+    let (own, note) = (origin(chain), Note::read(&signed.0)?);
+    let count = note.lines.iter().take_while(|line| line.name == own).count();
+    let (by_members, cosigned) = note.lines.split_at_checked(count).unwrap_or_default();
+    let mut seen: Vec<VerifyKey> = Vec::new();
+    for line in by_members {
+        let signature = <[u8; 64]>::try_from(line.signature.as_slice()).map(Signature);
+        let signature = signature.map_err(|_| CheckpointError::Signature)?;
+        let is_of = |member: &&Member| {
+            checkpoint.with(chain, &[(member.node_key, signature)]).0.ends_with(&format!("\n{}\n", line.line))
+                && checkpoint.is_signed(chain, &member.node_key, &signature)
+        };
+        let signer = members.members.iter().find(is_of).map(|member| member.node_key);
+        match signer.filter(|signer| !seen.contains(signer)) {
+            Some(signer) => seen.push(signer),
+            None => return Err(form("it has a line in the ledger's name that is no member's, or one twice")),
+        }
+    }
+    if cosigned.len() != witnesses.len() {
+        return Err(form("it has not one cosignature of each witness that the receipt names"));
+    }
+    for (key, line) in witnesses.iter().zip(cosigned) {
+        if !key.is_of(line) || key.cosigned(signed)?.is_none() {
+            return Err(form("a cosignature is not by the witness that the receipt names for it"));
+        }
+    }
+    Ok(())
+}
+
 fn outcome_text(outcome: &Outcome) -> String {
     match outcome {
         Outcome::Accepted => "accepted".into(),
@@ -320,6 +349,7 @@ pub async fn fetch(session: &Session<'_>, hash: &TxHash) -> Result<(Receipt, Sho
     let receipt = Receipt {
         format: FORMAT.into(),
         genesis: session.genesis.clone(),
+        handovers: session.home.handovers_to(&session.genesis, &session.signed)?,
         checkpoint,
         witnesses,
         headers: headers(session, entry.entry.height).await?,

@@ -12,7 +12,6 @@ use sealgate_ledger::checkpoint::{CHECKPOINT_BYTES_MAX, Checkpoint, CheckpointEr
 use sealgate_ledger::cosign::{Note, WitnessKey, WitnessSecret, attach};
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::ChainId;
-use sealgate_ledger::member::MemberSet;
 use sealgate_ledger::witness::{AddCheckpoint, Refusal, two_histories};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -161,8 +160,7 @@ struct Cosigned {
 
 struct Followed {
     genesis: Genesis,
-    /// The members whose signatures count.
-    members: MemberSet,
+    home: Home,
     folder: PathBuf,
     /// Held while a checkpoint is judged and written.
     last: Mutex<Option<Cosigned>>,
@@ -226,9 +224,8 @@ impl Witness {
                 let what = "it is another ledger's than its folder says; restore it from a copy";
                 return Err(FileError::content(&folder.join(GENESIS_FILE), what).into());
             }
-            let members = home.members(&genesis)?;
-            let last = Mutex::new(read_cosigned(&folder, &chain, &members, secret.public())?);
-            ledgers.insert(origin(&chain), Followed { genesis, members, folder, last });
+            let last = Mutex::new(read_cosigned(home, &folder, &genesis, secret.public())?);
+            ledgers.insert(origin(&chain), Followed { genesis, home: home.clone(), folder, last });
         }
         Ok(Witness { secret, ledgers, lock: None })
     }
@@ -267,11 +264,7 @@ impl Witness {
             return Err(Refusal::Unknown.into());
         }
         let followed = self.ledgers.get(request.origin()).ok_or(Refusal::Unknown)?;
-        let checkpoint = followed.read(&request.checkpoint).map_err(|error| match error {
-            CheckpointError::Form(what) => Refusal::Malformed(what),
-            CheckpointError::Origin { .. } => Refusal::Unknown,
-            _ => Refusal::Unsigned,
-        })?;
+        let checkpoint = followed.read(&request.checkpoint)?;
         let mut last = followed.last.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(last) = last.as_ref().filter(|last| two_histories(&last.checkpoint, &checkpoint)) {
             followed.keep_evidence(&last.note, &request.checkpoint, &checkpoint);
@@ -281,7 +274,7 @@ impl Witness {
         let time_s = last.as_ref().map_or(0, |last| last.time_s).max(now_s).max(1);
         let malformed = |_| Refusal::Malformed("the checkpoint is no note");
         let line = self.secret.cosign(&request.checkpoint, time_s).map_err(malformed)?;
-        let note = followed.own_lines(&request.checkpoint, &line).map_err(malformed)?;
+        let note = followed.own_lines(&request.checkpoint, &line)?;
         let path = followed.folder.join(COSIGNED_FILE);
         write_private(&path, note.0.as_bytes(), true).map_err(FileError::io(&path))?;
         *last = Some(Cosigned { note, checkpoint, time_s });
@@ -297,14 +290,21 @@ impl Witness {
 }
 
 impl Followed {
-    fn read(&self, signed: &SignedCheckpoint) -> Result<Checkpoint, CheckpointError> {
-        signed.verify(&self.genesis.chain_id(), &self.members)
+    /// A checkpoint that the ledger's members of its time signed, as far as the home has followed
+    /// them ('sealgate witness follow' leads on, also while this process runs).
+    fn read(&self, signed: &SignedCheckpoint) -> Result<Checkpoint, WitnessError> {
+        self.home.read(&self.genesis, signed).map_err(|error| match error {
+            HomeError::Checkpoint(CheckpointError::Form(what)) => Refusal::Malformed(what).into(),
+            HomeError::Checkpoint(CheckpointError::Origin { .. }) => Refusal::Unknown.into(),
+            HomeError::Checkpoint(_) | HomeError::WrongEpoch { .. } => Refusal::Unsigned.into(),
+            other => WitnessError::Home(other),
+        })
     }
 
     /// The checkpoint as it is kept: with the lines in the ledger's name, whose signatures hold, and
     /// this witness's, without what others may have added.
-    fn own_lines(&self, signed: &SignedCheckpoint, line: &str) -> Result<SignedCheckpoint, CheckpointError> {
-        let note = Note::read(&signed.0)?;
+    fn own_lines(&self, signed: &SignedCheckpoint, line: &str) -> Result<SignedCheckpoint, WitnessError> {
+        let note = Note::read(&signed.0).map_err(|_| Refusal::Malformed("the checkpoint is no note"))?;
         let ours = origin(&self.genesis.chain_id());
         let lines = note.lines.iter().filter(|line| line.name == ours).map(|line| line.line);
         let bare = SignedCheckpoint(format!("{}\n", note.text));
@@ -339,9 +339,9 @@ fn evidence(folder: &Path) -> Vec<PathBuf> {
 
 /// Reads a witness's memory of a ledger and checks it: signed by the ledger, cosigned by itself.
 fn read_cosigned(
+    home: &Home,
     folder: &Path,
-    chain: &ChainId,
-    members: &MemberSet,
+    genesis: &Genesis,
     key: &WitnessKey,
 ) -> Result<Option<Cosigned>, FileError> {
     let path = folder.join(COSIGNED_FILE);
@@ -356,7 +356,7 @@ fn read_cosigned(
     }
     let damaged = |what: String| FileError::content(&path, format!("damaged: {what}; restore it from a copy"));
     let note = SignedCheckpoint(String::from_utf8(bytes).map_err(|error| damaged(error.to_string()))?);
-    let checkpoint = note.verify(chain, members).map_err(|error| damaged(error.to_string()))?;
+    let checkpoint = home.read(genesis, &note).map_err(|error| damaged(error.to_string()))?;
     let time_s = key.cosigned(&note).map_err(|error| damaged(error.to_string()))?;
     let time_s = time_s.ok_or_else(|| damaged("this witness has not cosigned it".into()))?;
     Ok(Some(Cosigned { note, checkpoint, time_s }))

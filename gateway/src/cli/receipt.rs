@@ -60,6 +60,9 @@ pub(super) async fn verify(args: Verify, output: &Output) -> Result<(), Failure>
 
 async fn verify_file(home: &Home, args: &Verify) -> Result<Shown, Failure> {
     let receipt = Receipt::read(&read_bounded(&args.file, RECEIPT_BYTES_MAX)?)?;
+    receipt.genesis.validate()?;
+    home.admit(&receipt.genesis)?;
+    home.follow_members(&receipt.genesis, &receipt.handovers)?;
     let mut shown = receipt.verify(home)?;
     let (_, relation) = home.relation(&receipt.genesis, &receipt.checkpoint)?;
     match (relation, args.gateway.as_deref()) {

@@ -218,6 +218,7 @@ pub(crate) async fn verify_file(
     let refused = |error: &dyn std::fmt::Display| Failure(format!("{} does not verify: {error}", path.display()));
     let file = AnswerFile::read(&read_bounded(path, ANSWER_BYTES_MAX)?).map_err(|error| refused(&error))?;
     file.genesis.validate().map_err(|error| refused(&error))?;
+    home.follow_members(&file.genesis, &file.handovers).map_err(|error| refused(&error))?;
     let (checkpoint, relation) = home.relation(&file.genesis, &file.checkpoint).map_err(|error| refused(&error))?;
     let mut verified = file.verify(&checkpoint, expected).map_err(|error| refused(&error))?;
     let same = |asked: Asked| asked.purpose == verified.purpose && asked.nonce == file.nonce;

@@ -12,6 +12,7 @@ use super::output::printable;
 use super::{Failure, HomeArg, Output, stop_signal};
 use crate::api;
 use crate::client::Client;
+use crate::epochs;
 use crate::files::read_json;
 use crate::home::Home;
 use crate::witness::pins::time;
@@ -21,7 +22,8 @@ use crate::witness::{LedgerStatus, Witness, create, follow};
 pub(super) enum WitnessCommand {
     /// Make a witness's key; prints the part of it to hand out.
     New(New),
-    /// Take on a ledger that this home trusts ('sealgate trust').
+    /// Take on a ledger that this home trusts ('sealgate trust'); again, when its members have
+    /// changed.
     Follow(Follow),
     /// Cosign over HTTP (C2SP tlog-witness).
     Serve(Serve),
@@ -76,13 +78,18 @@ pub(super) struct Follow {
 }
 
 async fn take_on(args: Follow, output: &Output) -> Result<(), Failure> {
-    let genesis: Genesis = match (args.gateway, args.genesis) {
-        (Some(url), _) => Client::new(&url)?.genesis().await?,
+    let client = args.gateway.as_deref().map(Client::new).transpose()?;
+    let genesis: Genesis = match (&client, args.genesis) {
+        (Some(client), _) => client.genesis().await?,
         (None, Some(path)) => read_json(&path)?,
         (None, None) => return Err(Failure("name a gateway or a genesis file".into())),
     };
     genesis.validate()?;
-    let chain = follow(&Home::at(&args.home.home), &genesis)?;
+    let home = Home::at(&args.home.home);
+    let chain = follow(&home, &genesis)?;
+    if let Some(client) = &client {
+        epochs::follow(&home, client, &genesis).await?;
+    }
     let result = serde_json::json!({ "fingerprint": chain, "name": genesis.name });
     output.result(&result, || {
         printable(&format!(

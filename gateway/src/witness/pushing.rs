@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use sealgate_ledger::Ledger;
 use sealgate_ledger::block::Header;
-use sealgate_ledger::checkpoint::SignedCheckpoint;
 use sealgate_ledger::cosign::{NoteLine, WitnessKey, attach};
+use sealgate_ledger::standing::SignedHead;
 use sealgate_ledger::witness::AddCheckpoint;
 use tokio::sync::{Notify, watch};
 use tokio::time::Instant;
@@ -49,19 +49,10 @@ impl std::str::FromStr for Peer {
     }
 }
 
-/// A head with what is signed of it.
-#[derive(Debug, Clone)]
-pub struct Head {
-    /// The last block's header.
-    pub header: Header,
-    /// Its checkpoint.
-    pub checkpoint: SignedCheckpoint,
-}
-
 /// The head of a ledger.
-fn head(ledger: &Ledger) -> Head {
+fn head(ledger: &Ledger) -> SignedHead {
     let (header, checkpoint) = ledger.signed_head();
-    Head { header, checkpoint }
+    SignedHead { header, checkpoint }
 }
 
 /// How far the rounds are.
@@ -70,7 +61,7 @@ struct Rounds {
     /// Entries of the head of the last round, whatever came of it.
     tried: Option<u64>,
     /// The newest head with cosignatures.
-    newest: Option<Arc<Head>>,
+    newest: Option<Arc<SignedHead>>,
 }
 
 /// What witnesses have cosigned so far; nothing where a ledger reports to none.
@@ -89,12 +80,12 @@ impl Default for Cosigned {
 
 impl Cosigned {
     /// The newest cosigned head of at least `least` entries.
-    fn newest(&self, least: u64) -> Option<Arc<Head>> {
+    fn newest(&self, least: u64) -> Option<Arc<SignedHead>> {
         self.rounds.borrow().newest.clone().filter(|head| head.header.tree_size >= least)
     }
 
     /// The newest cosigned head of at least `least` entries, or else the ledger's own.
-    pub fn head(&self, ledger: &Ledger, least: u64) -> Head {
+    pub fn head(&self, ledger: &Ledger, least: u64) -> SignedHead {
         let own = head(ledger);
         match self.newest(least) {
             // The very head, or the next best for who waits for no one.
@@ -104,11 +95,18 @@ impl Cosigned {
     }
 
     /// The ledger's own head, with cosignatures if it has any already.
-    pub fn own_head(&self, ledger: &Ledger) -> Head {
+    pub fn own_head(&self, ledger: &Ledger) -> SignedHead {
         let own = head(ledger);
         match self.newest(0) {
             Some(cosigned) if cosigned.header == own.header => (*cosigned).clone(),
             _ => own,
+        }
+    }
+
+    /// Adds to a head the cosignatures that it has.
+    pub fn attach(&self, head: &mut SignedHead) {
+        if let Some(cosigned) = self.newest(0).filter(|cosigned| cosigned.header == head.header) {
+            head.checkpoint = cosigned.checkpoint.clone();
         }
     }
 
@@ -147,12 +145,12 @@ impl Cosigned {
         }
     }
 
-    fn finish(&self, own: Head, lines: &[String]) {
+    fn finish(&self, own: SignedHead, lines: &[String]) {
         self.rounds.send_modify(|rounds| {
             rounds.tried = Some(own.header.tree_size);
             if !lines.is_empty() {
                 let checkpoint = attach(&own.checkpoint, lines.iter().map(String::as_str));
-                rounds.newest = Some(Arc::new(Head { checkpoint, ..own }));
+                rounds.newest = Some(Arc::new(SignedHead { checkpoint, ..own }));
             }
         });
     }
@@ -200,7 +198,7 @@ impl Reporting {
     }
 
     /// The cosignature's line, if the witness gives one.
-    async fn report(&mut self, ledger: &Ledger, head: &Head) -> Option<String> {
+    async fn report(&mut self, ledger: &Ledger, head: &SignedHead) -> Option<String> {
         if self.resting() {
             return None;
         }
@@ -224,7 +222,7 @@ impl Reporting {
         }
     }
 
-    async fn cosign(&mut self, ledger: &Ledger, head: &Head) -> Result<String, NotCosigned> {
+    async fn cosign(&mut self, ledger: &Ledger, head: &SignedHead) -> Result<String, NotCosigned> {
         let own = head.header.tree_size;
         for _ in 0..ATTEMPTS {
             if self.known > own {

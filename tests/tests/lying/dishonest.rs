@@ -158,6 +158,7 @@ impl Dishonest {
             schema: truth.asset.schema.clone(),
             verifying_key: Some(self.gateway.verifying_key(CIRCUIT.name()).unwrap().to_vec()),
             genesis: self.gateway.ledger().genesis().clone(),
+            handovers: vec![],
             checkpoint: proofs.checkpoint.clone(),
             owner: ledger.account(&truth.asset.owner).unwrap().unwrap().account,
             requester: ledger.account(&sender).unwrap().unwrap().account,

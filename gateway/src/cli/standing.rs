@@ -1,0 +1,148 @@
+//! What stands on a ledger now: `sealgate list`.
+
+use clap::Args;
+use sealgate_circuits::schema::Schema;
+use sealgate_ledger::ids::{Address, AssetId};
+use sealgate_ledger::standing::AssetStanding;
+use sealgate_ledger::state::{ContractView, GrantView};
+use serde::Serialize;
+
+use super::output::printable;
+use super::{Failure, GatewayArg, HomeArg, Output};
+use crate::asking::Session;
+use crate::client::Client;
+use crate::home::Home;
+use crate::standing::AsOf;
+use crate::witness::pins::time;
+
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// The asset: its id, or the name of one of the ledger's operator's.
+    asset: String,
+    #[command(flatten)]
+    gateway: GatewayArg,
+    #[command(flatten)]
+    home: HomeArg,
+    /// Only whether this address is on the list, which needs no whole list.
+    #[arg(long, value_name = "ADDRESS")]
+    address: Option<Address>,
+}
+
+#[derive(Serialize)]
+struct ListResult<'a> {
+    asset: AssetId,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    contract: Option<&'a ContractView>,
+    grants: Vec<&'a GrantView>,
+    /// Whether `grants` is everything that stands on the list.
+    complete: bool,
+    as_of: &'a AsOf,
+    checks: Vec<String>,
+    notes: Vec<String>,
+}
+
+pub(super) async fn list(args: List, output: &Output) -> Result<(), Failure> {
+    let home = Home::at(&args.home.home);
+    let client = Client::new(&args.gateway.gateway)?;
+    let session = Session::open(&home, &client).await?;
+    let operator = session.genesis.operator.address();
+    let asset = args.asset.parse().unwrap_or_else(|_| AssetId::of(&session.genesis.chain_id(), &operator, &args.asset));
+    if let Some(address) = args.address {
+        let (standing, as_of) = session.granted(&asset, &address).await?;
+        let result = result(asset, None, standing.value.iter().collect(), false, &as_of);
+        output.result(&result, || {
+            let says = match &standing.value {
+                Some(grant) => lines(grant, None).join("\n"),
+                None => format!("{address} is not on the list of {asset}"),
+            };
+            text(&says, &result)
+        });
+        return Ok(());
+    }
+    let (standing, as_of) = session.list(&asset).await?;
+    let AssetStanding { contract, grants, .. } = &standing;
+    let result = result(asset, contract.as_ref(), grants.iter().collect(), true, &as_of);
+    output.result(&result, || text(&describe(asset, contract.as_ref(), grants), &result));
+    Ok(())
+}
+
+fn result<'a>(
+    asset: AssetId,
+    contract: Option<&'a ContractView>,
+    grants: Vec<&'a GrantView>,
+    complete: bool,
+    as_of: &'a AsOf,
+) -> ListResult<'a> {
+    let mut checks = as_of.checks();
+    if complete {
+        checks.push("list: this is the contract and the whole list, nobody else is on it".into());
+    }
+    let mut notes = as_of.notes();
+    notes.push("how much of a quota is used is not part of the state that is proven".into());
+    ListResult { asset, contract, grants, complete, as_of, checks, notes }
+}
+
+fn text(says: &str, result: &ListResult<'_>) -> String {
+    let mut lines = vec![says.to_owned(), "\nverified:".into()];
+    lines.extend(result.checks.iter().map(|check| format!("  ok    {check}")));
+    lines.extend(result.notes.iter().map(|note| format!("  note  {note}")));
+    printable(&lines.join("\n"))
+}
+
+fn describe(asset: AssetId, contract: Option<&ContractView>, grants: &[GrantView]) -> String {
+    let Some(ContractView { asset: view, version }) = contract else {
+        return format!("there is no asset {asset}");
+    };
+    let mut all = vec![
+        format!("{}  {}", view.name, view.title),
+        format!("  asset    {}", view.id),
+        format!("  owner    {}", view.owner),
+        format!(
+            "  version  {} (up to {} records), root {}",
+            view.current, version.info.records_rounded, version.info.root
+        ),
+    ];
+    if let Some(height) = view.withdrawn {
+        all.push(format!("  WITHDRAWN in block {height}"));
+    }
+    all.push(match grants.len() {
+        0 => "  list     empty: nobody may ask".into(),
+        count => format!("  list     {count} on it"),
+    });
+    for grant in grants {
+        all.extend(lines(grant, Some(&view.schema)).into_iter().map(|line| format!("    {line}")));
+    }
+    all.join("\n")
+}
+
+/// A line of the list: who, and what it may ask.
+fn lines(grant: &GrantView, schema: Option<&Schema>) -> Vec<String> {
+    let terms = &grant.terms;
+    let mut all = vec![format!("{}, since block {}", grant.to, grant.height)];
+    let field = |column: &u8| match schema.and_then(|schema| schema.at(*column)) {
+        Some(column) => column.name.clone(),
+        None => format!("field {}", u16::from(*column) + 1),
+    };
+    if !terms.disclose.is_empty() {
+        all.push(format!("  disclose {}", terms.disclose.iter().map(field).collect::<Vec<_>>().join(", ")));
+    }
+    match schema {
+        Some(schema) => all.extend(terms.prove.iter().map(|one| format!("  prove    {}", one.display(schema)))),
+        None if terms.prove.is_empty() => {}
+        None => all.push(format!("  prove    {} predicates", terms.prove.len())),
+    }
+    if terms.existence {
+        all.push("  whether records exist".into());
+    }
+    if !terms.purpose.is_empty() {
+        all.push(format!("  purpose  {}", terms.purpose));
+    }
+    let bounds = [
+        terms.not_before_ms.map(|ms| format!("  from     {}", time(ms / 1000))),
+        terms.until_ms.map(|ms| format!("  until    {}", time(ms / 1000))),
+        terms.quota.map(|quota| format!("  quota    {quota} keys")),
+        terms.bits.map(|bits| format!("  bits     {bits} of a record's field")),
+    ];
+    all.extend(bounds.into_iter().flatten());
+    all
+}
