@@ -155,11 +155,9 @@ impl Core {
     /// failures are logged.
     pub(super) fn keep_handover(&self, certified: &Certified) {
         let header = &certified.header;
+        let ends = |members: &MemberSet| header.epoch.checked_add(1) == Some(members.epoch);
+        let Some(members) = query::members(&self.index).ok().filter(ends) else { return };
         let _gate = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
-        let members = match query::members(&self.index) {
-            Ok(members) if header.epoch.checked_add(1) == Some(members.epoch) => members,
-            _ => return,
-        };
         if trie::root(&self.index) != Ok(header.state_root) || certified.checkpoint.0.len() > CHECKPOINT_BYTES_MAX {
             return;
         }
