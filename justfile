@@ -46,7 +46,7 @@ absences:
     [ -z "$others" ] || fail "bellman or groth16 is named in $others"
     others=$(named '\bwarp::' '^gateway/src/api(\.rs|/)')
     [ -z "$others" ] || fail "HTTP server types are named in $others"
-    others=$(named '\breqwest::' '^gateway/src/client\.rs')
+    others=$(named '\breqwest::' '^gateway/src/client(\.rs|/)')
     [ -z "$others" ] || fail "the HTTP client is named in $others"
     echo "all absences hold"
 
