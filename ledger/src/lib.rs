@@ -28,6 +28,8 @@ pub mod tx;
 pub mod witness;
 
 #[cfg(test)]
+mod conformance;
+#[cfg(test)]
 mod testing;
 
 pub use chain::Ledger;

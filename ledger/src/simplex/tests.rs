@@ -1,6 +1,7 @@
 //! Networks of nodes in this process, over real connections.
 
 mod agreement;
+mod conformance;
 mod faults;
 mod harness;
 mod lying;
