@@ -12,6 +12,7 @@ mod events;
 mod executor;
 mod frame;
 mod gate;
+mod holdings;
 mod journal;
 mod keys;
 mod link;
@@ -20,17 +21,19 @@ mod node;
 mod notary;
 mod offers;
 mod pool;
+mod progress;
 mod store;
 mod sync;
 mod time;
 mod tls;
 mod transport;
 mod turnover;
+mod turns;
 mod verdicts;
 
 pub use agreement::Timeouts;
 pub use authority::{Authority, AuthorityError};
-pub use node::{CONSENSUS_FOLDER, NodeConfig, NodeError, create, open};
+pub use node::{CONSENSUS_FOLDER, NodeConfig, NodeError, NodeStatus, create, open, open_watched};
 pub use pool::Rate;
 
 #[cfg(test)]

@@ -7,17 +7,18 @@ use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use super::time::Time;
+use super::turns::Turn;
 use commonware_cryptography::ed25519::PublicKey;
-use commonware_cryptography::sha256;
 use commonware_p2p::{Recipients, Sender};
 use tokio::sync::{mpsc, oneshot};
 
-use super::batch::{EMPTY_AFTER_MS, digest_of};
+use super::batch::digest_of;
 use super::epochs::{EpochStart, Epochs};
 use super::events::Event;
 use super::executor::{Done, Job};
 use super::gate::Arrival;
-use super::keys::{public_key, verify_key};
+use super::holdings::Wanted;
+use super::keys::verify_key;
 use super::message::{Message, TXS_BYTES, TXS_MAX};
 use super::notary::Notary;
 use super::offers::{Offer, Offers};
@@ -35,16 +36,6 @@ use crate::state::query;
 
 /// How often what waits for time to pass is looked at.
 const TICK: Duration = Duration::from_millis(50);
-/// How long a batch is asked for at one peer before the next is asked.
-const ASK_AGAIN_MS: u64 = 300;
-/// Nobody wants a batch any more that was not found for so long.
-const WANTED_MS: u64 = 60_000;
-/// Most batches that are asked for at one time.
-const WANTED_MAX: usize = 256;
-/// Executed batches of which the digest is remembered.
-const REMEMBERED: usize = 4096;
-/// How long execution pauses when the disk is full.
-const PAUSE_MS: u64 = 1_000;
 /// How long a sender is kept waiting.
 const PATIENCE_MS: u64 = 60_000;
 
@@ -60,26 +51,12 @@ pub(crate) enum Stage {
     Stopped,
 }
 
-/// A leader's turn.
-struct Turn {
-    epoch: u64,
-    parent: Digest,
-    until_ms: u64,
-    response: oneshot::Sender<sha256::Digest>,
-}
-
 /// A question about a batch.
 pub(super) struct Question {
     pub(super) epoch: u64,
     pub(super) parent: Digest,
     pub(super) batch: Digest,
     pub(super) response: oneshot::Sender<bool>,
-}
-
-struct Wanted {
-    since_ms: u64,
-    asked_ms: u64,
-    asked: usize,
 }
 
 /// A sender that waits for its receipt.
@@ -99,10 +76,10 @@ impl Sent {
 
 pub(crate) struct Core<E, S> {
     pub(super) clock: E,
-    net: S,
+    pub(super) net: S,
     pub(super) ledger: Arc<chain::Core>,
     /// How long a leader waits for transactions before it lets its turn pass.
-    idle_ms: u64,
+    pub(super) idle_ms: u64,
     pub(super) secret: NodeSecret,
     pub(super) head: Header,
     /// As of the head.
@@ -111,18 +88,18 @@ pub(crate) struct Core<E, S> {
     /// The epoch whose agreement runs here.
     pub(super) agreeing: Option<u64>,
     pub(super) store: BatchStore,
-    executed: BTreeMap<Digest, Meta>,
-    order: VecDeque<Digest>,
+    pub(super) executed: BTreeMap<Digest, Meta>,
+    pub(super) order: VecDeque<Digest>,
     pub(super) offers: Offers,
-    wanted: BTreeMap<Digest, Wanted>,
-    turns: Vec<Turn>,
+    pub(super) wanted: BTreeMap<Digest, Wanted>,
+    pub(super) turns: Vec<Turn>,
     pub(super) questions: Vec<Question>,
-    certifications: Vec<(Digest, oneshot::Sender<bool>)>,
+    pub(super) certifications: Vec<(Digest, oneshot::Sender<bool>)>,
     /// The last batch that is final, with epoch and view.
-    target: Option<(u64, u64, Digest)>,
+    pub(super) target: Option<(u64, u64, Digest)>,
     pub(super) pool: Pool,
-    flight: Option<(Digest, Digest, HashSet<TxHash>)>,
-    sent: BTreeMap<TxHash, Vec<Sent>>,
+    pub(super) flight: Option<(Digest, Digest, HashSet<TxHash>)>,
+    pub(super) sent: BTreeMap<TxHash, Vec<Sent>>,
     /// Receipts that wait for their block's checkpoint.
     pub(super) receipts: BTreeMap<BlockHeight, Vec<(Sent, Reply)>>,
     pub(super) notary: Notary,
@@ -130,7 +107,7 @@ pub(crate) struct Core<E, S> {
     pub(super) jobs: mpsc::UnboundedSender<Job>,
     pub(super) busy: bool,
     /// Nothing is executed before.
-    pause_until_ms: u64,
+    pub(super) pause_until_ms: u64,
     pub(super) stage: mpsc::UnboundedSender<Stage>,
     pub(super) stopped: bool,
 }
@@ -329,7 +306,7 @@ impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
         }
     }
 
-    fn receipt_of(&mut self, hash: &TxHash) -> Option<crate::block::Receipt> {
+    pub(super) fn receipt_of(&mut self, hash: &TxHash) -> Option<crate::block::Receipt> {
         match query::receipt(&self.ledger.index, hash) {
             Ok(receipt) => receipt,
             Err(error) => {
@@ -381,305 +358,9 @@ impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
     }
 
     /// Tells whoever waits for this transaction that it is not known what becomes of it.
-    fn give_up(&mut self, hash: &TxHash) {
+    pub(super) fn give_up(&mut self, hash: &TxHash) {
         for sent in self.sent.remove(hash).unwrap_or_default() {
             sent.answer(Err(SubmitError::Undecided));
-        }
-    }
-
-    // Batches that are held and asked for.
-
-    /// What is known of a batch: stored, executed, offered, or the epoch's beginning.
-    pub(super) fn meta(&self, digest: &Digest) -> Option<Meta> {
-        self.store
-            .meta(digest)
-            .or_else(|| self.executed.get(digest).copied())
-            .or_else(|| self.offers.peek(digest).map(|offer| Meta::of(&offer.batch)))
-    }
-
-    /// Whether this node holds a batch durably, or its block; stores it if a peer has sent it, and
-    /// asks for it otherwise.
-    pub(super) fn hold(&mut self, digest: &Digest) -> bool {
-        if self.store.meta(digest).is_some() || self.executed.contains_key(digest) {
-            return true;
-        }
-        let Some(offer) = self.offers.peek(digest).cloned() else {
-            self.want(*digest);
-            return false;
-        };
-        match self.store.put(offer.batch, &offer.bytes) {
-            Ok(_) => {
-                self.offers.remove(digest);
-                true
-            }
-            Err(error) => {
-                self.not_stored(&error);
-                false
-            }
-        }
-    }
-
-    /// Without room on the disk the node does not vote, and goes on when there is some; after a
-    /// failed sync it stops.
-    fn not_stored(&mut self, error: &std::io::Error) {
-        if self.store.is_broken() {
-            self.stop(&format!("a batch could not be made durable: {error}"));
-        } else {
-            tracing::error!(%error, "a batch could not be stored: make room on the disk; this node does not vote until then");
-        }
-    }
-
-    pub(super) fn want(&mut self, digest: Digest) {
-        if self.wanted.contains_key(&digest) || self.wanted.len() >= WANTED_MAX {
-            return;
-        }
-        let now = self.now_ms();
-        self.wanted.insert(digest, Wanted { since_ms: now, asked_ms: 0, asked: 0 });
-        self.ask(now);
-    }
-
-    fn ask(&mut self, now: u64) {
-        self.wanted.retain(|_, wanted| now.saturating_sub(wanted.since_ms) < WANTED_MS);
-        let peers = self.peers();
-        let mut asks = Vec::new();
-        for (digest, wanted) in &mut self.wanted {
-            // A proposal travels with its vote: it is given a moment before it is asked for.
-            let due =
-                if wanted.asked == 0 { wanted.since_ms + ASK_AGAIN_MS / 3 } else { wanted.asked_ms + ASK_AGAIN_MS };
-            if due <= now && !peers.is_empty() {
-                let start = usize::from(digest.0.first().copied().unwrap_or_default());
-                if let Some(peer) = peers.get((start + wanted.asked) % peers.len()) {
-                    asks.push((peer.clone(), *digest));
-                }
-                (wanted.asked_ms, wanted.asked) = (now, wanted.asked + 1);
-            }
-        }
-        for (peer, digest) in asks {
-            self.send(Recipients::One(peer), &Message::WantBatch(digest), false);
-        }
-    }
-
-    /// The other members.
-    pub(super) fn peers(&self) -> Vec<PublicKey> {
-        let me = self.secret.verify_key();
-        let others = self.members.members.iter().filter(|member| member.node_key != me);
-        others.filter_map(|member| public_key(&member.node_key)).collect()
-    }
-
-    pub(super) fn send(&mut self, to: Recipients<PublicKey>, message: &Message, urgent: bool) {
-        drop(self.net.send(to, message.encode(), urgent));
-    }
-
-    // Proposals.
-
-    fn take_turns(&mut self) {
-        for turn in std::mem::take(&mut self.turns) {
-            if turn.response.is_closed() {
-                continue;
-            }
-            match self.propose(&turn) {
-                Some(digest) => drop(turn.response.send(super::keys::payload(&digest))),
-                None => self.turns.push(turn),
-            }
-        }
-    }
-
-    /// A batch on the turn's parent; the parent again when nothing waits; nothing yet.
-    fn propose(&mut self, turn: &Turn) -> Option<Digest> {
-        if turn.epoch != self.members.epoch {
-            // The members have changed: what would be ordered now is void.
-            return Some(turn.parent);
-        }
-        let Some(parent) = self.meta(&turn.parent) else {
-            self.want(turn.parent);
-            return None;
-        };
-        let taken = self.in_flight(&turn.parent)?;
-        let now = self.now_ms();
-        let txs = if self.pool.has_more(&taken) { self.pool.next(&taken) } else { Vec::new() };
-        let due = txs.is_empty() && now >= parent.time_ms.saturating_add(EMPTY_AFTER_MS) && self.awaits_answers();
-        self.flight = Some((turn.parent, self.head.batch, taken));
-        if txs.is_empty() && !due {
-            return (now >= turn.until_ms).then_some(turn.parent);
-        }
-        let batch = super::batch::Batch {
-            chain: self.head.chain,
-            epoch: turn.epoch,
-            height: parent.height.next(),
-            parent: turn.parent,
-            time_ms: now.max(parent.time_ms.saturating_add(1)),
-            txs,
-        };
-        let bytes = batch.encode();
-        match self.store.put(Arc::new(batch), &bytes) {
-            Ok(digest) => Some(digest),
-            Err(error) => {
-                self.not_stored(&error);
-                Some(turn.parent)
-            }
-        }
-    }
-
-    fn awaits_answers(&mut self) -> bool {
-        query::has_open_requests(&self.ledger.index).unwrap_or_else(|error| {
-            let _ = self.ledger.stop(&error);
-            self.stop(&error.to_string());
-            false
-        })
-    }
-
-    /// The transactions of batches from `parent` back to the head, which are not executed yet.
-    fn in_flight(&mut self, parent: &Digest) -> Option<HashSet<TxHash>> {
-        let head = self.head.batch;
-        if let Some((.., taken)) = self.flight.take_if(|(of, at, _)| of == parent && *at == head) {
-            return Some(taken);
-        }
-        let (mut taken, mut at) = (HashSet::new(), *parent);
-        while at != self.head.batch {
-            let meta = self.meta(&at)?;
-            if meta.height <= self.head.height {
-                break;
-            }
-            match self.store.batch(&at) {
-                Ok(Some(batch)) => taken.extend(batch.txs.iter().map(crate::tx::SignedTx::hash)),
-                Ok(None) => match self.offers.peek(&at) {
-                    Some(offer) => taken.extend(offer.batch.txs.iter().map(crate::tx::SignedTx::hash)),
-                    None => {
-                        self.want(at);
-                        return None;
-                    }
-                },
-                Err(error) => {
-                    tracing::error!(%error, "a batch could not be read");
-                    return None;
-                }
-            }
-            at = meta.parent;
-        }
-        Some(taken)
-    }
-
-    // Execution.
-
-    /// Has the next final batch executed, if there is one and nothing is being executed.
-    pub(super) fn advance(&mut self) {
-        let Some((epoch, _, target)) = self.target else { return };
-        if self.busy || epoch != self.members.epoch || target == self.head.batch || self.now_ms() < self.pause_until_ms
-        {
-            return;
-        }
-        let (mut at, mut next) = (target, None);
-        while at != self.head.batch {
-            let Some(meta) = self.meta(&at) else {
-                self.want(at);
-                return;
-            };
-            if meta.height <= self.head.height {
-                // Behind the head: either long executed, or another history than ours.
-                if next.is_some() {
-                    self.stop(&format!(
-                        "the members agreed on batch {} for block {}, and this node has executed another one there",
-                        at.0.iter().map(|byte| format!("{byte:02x}")).collect::<String>(),
-                        meta.height
-                    ));
-                }
-                self.target = None;
-                return;
-            }
-            next = Some(at);
-            at = meta.parent;
-        }
-        let Some(next) = next else { return };
-        if !self.hold(&next) {
-            return;
-        }
-        match self.store.batch(&next) {
-            Ok(Some(batch)) => {
-                let verified = batch.txs.iter().map(|tx| self.pool.verified(tx)).collect();
-                self.busy = true;
-                let _ = self.jobs.send(Job::Execute { digest: next, batch, verified });
-            }
-            Ok(None) => self.want(next),
-            Err(error) => tracing::error!(%error, "a batch could not be read"),
-        }
-    }
-
-    fn done(&mut self, done: Done) {
-        self.busy = false;
-        match done {
-            Done::Executed { header, members, results } => {
-                for (hash, reply) in results {
-                    self.settle(&hash, reply);
-                }
-                self.moved(header, members);
-            }
-            Done::Adopted { header, members, checkpoint } => {
-                let waiting: Vec<TxHash> = self.sent.keys().copied().collect();
-                for hash in waiting {
-                    if let Some(receipt) = self.receipt_of(&hash) {
-                        self.settle(&hash, Ok(receipt));
-                    }
-                }
-                self.moved(header, members);
-                self.certified(checkpoint);
-            }
-            Done::Void => {}
-            Done::Later(what) => {
-                tracing::error!(
-                    what,
-                    "a block could not be written: make room on the disk; this node waits until then"
-                );
-                self.pause_until_ms = self.now_ms().saturating_add(PAUSE_MS);
-            }
-            Done::Failed(why) => self.stop(&why),
-        }
-    }
-
-    fn settle(&mut self, hash: &TxHash, reply: Reply) {
-        self.pool.remove(hash);
-        for sent in self.sent.remove(hash).unwrap_or_default() {
-            match &reply {
-                Ok(receipt) => self.reply_when_certified(receipt.height, sent, reply.clone()),
-                Err(_) => sent.answer(reply.clone()),
-            }
-        }
-    }
-
-    fn reply_when_certified(&mut self, height: BlockHeight, to: Sent, reply: Reply) {
-        if height <= self.ledger.certified().header.height {
-            to.answer(reply);
-        } else {
-            self.receipts.entry(height).or_default().push((to, reply));
-        }
-    }
-
-    /// The ledger has another head.
-    fn moved(&mut self, header: Header, members: MemberSet) {
-        self.remember(&header);
-        self.store.executed(header.height);
-        let changed = members.epoch != self.members.epoch;
-        self.head = header;
-        self.members = members;
-        self.catchup.moved();
-        for hash in self.pool.expire(self.head.height) {
-            self.give_up(&hash);
-        }
-        if changed {
-            self.members_changed();
-        }
-        self.sign_head(false);
-    }
-
-    fn remember(&mut self, header: &Header) {
-        let meta =
-            Meta { height: header.height, epoch: header.epoch, time_ms: header.time_ms, parent: Digest([0; 32]) };
-        if self.executed.insert(header.batch, meta).is_none() {
-            self.order.push_back(header.batch);
-        }
-        while self.order.len() > REMEMBERED {
-            if let Some(old) = self.order.pop_front() {
-                self.executed.remove(&old);
-            }
         }
     }
 

@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 
 use super::batch::Batch;
 use super::message::{BLOCKS_MAX, Message, TXS_MAX};
-use super::pool::{Rate, Rates};
+use super::pool::Rates;
 use crate::account::Signature;
 use crate::block::Block;
 use crate::chain;
@@ -51,8 +51,8 @@ pub(crate) struct Gate<E> {
 }
 
 impl<E: Time> Gate<E> {
-    pub(crate) fn new(clock: E, ledger: Arc<chain::Core>, rate: Rate) -> Gate<E> {
-        Gate { clock, ledger, rates: Rates::new(rate), seen: HashSet::new(), order: VecDeque::new() }
+    pub(crate) fn new(clock: E, ledger: Arc<chain::Core>, rates: Rates) -> Gate<E> {
+        Gate { clock, ledger, rates, seen: HashSet::new(), order: VecDeque::new() }
     }
 
     /// Works until the connections are closed. What the core is too busy for is dropped.
@@ -111,9 +111,8 @@ impl<E: Time> Gate<E> {
         if self.seen.contains(&hash) || query::receipt(&self.ledger.index, &hash).ok()?.is_some() {
             return None;
         }
-        let sender = signed.tx.sender;
         let verified = VerifiedTx::new(&self.ledger.head().chain, signed, &self.ledger.index).ok()?;
-        if !self.rates.take(&sender, self.clock.now_ms()) {
+        if !self.rates.admit(verified.signed(), self.clock.now_ms()) {
             return None;
         }
         self.seen.insert(hash);

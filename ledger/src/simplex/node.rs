@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -19,7 +19,7 @@ use super::events::{Event, Mailbox};
 use super::executor;
 use super::frame::Channel;
 use super::gate::Gate;
-use super::keys::{namespace, private_key};
+use super::keys::{namespace, private_key, verify_key};
 use super::link::{self, Guard};
 use super::notary::Notary;
 use super::pool::{Rate, Rates};
@@ -58,6 +58,8 @@ pub struct NodeConfig {
     pub timeouts: Timeouts,
     /// How fast each account may send transactions.
     pub rate: Rate,
+    /// How fast all who open accounts for themselves may do so together.
+    pub strangers: Rate,
     /// Other addresses for some nodes than the members' records say, as seen from this machine.
     pub addresses: BTreeMap<[u8; 32], String>,
     /// Nodes to connect to besides the members known here: for a node so far behind that it knows
@@ -74,9 +76,14 @@ impl NodeConfig {
             certificate,
             timeouts: Timeouts::default(),
             rate: Rate::default(),
+            strangers: Rate { per_second: 50, burst: 500 },
             addresses: BTreeMap::new(),
             others: Vec::new(),
         }
+    }
+
+    fn rates(&self) -> Rates {
+        Rates::new(self.rate, self.strangers)
     }
 }
 
@@ -133,8 +140,64 @@ pub fn open(dir: &Path, config: NodeConfig) -> Result<Ledger, NodeError> {
     start_on(Opening::open(dir)?, dir, config)
 }
 
+/// [`open`], and a view of the node for whoever watches over it.
+///
+/// # Errors
+/// [`NodeError`].
+pub fn open_watched(dir: &Path, config: NodeConfig) -> Result<(Ledger, NodeStatus), NodeError> {
+    let opening = Opening::open(dir)?;
+    let status =
+        NodeStatus { ledger: opening.chain.core().clone(), me: config.secret.verify_key(), transport: Arc::default() };
+    let shown = status.transport.clone();
+    let ledger = opening
+        .with(|chain| Ok::<_, NodeError>(Box::new(Node::start(chain, dir, config, shown)?) as Box<dyn Engine>))?;
+    Ok((ledger, status))
+}
+
 fn start_on(opening: Opening, dir: &Path, config: NodeConfig) -> Result<Ledger, NodeError> {
-    opening.with(|chain| Ok(Box::new(Node::start(chain, dir, config)?) as Box<dyn Engine>))
+    opening.with(|chain| Ok(Box::new(Node::start(chain, dir, config, Arc::default())?) as Box<dyn Engine>))
+}
+
+/// What a running node can be asked by whoever watches over it.
+#[derive(Clone)]
+pub struct NodeStatus {
+    ledger: Arc<chain::Core>,
+    me: VerifyKey,
+    transport: Arc<OnceLock<Transport>>,
+}
+
+impl NodeStatus {
+    /// The other nodes that it knows, and whether it is connected to them.
+    pub fn peers(&self) -> Vec<(VerifyKey, bool)> {
+        let Some(transport) = self.transport.get() else { return Vec::new() };
+        let connected = transport.connected();
+        let peers = transport.peers().into_iter();
+        peers.filter_map(|key| Some((verify_key(&key)?, connected.contains(&key)))).collect()
+    }
+
+    /// The last block executed here; [`Ledger::head`] is the last that a quorum has signed.
+    pub fn executed(&self) -> BlockHeight {
+        self.ledger.head().height
+    }
+
+    /// Whether the node is a member's, as of the last block executed here.
+    ///
+    /// # Errors
+    /// [`LedgerError::Index`].
+    pub fn is_member(&self) -> Result<bool, LedgerError> {
+        Ok(query::members(&self.ledger.index)?.node(&self.me).is_some())
+    }
+
+    /// Why the node takes nothing more, if it does not.
+    pub fn stopped(&self) -> Option<String> {
+        self.ledger.check_running().err().map(|error| error.to_string())
+    }
+}
+
+impl std::fmt::Debug for NodeStatus {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "NodeStatus({})", self.me)
+    }
 }
 
 /// The engine behind the ledger's handle.
@@ -147,9 +210,9 @@ struct Node {
 
 impl Engine for Node {
     fn submit(&self, submission: Submission) -> Result<(), SubmitError> {
-        let sender = submission.tx.signed().tx.sender;
-        if !self.rates.lock().unwrap_or_else(PoisonError::into_inner).take(&sender, clock_ms()) {
-            return Err(SubmitError::TooFast(sender));
+        let tx = submission.tx.signed();
+        if !self.rates.lock().unwrap_or_else(PoisonError::into_inner).admit(tx, clock_ms()) {
+            return Err(SubmitError::TooFast(tx.tx.sender));
         }
         let stopped = || SubmitError::Stopped("the node has ended".into());
         match self.submissions.as_ref().ok_or_else(stopped)?.try_send(submission) {
@@ -203,16 +266,16 @@ struct Opened {
 }
 
 impl Node {
-    fn start(chain: Chain, dir: &Path, config: NodeConfig) -> Result<Node, NodeError> {
+    fn start(chain: Chain, dir: &Path, config: NodeConfig, shown: Arc<OnceLock<Transport>>) -> Result<Node, NodeError> {
         let opened = Opened::open(chain, dir, config)?;
         let ledger = opened.chain.core().clone();
-        let rates = Mutex::new(Rates::new(opened.config.rate));
+        let rates = Mutex::new(opened.config.rates());
         let (submissions, waiting) = mpsc::channel(QUEUE);
         let watched = Watch(ledger.clone());
         let thread = std::thread::Builder::new().name("sealgate-node".into()).spawn(move || {
             let _watched = watched;
             let settings = runtime::Config::new().with_worker_threads(2).with_storage_directory(opened.dir.clone());
-            runtime::Runner::new(settings).start(|context| opened.run(context, waiting));
+            runtime::Runner::new(settings).start(|context| opened.run(context, waiting, shown));
         });
         let thread = thread.map_err(|error| NodeError::Io { path: dir.to_owned(), what: error.to_string() })?;
         Ok(Node { submissions: Some(submissions), ledger, rates, thread: Some(thread) })
@@ -251,7 +314,12 @@ impl Opened {
         Ok(Opened { chain, epochs, store, notary, tls, allowed, listener, key, dir, config })
     }
 
-    async fn run(self, context: runtime::Context, submissions: mpsc::Receiver<Submission>) {
+    async fn run(
+        self,
+        context: runtime::Context,
+        submissions: mpsc::Receiver<Submission>,
+        shown: Arc<OnceLock<Transport>>,
+    ) {
         let ledger = self.chain.core().clone();
         let listener = match TcpListener::from_std(self.listener) {
             Ok(listener) => listener,
@@ -264,13 +332,14 @@ impl Opened {
         let chain_id = ledger.head().chain;
         let me = self.config.secret.verify_key();
         let transport = Transport::start(chain_id, me, self.tls, self.allowed, listener);
+        let _ = shown.set(transport.clone());
         let (net, receiver) = link::open(&transport, Channel::Ledger, 0);
         let (jobs, work) = mpsc::unbounded_channel();
         let (finished, done) = mpsc::unbounded_channel();
         let (events, asked) = mpsc::unbounded_channel();
         let (stage, mut stages) = mpsc::unbounded_channel();
         let (to_core, arrivals) = mpsc::channel(ARRIVALS);
-        let gate = Gate::new(context.child("clock"), ledger.clone(), self.config.rate);
+        let gate = Gate::new(context.child("clock"), ledger.clone(), self.config.rates());
         let core = Core::new(Parts {
             clock: context.child("clock"),
             net,
@@ -296,6 +365,7 @@ impl Opened {
             namespace: namespace(&chain_id),
             key: self.key,
             config: self.config,
+            dir: self.dir,
             events,
             running: None,
         };
@@ -325,6 +395,11 @@ impl Opened {
     }
 }
 
+/// Folder of an agreement's journal.
+fn partition(epoch: u64) -> String {
+    format!("epoch-{epoch}")
+}
+
 /// Runs the agreement and the connections as the core says.
 struct Stagehand {
     context: runtime::Context,
@@ -333,6 +408,7 @@ struct Stagehand {
     namespace: Vec<u8>,
     key: PrivateKey,
     config: NodeConfig,
+    dir: PathBuf,
     events: mpsc::UnboundedSender<Event>,
     running: Option<(u64, Handle<()>)>,
 }
@@ -355,9 +431,10 @@ impl Stagehand {
                     Mailbox { epoch, events: self.events.clone() },
                     self.guard.clone(),
                     channels,
-                    format!("epoch-{epoch}"),
+                    partition(epoch),
                 );
                 self.running = handle.map(|handle| (epoch, handle));
+                self.forget(epoch);
             }
             Stage::End => self.end(),
             Stage::Stopped => {}
@@ -368,6 +445,18 @@ impl Stagehand {
         if let Some((epoch, handle)) = self.running.take() {
             handle.abort();
             self.transport.shut(epoch);
+        }
+    }
+
+    /// Removes the journals of agreements that ended before the last.
+    fn forget(&self, epoch: u64) {
+        for old in (0..epoch.saturating_sub(1)).rev() {
+            let path = self.dir.join(partition(old));
+            match std::fs::remove_dir_all(&path) {
+                Ok(()) => tracing::info!(epoch = old, "the journal of an epoch that is over was removed"),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
+                Err(error) => return tracing::warn!(%error, path = %path.display(), "an old journal was not removed"),
+            }
         }
     }
 

@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use crate::block::{BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX};
 use crate::ids::{Address, BlockHeight, TxHash};
 use crate::state::execute::VerifiedTx;
-use crate::tx::SignedTx;
+use crate::tx::{SignedTx, TxBody};
 
 /// Most transactions that wait.
 pub(crate) const POOL_TXS_MAX: usize = 16 * 1024;
@@ -116,22 +116,36 @@ impl Default for Rate {
     }
 }
 
+/// Whoever has no account yet shares one bucket with all others in that place: a new key costs
+/// nothing, so a rate for each would limit nobody.
+const STRANGERS: Address = Address([0; 32]);
+
 /// A token bucket for each account.
 pub(crate) struct Rates {
     rate: Rate,
+    strangers: Rate,
     /// Thousandths of a transaction that are left, and when that was.
     buckets: HashMap<Address, (u64, u64)>,
 }
 
 impl Rates {
-    pub(crate) fn new(rate: Rate) -> Rates {
-        Rates { rate, buckets: HashMap::new() }
+    pub(crate) fn new(rate: Rate, strangers: Rate) -> Rates {
+        Rates { rate, strangers, buckets: HashMap::new() }
     }
 
-    /// Whether the account may send another at `now_ms`.
-    pub(crate) fn take(&mut self, sender: &Address, now_ms: u64) -> bool {
-        let full = u64::from(self.rate.burst).saturating_mul(1000);
-        let per_ms = u64::from(self.rate.per_second);
+    /// Whether the sender of `tx` may send another at `now_ms`.
+    pub(crate) fn admit(&mut self, tx: &SignedTx, now_ms: u64) -> bool {
+        match &tx.tx.body {
+            TxBody::OpenAccount { account, .. } if account.address() == tx.tx.sender => {
+                self.take(&STRANGERS, self.strangers, now_ms)
+            }
+            _ => self.take(&tx.tx.sender, self.rate, now_ms),
+        }
+    }
+
+    fn take(&mut self, sender: &Address, rate: Rate, now_ms: u64) -> bool {
+        let full = u64::from(rate.burst).saturating_mul(1000);
+        let per_ms = u64::from(rate.per_second);
         let refilled =
             |(left, at): (u64, u64)| left.saturating_add(now_ms.saturating_sub(at).saturating_mul(per_ms)).min(full);
         if self.buckets.len() >= BUCKETS_MAX {
@@ -147,16 +161,25 @@ impl Rates {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::testing::{genesis, register, secret, sign};
 
     #[test]
     fn an_account_sends_a_burst_and_then_at_its_rate() {
-        let mut rates = Rates::new(Rate { per_second: 10, burst: 3 });
-        let (one, other) = (Address([1; 32]), Address([2; 32]));
-        assert_eq!((0..5).filter(|_| rates.take(&one, 1_000)).count(), 3);
-        assert!(rates.take(&other, 1_000));
-        assert!(!rates.take(&one, 1_099));
-        assert!(rates.take(&one, 1_100));
-        assert!(!rates.take(&one, 1_100));
-        assert_eq!((0..9).filter(|_| rates.take(&one, 60_000)).count(), 3);
+        let (rate, slower) = (Rate { per_second: 10, burst: 3 }, Rate { per_second: 1, burst: 2 });
+        let (mut rates, (genesis, one)) = (Rates::new(rate, slower), genesis());
+        let tx = sign(&genesis, &one, 1, 100, register("x"));
+        assert_eq!((0..5).filter(|_| rates.admit(&tx, 1_000)).count(), 3);
+        assert!(rates.admit(&sign(&genesis, &secret("Other", 9), 1, 100, register("x")), 1_000));
+        assert!(!rates.admit(&tx, 1_099));
+        assert!(rates.admit(&tx, 1_100));
+        assert!(!rates.admit(&tx, 1_100));
+        assert_eq!((0..9).filter(|_| rates.admit(&tx, 60_000)).count(), 3);
+        // Strangers share one rate, however many keys they have.
+        let stranger = |seed| {
+            let stranger = secret("Stranger", seed);
+            let body = TxBody::OpenAccount { account: stranger.public().clone(), identity: vec![] };
+            sign(&genesis, &stranger, 1, 100, body)
+        };
+        assert_eq!((20..60).filter(|seed| rates.admit(&stranger(*seed), 70_000)).count(), 2);
     }
 }

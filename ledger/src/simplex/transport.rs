@@ -27,7 +27,7 @@ const HANDSHAKE: Duration = Duration::from_secs(5);
 const REDIAL_MIN: Duration = Duration::from_millis(100);
 const REDIAL_MAX: Duration = Duration::from_secs(5);
 /// Handshakes at one time with whoever dials.
-const HANDSHAKES_MAX: usize = 32;
+const HANDSHAKES_MAX: usize = 256;
 /// How long a peer that broke the agreement's rules stays shut out.
 const BAN: Duration = Duration::from_secs(600);
 /// Frames that may wait for the receiver of one channel.
@@ -133,7 +133,6 @@ impl Transport {
     }
 
     /// Peers that are connected.
-    #[cfg(test)]
     pub(crate) fn connected(&self) -> Vec<PublicKey> {
         self.table().peers.iter().filter(|(_, peer)| peer.connection.is_some()).map(|(key, _)| key.clone()).collect()
     }

@@ -132,3 +132,18 @@ fn all_stop_and_start_again_with_everything() {
     world.await_height(&[0, 1, 2, 3], after.height);
     world.agree(&[0, 1, 2, 3]);
 }
+
+#[test]
+fn whoever_watches_sees_peers_heads_and_stops() {
+    let mut world = World::running(4);
+    let receipt = world.submit(1, 1, register("seen")).unwrap();
+    world.stop(0);
+    world.stop(3);
+    let (ledger, status) = super::super::open_watched(&world.path(0), world.config(0)).unwrap();
+    assert!(eventually(LONG, || status.peers().iter().filter(|(_, connected)| *connected).count() == 2));
+    assert_eq!(status.peers().len(), 3);
+    assert!(eventually(LONG, || status.executed() >= receipt.height && ledger.head().height >= receipt.height));
+    assert_eq!((status.is_member(), status.stopped()), (Ok(true), None));
+    let down = status.peers().into_iter().find(|(_, connected)| !connected).unwrap();
+    assert_eq!(down.0, world.parties[3].member.node_key);
+}

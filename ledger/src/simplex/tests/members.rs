@@ -1,5 +1,6 @@
 //! Members join, leave and are replaced while the network runs.
 
+use super::super::CONSENSUS_FOLDER;
 use super::harness::{LONG, World, eventually};
 use crate::block::Receipt;
 use crate::ids::{BlockHeight, TxHash};
@@ -57,6 +58,10 @@ fn a_member_joins_votes_and_leaves_while_the_network_runs() {
     world.stop(4);
     let after = world.submit(2, 2, register("without")).unwrap();
     assert!(after.height > left.height);
+    // The journal of the epoch before the last is of no use to anybody.
+    let journals =
+        || [0, 1, 2].map(|epoch| world.path(2).join(CONSENSUS_FOLDER).join(format!("epoch-{epoch}")).exists());
+    assert!(eventually(LONG, || journals() == [false, true, true]), "{:?}", journals());
     world.await_height(&[0, 1, 2, 3], after.height);
     world.agree(&[0, 1, 2, 3]);
 }

@@ -21,7 +21,7 @@ use super::super::frame::MESSAGE_BYTES_MAX;
 use super::super::gate::Gate;
 use super::super::keys::{namespace, private_key, public_key};
 use super::super::notary::Notary;
-use super::super::pool::Rate;
+use super::super::pool::{Rate, Rates};
 use super::super::store::BatchStore;
 use super::super::time::Time;
 use super::super::{agreement, executor};
@@ -104,7 +104,7 @@ impl Node {
             jobs,
             stage,
         });
-        let gate = Gate::new(context.child("clock"), ledger.clone(), Rate::default());
+        let gate = Gate::new(context.child("clock"), ledger.clone(), Rates::new(Rate::default(), Rate::default()));
         let queues = Queues { events: asked, submissions: waiting, arrivals, done };
         let mut tasks = vec![
             context.child("executor").spawn(move |_| executor::run(chain, work, finished)),
