@@ -39,6 +39,14 @@ pub enum AuditFailure {
         /// What it should.
         expected: u64,
     },
+    /// The gateway shows entries that nobody has signed.
+    #[error("the gateway shows {shown} entries, and its checkpoint covers only {expected} of them")]
+    Unsigned {
+        /// What it shows.
+        shown: u64,
+        /// What is signed.
+        expected: u64,
+    },
     /// The ledger has no such block.
     #[error("the ledger stands at block {head}; there is no block {height} yet")]
     NotYet {
@@ -128,6 +136,9 @@ pub async fn replay_at<T>(
             }
         }
         progress(replay.checkpoint().size, target);
+    }
+    if replay.checkpoint().size > target {
+        return Err(AuditFailure::Unsigned { shown: replay.checkpoint().size, expected: target });
     }
     if replay.checkpoint() != session.checkpoint {
         return Err(AuditError::Checkpoint { size: target }.into());

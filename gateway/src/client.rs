@@ -310,6 +310,11 @@ impl Client {
             if page.assets.iter().any(|listed| listed.owner.address() != listed.asset.owner) {
                 return Err(self.unreadable("it shows an asset with the keys of another than its owner"));
             }
+            let ids = || after.into_iter().chain(page.assets.iter().map(|listed| listed.asset.id));
+            let onward = page.next.is_none_or(|next| Some(next) > after && Some(next) >= ids().last());
+            if !onward || !ids().is_sorted_by(|a, b| a < b) {
+                return Err(self.unreadable("its catalogue goes in circles"));
+            }
             seen = seen.saturating_add(page.seen);
             found.extend(page.assets.into_iter().filter(|listed| search.finds(listed)));
             match page.next {
@@ -317,7 +322,6 @@ impl Client {
                     sort(&mut found);
                     return Ok((found, seen));
                 }
-                next if next <= after => return Err(self.unreadable("its catalogue goes in circles")),
                 next => after = next,
             }
         }

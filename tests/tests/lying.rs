@@ -1132,6 +1132,53 @@ fn audit_and_trail_refuse_altered_blocks() {
 }
 
 #[test]
+fn audit_and_trail_refuse_entries_that_nobody_signed() {
+    let world = people::world(20);
+    let server = world.serve();
+    ask(&world, &server.url, "p", "SELECT 1 FROM people WHERE id = 1").ok();
+    let upstream = wire::Upstream::at(&server.url);
+    let genesis = serde_json::from_slice(&upstream.get("/v1/genesis").body).unwrap();
+    let blocks = forge::decode(&upstream.get("/v1/blocks?from=0").body);
+    let operator = account_file::load(world.path("owner").as_ref()).unwrap();
+    let requester = account_file::load(world.path("requester").as_ref()).unwrap();
+    // The same blocks with another last one, under the honest head.
+    let forged = forge::history(&genesis, &operator, &requester, blocks, |f, blocks| forge::slip_in(f, blocks));
+    let liar = Liar::start(&server.url, move |call, upstream| forged.blocks(call, upstream));
+    let mut cases = Cases::default();
+    let reason = "entries, and its checkpoint covers only";
+    cases.refused("audit", audit(&world, &liar.url, "auditor"), &[reason]);
+    cases.refused("trail", trail(&world, &liar.url, "auditor"), &[reason]);
+    audit(&world, &server.url, "auditor").ok();
+    cases.finish();
+}
+
+#[test]
+fn a_catalogue_that_does_not_hold_together_is_refused() {
+    let world = people::world(5);
+    let server = world.serve();
+    let other = serde_json::to_value(AccountSecret::generate("other").unwrap().public()).unwrap();
+    let mut cases = Cases::default();
+    let lies: [(&str, Box<dyn Fn(&mut Value) + Send + Sync>, &str); 4] = [
+        ("circles", Box::new(|page| page["next"] = page["assets"][0]["asset"]["id"].clone()), "goes in circles"),
+        ("another's keys", Box::new(move |page| page["assets"][0]["owner"] = other.clone()), "another than its owner"),
+        ("no page", Box::new(|page| *page = page["assets"].clone()), "cannot be read"),
+        ("no asset", Box::new(|page| page["assets"][0]["asset"] = Value::Null), "cannot be read"),
+    ];
+    for (name, lie, reason) in lies {
+        let liar = Liar::start(&server.url, move |call, upstream| {
+            if !call.path.starts_with("/v1/catalogue") {
+                return upstream.forward(call).into();
+            }
+            let mut page = upstream.get("/v1/catalogue").json();
+            lie(&mut page);
+            Reply::of(&page).into()
+        });
+        cases.refused(name, sealgate(&["catalogue", "--gateway", &liar.url]), &[reason]);
+    }
+    cases.finish();
+}
+
+#[test]
 fn audit_and_trail_refuse_a_history_that_its_operator_forged() {
     let world = people::world(40);
     let server = world.serve();

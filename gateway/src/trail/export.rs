@@ -6,7 +6,7 @@ use sealgate_ledger::checkpoint::Checkpoint;
 use sealgate_ledger::ids::{BlockHeight, ChainId, Digest};
 use serde::{Deserialize, Serialize};
 
-use super::{Filter, Line, Trail, time_text};
+use super::{Became, Filter, Line, Trail, time_text};
 
 /// The format's name.
 const FORMAT: &str = "sealgate-trail/1";
@@ -116,6 +116,9 @@ pub fn verify(bytes: &[u8]) -> Result<Statement, ExportError> {
     if file(&signed)? != bytes {
         return Err(ExportError::Spelling);
     }
+    if !signed.trail.is_consistent() {
+        return Err(ExportError::Form("its count, times or order do not agree with its lines".into()));
+    }
     signed.trail.exporter.validate()?;
     signed.trail.exporter.verify(DOMAIN, &json(&signed.trail)?, &signed.signature)?;
     Ok(signed.trail)
@@ -127,6 +130,20 @@ pub fn digest(bytes: &[u8]) -> Digest {
 }
 
 impl Statement {
+    /// Whether what is said twice is said alike, and the lines are in order, each once.
+    fn is_consistent(&self) -> bool {
+        let alike = |line: &Line| {
+            line.time == time_text(line.time_ms)
+                && line.outcome == Became::of(&line.status)
+                && line.block <= self.height
+                && line.entry < self.checkpoint.size
+        };
+        self.count == self.lines.len() as u64
+            && self.time == time_text(self.time_ms)
+            && self.lines.iter().all(alike)
+            && self.lines.is_sorted_by(|a, b| a.entry < b.entry)
+    }
+
     /// Checks that the ledger, replayed up to the statement's block and filtered in the same way,
     /// gives exactly this.
     ///
