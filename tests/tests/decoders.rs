@@ -25,7 +25,7 @@ use sealgate_ledger::block::EntryBody;
 use sealgate_ledger::codec::{decode, encode};
 use sealgate_ledger::ids::{BlockHeight, TxHash};
 use sealgate_tests::chance::{Chance, count};
-use sealgate_tests::{files_under, manifest};
+use sealgate_tests::{files_under, manifest, sealgate};
 
 mod decoding;
 mod people;
@@ -74,8 +74,13 @@ fn samples() -> Samples {
         add("answer_file", bytes);
         decoding::GENESIS.get_or_init(|| file.genesis.clone());
     }
-    let head: serde_json::Value = get(&format!("{}/v1/head", server.url));
-    add("messages", serde_json::to_vec(&head).unwrap());
+    for call in ["head", "catalogue"] {
+        let said: serde_json::Value = get(&format!("{}/v1/{call}", server.url));
+        add("messages", serde_json::to_vec(&said).unwrap());
+    }
+    let (home, trail) = (world.path("auditor"), world.path("trail.json"));
+    sealgate(&["trail", "--gateway", &server.url, "--home", &home, "--export", &trail]).ok();
+    add("trail_file", std::fs::read(trail).unwrap());
     drop(server);
     let owner = world.dir.path().join("owner");
     let ledger = Ledger::open(&owner.join("ledger"), account_file::load(&owner).unwrap()).unwrap();

@@ -168,6 +168,7 @@ fn text(shown: &[Shown], matching: usize, of: u64, as_of: Option<(BlockHeight, u
     let mut parts: Vec<String> = shown.iter().map(describe).collect();
     let mut last = match (matching, of) {
         (_, 0) => "nothing is published yet".to_owned(),
+        (1, 1) => "1 asset".to_owned(),
         (matching, of) if matching as u64 == of => format!("{of} assets"),
         (matching, of) => format!("{matching} of {of} assets match"),
     };
@@ -266,7 +267,9 @@ pub(super) async fn grants(args: Grants, output: &Output) -> Result<(), Failure>
         };
         let mut parts = vec![format!("{}\n  asset    {}", result.full_name, result.asset.id)];
         parts.extend(result.grants.iter().map(line));
-        parts.push(format!("{} accounts may ask, as of block {}, {}", result.grants.len(), result.height, result.time));
+        let accounts = if result.grants.len() == 1 { "account" } else { "accounts" };
+        let count = result.grants.len();
+        parts.push(format!("{count} {accounts} may ask, as of block {}, {}", result.height, result.time));
         printable(&parts.join("\n\n"))
     });
     Ok(())

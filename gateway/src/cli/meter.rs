@@ -16,6 +16,8 @@ use crate::home::Home;
 use crate::trail::meter::{Counts, Metered, meter as count};
 use crate::trail::{spreadsheet, time_text};
 
+/// Lines that people are shown.
+const LINES_MAX: usize = 200;
 /// Widest column of texts that others have chosen.
 const TEXT_MAX: usize = 32;
 
@@ -73,7 +75,8 @@ fn text(result: &MeterResult) -> String {
         .map(|number| number.to_string())
     };
     let mut rows = vec![(String::new(), header)];
-    for line in &result.lines {
+    let shown = result.lines.get(..LINES_MAX).unwrap_or(&result.lines);
+    for line in shown {
         rows.push((
             format!("{} for '{}'", shortened(&line.asset_name), shortened(&line.purpose)),
             numbers(&line.counts),
@@ -94,15 +97,18 @@ fn text(result: &MeterResult) -> String {
     let mut lines = Vec::new();
     let mut before = None;
     for (index, cells) in rows.iter().enumerate() {
-        let whose = index.checked_sub(1).and_then(|index| result.lines.get(index));
+        let whose = index.checked_sub(1).and_then(|index| shown.get(index));
         if let Some(line) = whose.filter(|line| before != Some(line.requester)) {
             before = Some(line.requester);
             lines.push(format!("\n{} ({})", line.name, line.requester));
         }
-        if index > result.lines.len() {
+        if index > shown.len() {
             lines.push(String::new());
         }
         lines.push(row(cells));
+    }
+    if result.lines.len() > shown.len() {
+        lines.push(format!("… with {} more lines; --json and --csv have all", result.lines.len() - shown.len()));
     }
     lines.push(format!("\nas of block {}, {}; keys are those of answered requests", result.height, result.time));
     printable(&lines.join("\n"))

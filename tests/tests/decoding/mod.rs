@@ -19,10 +19,14 @@ use sealgate_circuits::verifier::VerifyingKey;
 use sealgate_gateway::account_file;
 use sealgate_gateway::answer_file::AnswerFile;
 use sealgate_gateway::budget::{Book, Reader};
+use sealgate_gateway::catalogue::Page;
 use sealgate_gateway::client::{AssetDetail, HeadResponse, Problem};
 use sealgate_gateway::envelope::{self, Purpose};
 use sealgate_gateway::home::Asked;
 use sealgate_gateway::messages::{AskRequest, AskResponse, LedgerProofs, SecretAnswer, SecretQuestion};
+use sealgate_gateway::naming::{AssetName, Who};
+use sealgate_gateway::trail::meter::meter;
+use sealgate_gateway::trail::{Wanted, export, grouped, spreadsheet};
 use sealgate_ledger::account::{AccountPublic, AccountSecret, EncryptionKey, Signature};
 use sealgate_ledger::block::{Block, Entry, EntryBody, Header, Outcome};
 use sealgate_ledger::checkpoint::SignedCheckpoint;
@@ -40,7 +44,7 @@ use serde::de::DeserializeOwned;
 pub type Probe = fn(&[u8]);
 
 /// All ways in; the flag says that reading takes long, so that fewer inputs are tried.
-pub const PROBES: [(&str, bool, Probe); 20] = [
+pub const PROBES: [(&str, bool, Probe); 21] = [
     ("question", false, question),
     ("shape", false, shape),
     ("predicate", false, predicate),
@@ -52,6 +56,7 @@ pub const PROBES: [(&str, bool, Probe); 20] = [
     ("secrets", false, secrets),
     ("messages", false, messages),
     ("answer_file", false, answer_file),
+    ("trail_file", false, trail_file),
     ("checkpoint", false, checkpoint),
     ("names", false, names),
     ("sql", false, sql),
@@ -206,6 +211,7 @@ fn messages(bytes: &[u8]) {
     json::<EntryProof>(bytes);
     json::<HeadResponse>(bytes);
     json::<AssetDetail>(bytes);
+    json::<Page>(bytes);
     json::<Problem>(bytes);
     json::<Asked>(bytes);
 }
@@ -219,6 +225,12 @@ fn answer_file(bytes: &[u8]) {
     if let Ok(checkpoint) = file.checkpoint.verify(&file.genesis.chain_id(), &file.genesis.members()) {
         let _ = file.verify(&checkpoint, &tx.tx.sender);
     }
+}
+
+fn trail_file(bytes: &[u8]) {
+    let Ok(statement) = export::verify(bytes) else { return };
+    let _ = (meter(&statement.lines), grouped(&statement.lines).len());
+    spreadsheet::of_trail(&statement.lines).unwrap();
 }
 
 fn checkpoint(bytes: &[u8]) {
@@ -245,6 +257,9 @@ fn names(bytes: &[u8]) {
     same::<Signature>(text);
     same::<EncryptionKey>(text);
     same::<TreeRoot>(text);
+    same::<Who>(text);
+    same::<AssetName>(text);
+    same::<Wanted>(text);
     let _ = text.parse::<ColumnType>();
     for column in &schema().columns {
         if let Ok(value) = Value::parse(text, column.kind) {
