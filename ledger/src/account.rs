@@ -4,13 +4,14 @@
 use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
-use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use ed25519_dalek::{Signer, SigningKey};
 use sealgate_circuits::byte_newtype;
 use sealgate_circuits::bytes::tagged_hash;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::ids::Address;
+use crate::signature::{Claim, is_usable};
 
 /// Longest name of an account, in bytes.
 pub const NAME_BYTES_MAX: usize = 100;
@@ -80,23 +81,21 @@ impl AccountPublic {
         if name.is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
             return Err(AccountError::Name(name.escape_debug().take(60).collect()));
         }
-        match VerifyingKey::from_bytes(&self.verify_key.0) {
-            Ok(key) if !key.is_weak() => Ok(()),
-            _ => Err(AccountError::VerifyKey(self.verify_key)),
-        }
+        if is_usable(&self.verify_key) { Ok(()) } else { Err(AccountError::VerifyKey(self.verify_key)) }
     }
 
     /// Checks a signature made by [`AccountSecret::sign`] for the same `domain` and `message`. The
-    /// one rule everywhere is `verify_strict`: canonical encodings, no points of small order, no
-    /// cofactor.
+    /// one rule everywhere is ZIP 215, with keys of small order refused
+    /// (docs/spec/ledger.md#signatures).
     ///
     /// # Errors
     /// [`AccountError::VerifyKey`], [`AccountError::Signature`].
     pub fn verify(&self, domain: &str, message: &[u8], signature: &Signature) -> Result<(), AccountError> {
-        VerifyingKey::from_bytes(&self.verify_key.0)
-            .map_err(|_| AccountError::VerifyKey(self.verify_key))?
-            .verify_strict(&tagged_hash(domain, &[message]), &ed25519_dalek::Signature::from_bytes(&signature.0))
-            .map_err(|_| AccountError::Signature(self.address()))
+        if self.verify_key.holds(&tagged_hash(domain, &[message]), signature) {
+            return Ok(());
+        }
+        let usable = is_usable(&self.verify_key);
+        Err(if usable { AccountError::Signature(self.address()) } else { AccountError::VerifyKey(self.verify_key) })
     }
 }
 
@@ -230,8 +229,7 @@ impl VerifyKey {
     /// Checks a signature over a message as it is; only for formats that others define (signed
     /// notes). The rule is that of [`AccountPublic::verify`].
     pub(crate) fn holds(&self, message: &[u8], signature: &Signature) -> bool {
-        let signature = ed25519_dalek::Signature::from_bytes(&signature.0);
-        VerifyingKey::from_bytes(&self.0).is_ok_and(|key| key.verify_strict(message, &signature).is_ok())
+        Claim { key: self, message, signature }.holds()
     }
 }
 

@@ -396,6 +396,7 @@ impl Ledger {
         replay.read_acknowledged(&core.dir)?;
         let _gate = core.gate.lock().unwrap_or_else(PoisonError::into_inner);
         replay.read_acknowledged(&core.dir)?;
+        core.index.flush()?;
         replay.compare(&core.index)?;
         Ok(LogAudit { replay, index_compared: true })
     }

@@ -8,16 +8,18 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock};
 
 use crate::block::{Block, Header, Receipt};
 use crate::checkpoint::SignedCheckpoint;
-use crate::engine::{Engine, Submission};
+use crate::engine::Engine;
 use crate::error::{LedgerError, SubmitError};
 use crate::genesis::Genesis;
-use crate::index::{Batch, Index, IndexError, SledIndex, head};
+use crate::index::{Batch, Index, IndexError, SledIndex, TrailingIndex, head};
 use crate::log::{AppendError, LOG_FILE, Log, Opened, Scanner, Step, read_block, sync_folder, write_durably};
-use crate::state::execute::{BlockBuilder, VerifiedTx, genesis_batch};
+use crate::state::execute::{BlockBuilder, genesis_batch};
 #[cfg(feature = "simplex")]
 use crate::state::replay::ReplayError;
+use crate::state::verify::Unverified;
 use crate::state::{ExecuteError, query, replay::replay_block};
 use crate::tx::SignedTx;
+use crate::verifier::Verifier;
 
 mod proofs;
 mod reads;
@@ -45,7 +47,7 @@ pub struct Ledger {
 pub(crate) struct Core {
     pub(crate) dir: PathBuf,
     pub(crate) genesis: Genesis,
-    pub(crate) index: SledIndex,
+    pub(crate) index: TrailingIndex,
     head: RwLock<Arc<Head>>,
     certified: RwLock<Arc<Certified>>,
     /// Held by the writer while log and index differ.
@@ -66,15 +68,17 @@ pub(crate) struct Certified {
 
 struct Handle {
     core: Arc<Core>,
-    engine: Option<Box<dyn Engine>>,
+    verifier: Option<Verifier>,
+    engine: Option<Arc<dyn Engine>>,
     _lock: File,
 }
 
 impl Drop for Handle {
     fn drop(&mut self) {
+        self.verifier = None;
         self.engine = None;
         if let Err(error) = self.core.index.flush() {
-            tracing::warn!(%error, "the index was not flushed; the next opening catches up from the log");
+            self.core.stop(&error);
         }
     }
 }
@@ -94,17 +98,16 @@ impl Ledger {
     pub fn submit(&self, tx: SignedTx) -> Result<Receipt, SubmitError> {
         let core = &self.handle.core;
         core.check_running()?;
-        let verified =
-            VerifiedTx::new(&core.genesis.chain_id(), tx, &core.index).map_err(|error| core.refuse(error))?;
-        if let Some(receipt) = query::receipt(&core.index, &verified.hash()).map_err(|error| core.stop(&error))?
+        let chain = core.head().chain;
+        let unverified = Unverified::new(&chain, tx, &core.index).map_err(|error| core.refuse(error))?;
+        if let Some(receipt) = query::receipt(&core.index, &unverified.hash()).map_err(|error| core.stop(&error))?
             && receipt.height <= core.certified().header.height
         {
             return Ok(receipt);
         }
         let (reply, answer) = sync_channel(1);
         let stopped = || SubmitError::Stopped(core.why_stopped());
-        let engine = self.handle.engine.as_ref().ok_or_else(stopped)?;
-        engine.submit(Submission { tx: verified, reply })?;
+        self.handle.verifier.as_ref().ok_or_else(stopped)?.submit(unverified, reply)?;
         answer.recv().map_err(|_| stopped())?
     }
 
@@ -158,7 +161,7 @@ impl Opening {
         let index = open_index(dir)?;
         let indexed = head(&index).ok().flatten();
         let (log, opened) = Log::open(dir, &header, indexed.as_ref().map(|indexed| indexed.height))?;
-        let index = follow(dir, &genesis, index, indexed, &opened)?;
+        let index = TrailingIndex::over(follow(dir, &genesis, index, indexed, &opened)?)?;
         let path = dir.join(LOG_FILE);
         let reader = File::open(&path).map_err(|error| LedgerError::io("read", &path, &error))?;
         let nothing = Certified { header: header.clone(), checkpoint: SignedCheckpoint(String::new()) };
@@ -183,11 +186,17 @@ impl Opening {
     /// Hands the chain to an engine. The engine has certified a head before it returns.
     ///
     /// # Errors
-    /// What starting the engine gives.
-    pub(crate) fn with<E>(self, start: impl FnOnce(Chain) -> Result<Box<dyn Engine>, E>) -> Result<Ledger, E> {
+    /// What starting the engine gives; [`LedgerError::Io`] when there are no threads to be had.
+    pub(crate) fn with<E: From<LedgerError>>(
+        self,
+        start: impl FnOnce(Chain) -> Result<Box<dyn Engine>, E>,
+    ) -> Result<Ledger, E> {
         let core = self.chain.core.clone();
-        let engine = start(self.chain)?;
-        Ok(Ledger { handle: Arc::new(Handle { core, engine: Some(engine), _lock: self.lock }) })
+        let engine: Arc<dyn Engine> = start(self.chain)?.into();
+        let verifier = Verifier::start(&engine)
+            .map_err(|error| LedgerError::io("start the threads of the ledger in", &core.dir, &error))?;
+        let handle = Handle { core, verifier: Some(verifier), engine: Some(engine), _lock: self.lock };
+        Ok(Ledger { handle: Arc::new(handle) })
     }
 }
 
@@ -208,7 +217,7 @@ impl Chain {
         core: &'a Core,
         head: &'a Header,
         time_ms: u64,
-    ) -> Result<BlockBuilder<'a, SledIndex>, SubmitError> {
+    ) -> Result<BlockBuilder<'a, TrailingIndex>, SubmitError> {
         BlockBuilder::begin(&core.genesis, &core.index, head, time_ms).map_err(|error| core.stop(&error))
     }
 
@@ -218,7 +227,7 @@ impl Chain {
     /// # Errors
     /// [`SubmitError::Undone`]: nothing of the block remains. [`SubmitError::Stopped`]: the ledger
     /// takes nothing more, and the next opening decides what became of the block.
-    pub(crate) fn commit(&mut self, builder: BlockBuilder<'_, SledIndex>) -> Result<Header, SubmitError> {
+    pub(crate) fn commit(&mut self, builder: BlockBuilder<'_, TrailingIndex>) -> Result<Header, SubmitError> {
         let (block, batch) = builder.seal(self.log.length()).map_err(|error| self.core.stop(&error))?;
         self.append(&block, &batch)?;
         Ok(block.header)

@@ -4,7 +4,7 @@ use std::sync::mpsc::SyncSender;
 
 use crate::block::Receipt;
 use crate::error::SubmitError;
-use crate::state::execute::VerifiedTx;
+use crate::state::verify::VerifiedTx;
 
 /// What a sender gets.
 pub(crate) type Reply = Result<Receipt, SubmitError>;

@@ -7,13 +7,16 @@ use std::ops::Bound;
 use borsh::{BorshDeserialize, BorshSerialize};
 
 use crate::block::Header;
-use crate::codec::{decode, encode};
+use crate::codec::encode;
 
+mod filter;
 mod memory;
 mod sled;
+mod trailing;
 
 pub use memory::MemoryIndex;
 pub use sled::SledIndex;
+pub use trailing::TrailingIndex;
 
 /// Key of the header up to which the index has followed the log.
 pub(crate) const HEAD_KEY: &[u8] = b"!head";
@@ -99,15 +102,17 @@ impl Batch {
 /// [`IndexError`].
 pub(crate) fn load<T, R>(from: &R, key: &[u8]) -> Result<Option<T>, IndexError>
 where
-    T: BorshSerialize + BorshDeserialize,
+    T: BorshDeserialize,
     R: Read + ?Sized,
 {
     from.read(key)?.map(|bytes| parse(key, &bytes)).transpose()
 }
 
 /// Reads the bytes found under `key`.
-pub(crate) fn parse<T: BorshSerialize + BorshDeserialize>(key: &[u8], bytes: &[u8]) -> Result<T, IndexError> {
-    decode("value", bytes).map_err(|error| IndexError::value(key, error.to_string()))
+pub(crate) fn parse<T: BorshDeserialize>(key: &[u8], bytes: &[u8]) -> Result<T, IndexError> {
+    // One spelling is no matter here: what the index holds was written by this program, and its sum
+    // is checked.
+    borsh::from_slice(bytes).map_err(|error| IndexError::value(key, error.to_string()))
 }
 
 /// The header up to which the index has followed.

@@ -18,6 +18,7 @@ pub mod light;
 pub mod log;
 pub mod member;
 pub mod merkle;
+mod signature;
 #[cfg(feature = "simplex")]
 pub mod simplex;
 pub mod solo;
@@ -25,6 +26,7 @@ pub mod standing;
 pub mod state;
 pub mod trie;
 pub mod tx;
+mod verifier;
 pub mod witness;
 
 #[cfg(test)]

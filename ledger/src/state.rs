@@ -10,6 +10,7 @@ pub(crate) mod query;
 mod rejection;
 pub(crate) mod replay;
 pub(crate) mod tree;
+pub(crate) mod verify;
 mod views;
 
 pub use rejection::{ExecuteError, REPLACED_MAX, Rejection};

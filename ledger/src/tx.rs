@@ -320,6 +320,11 @@ impl SignedTx {
         self.tx.hash()
     }
 
+    /// [`SignedTx::hash`] when the canonical bytes of the content are at hand.
+    pub(crate) fn hash_of(&self, content: &[u8]) -> TxHash {
+        TxHash(tagged_hash(DOMAIN, &[content]))
+    }
+
     /// The canonical bytes.
     pub fn encode(&self) -> Vec<u8> {
         encode(self)

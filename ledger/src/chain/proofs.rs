@@ -9,7 +9,7 @@ use crate::checkpoint::CHECKPOINT_BYTES_MAX;
 use crate::codec::{decode, encode};
 use crate::error::LedgerError;
 use crate::ids::{Address, AssetId, BlockHeight};
-use crate::index::{IndexError, SledIndex};
+use crate::index::{IndexError, TrailingIndex};
 use crate::log::write_durably;
 use crate::member::{MemberSet, Policy};
 use crate::standing::{AssetStanding, Handover, SignedHead, Standing};
@@ -53,7 +53,8 @@ impl Ledger {
     /// # Errors
     /// As above.
     pub fn prove_grant(&self, asset: &AssetId, to: &Address) -> Result<Standing<GrantView>, LedgerError> {
-        let value = |index: &SledIndex| Ok(query::grant(index, asset, to)?.map(|grant| GrantView { used: 0, ..grant }));
+        let value =
+            |index: &TrailingIndex| Ok(query::grant(index, asset, to)?.map(|grant| GrantView { used: 0, ..grant }));
         self.core().prove(&StateKey::grant(asset, to), value)
     }
 
@@ -103,7 +104,7 @@ impl Core {
     fn prove<T>(
         &self,
         key: &StateKey,
-        value: impl Fn(&SledIndex) -> Result<Option<T>, IndexError>,
+        value: impl Fn(&TrailingIndex) -> Result<Option<T>, IndexError>,
     ) -> Result<Standing<T>, LedgerError> {
         let (head, (value, proof)) = self.standing(|index| Ok((value(index)?, trie::prove(index, key)?)))?;
         Ok(Standing { head, value, proof })
@@ -111,7 +112,10 @@ impl Core {
 
     /// Reads the state as of the signed head, all of one block: begun anew while blocks come in
     /// between. What goes wrong then is no failure of the index.
-    fn standing<T>(&self, read: impl Fn(&SledIndex) -> Result<T, IndexError>) -> Result<(SignedHead, T), LedgerError> {
+    fn standing<T>(
+        &self,
+        read: impl Fn(&TrailingIndex) -> Result<T, IndexError>,
+    ) -> Result<(SignedHead, T), LedgerError> {
         for attempt in 0..ATTEMPTS {
             let certified = self.certified();
             let root = Ok(certified.header.state_root);

@@ -52,6 +52,45 @@ impl SledIndex {
         Ok(index)
     }
 
+    /// Writes all pairs as one batch, each key once; none is visible without the others.
+    ///
+    /// # Errors
+    /// [`IndexError::Storage`].
+    pub(super) fn write_all<'a>(
+        &self,
+        pairs: impl Iterator<Item = (&'a [u8], Option<&'a [u8]>)>,
+    ) -> Result<(), IndexError> {
+        guarded(|| {
+            let mut writes = sled::Batch::default();
+            let mut sum = [0u8; 32];
+            if let Some(stored) = self.db.get(SUM_KEY)? {
+                sum.iter_mut().zip(stored.iter()).for_each(|(to, from)| *to = *from);
+            }
+            for (key, value) in pairs {
+                if let Some(old) = self.db.get(key)? {
+                    add(&mut sum, key, &old);
+                }
+                match value {
+                    Some(value) => {
+                        add(&mut sum, key, value);
+                        writes.insert(key, value);
+                    }
+                    None => writes.remove(key),
+                }
+            }
+            writes.insert(SUM_KEY, &sum);
+            self.db.apply_batch(writes)
+        })
+    }
+
+    /// Calls with every key that begins with `prefix`.
+    ///
+    /// # Errors
+    /// [`IndexError::Storage`].
+    pub(super) fn each_key(&self, prefix: &[u8], mut call: impl FnMut(&[u8])) -> Result<(), IndexError> {
+        guarded(|| self.db.scan_prefix(prefix).keys().try_for_each(|key| key.map(|key| call(&key))))
+    }
+
     /// Waits until everything is on disk.
     ///
     /// # Errors
@@ -89,27 +128,8 @@ impl Index for SledIndex {
     }
 
     fn apply(&self, batch: &Batch) -> Result<(), IndexError> {
-        guarded(|| {
-            let mut writes = sled::Batch::default();
-            let mut sum = [0u8; 32];
-            if let Some(stored) = self.db.get(SUM_KEY)? {
-                sum.iter_mut().zip(stored.iter()).for_each(|(to, from)| *to = *from);
-            }
-            for (key, value) in batch.all() {
-                if let Some(old) = self.db.get(&key)? {
-                    add(&mut sum, &key, &old);
-                }
-                match value {
-                    Some(value) => {
-                        add(&mut sum, &key, &value);
-                        writes.insert(key, value);
-                    }
-                    None => writes.remove(key),
-                }
-            }
-            writes.insert(SUM_KEY, &sum);
-            self.db.apply_batch(writes)
-        })
+        let pairs: Vec<_> = batch.all().collect();
+        self.write_all(pairs.iter().map(|(key, value)| (key.as_slice(), value.as_deref())))
     }
 }
 

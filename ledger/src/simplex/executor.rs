@@ -12,8 +12,8 @@ use crate::engine::Reply;
 use crate::error::SubmitError;
 use crate::ids::{Digest, TxHash};
 use crate::member::MemberSet;
-use crate::state::execute::VerifiedTx;
 use crate::state::query;
+use crate::state::verify::{VerifiedTx, verify_new};
 
 /// What is to be done next.
 pub(crate) enum Job {
@@ -73,11 +73,10 @@ fn execute(
     }
     let mut builder = chain.begin(&core, &head, batch.time_ms)?.of_batch(digest);
     let mut results = Vec::with_capacity(batch.txs.len());
+    let unseen = batch.txs.iter().zip(&verified).filter(|(_, verified)| verified.is_none());
+    let mut unseen = verify_new(&head.chain, unseen.map(|(signed, _)| signed.clone()), &core.index).into_iter();
     for (signed, verified) in batch.txs.iter().zip(verified) {
-        let checked = match verified {
-            Some(verified) => Ok(verified),
-            None => VerifiedTx::new(&head.chain, signed.clone(), &core.index),
-        };
+        let Some(checked) = verified.map(Ok).or_else(|| unseen.next()) else { break };
         let result = checked.and_then(|tx| match builder.receipt(&tx.hash())? {
             Some(receipt) => Ok(receipt),
             None => builder.add(&tx),

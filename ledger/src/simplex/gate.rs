@@ -17,8 +17,8 @@ use crate::chain;
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::codec::decode;
 use crate::ids::{BlockHeight, Digest, TxHash};
-use crate::state::execute::VerifiedTx;
 use crate::state::query;
+use crate::state::verify::{Unverified, VerifiedTx, verify_all};
 use crate::tx::SignedTx;
 
 /// Transactions whose hash is remembered, so that none is checked twice.
@@ -75,7 +75,9 @@ impl<E: Time> Gate<E> {
         let refuse = |what: &dyn std::fmt::Display| tracing::warn!(peer = %from, "a message is refused: {what}");
         match Message::decode(bytes).inspect_err(|error| refuse(error)).ok()? {
             Message::Transactions(txs) if txs.len() <= TXS_MAX => {
-                let good: Vec<VerifiedTx> = txs.iter().filter_map(|bytes| self.transaction(bytes)).collect();
+                let unverified: Vec<_> = txs.iter().filter_map(|bytes| self.unseen(bytes)).collect();
+                let verified = verify_all(unverified).into_iter().filter_map(Result::ok);
+                let good: Vec<VerifiedTx> = verified.filter(|tx| self.take(tx)).collect();
                 (!good.is_empty()).then_some(Arrival::Transactions(good))
             }
             Message::Transactions(_) => None,
@@ -103,23 +105,27 @@ impl<E: Time> Gate<E> {
         }
     }
 
-    /// A transaction that a peer passes on: the sender's rate holds here as it does where the
-    /// transaction was submitted.
-    fn transaction(&mut self, bytes: &[u8]) -> Option<VerifiedTx> {
+    /// A transaction that a peer passes on, if it is new here.
+    fn unseen(&self, bytes: &[u8]) -> Option<Unverified> {
         let signed = SignedTx::decode(bytes).ok()?;
-        let hash = signed.hash();
-        if self.seen.contains(&hash) || query::receipt(&self.ledger.index, &hash).ok()?.is_some() {
-            return None;
-        }
-        let verified = VerifiedTx::new(&self.ledger.head().chain, signed, &self.ledger.index).ok()?;
-        if !self.rates.admit(verified.signed(), self.clock.now_ms()) {
-            return None;
+        let unverified = Unverified::new(&self.ledger.head().chain, signed, &self.ledger.index).ok()?;
+        let hash = unverified.hash();
+        let known = self.seen.contains(&hash) || query::receipt(&self.ledger.index, &hash).ok()?.is_some();
+        (!known).then_some(unverified)
+    }
+
+    /// Whether it is taken: the sender's rate holds here as it does where the transaction was
+    /// submitted.
+    fn take(&mut self, tx: &VerifiedTx) -> bool {
+        let hash = tx.hash();
+        if self.seen.contains(&hash) || !self.rates.admit(tx.signed(), self.clock.now_ms()) {
+            return false;
         }
         self.seen.insert(hash);
         self.order.push_back(hash);
         if self.order.len() > REMEMBERED {
             self.order.pop_front().inspect(|oldest| _ = self.seen.remove(oldest));
         }
-        Some(verified)
+        true
     }
 }

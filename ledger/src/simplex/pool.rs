@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::block::{BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX};
 use crate::ids::{Address, BlockHeight, TxHash};
-use crate::state::execute::VerifiedTx;
+use crate::state::verify::VerifiedTx;
 use crate::tx::{SignedTx, TxBody};
 
 /// Most transactions that wait.

@@ -10,8 +10,9 @@ use crate::chain::Chain;
 use crate::checkpoint::Checkpoint;
 use crate::engine::{Reply, Submission};
 use crate::index::Index;
-use crate::state::execute::{BlockBuilder, VerifiedTx};
-use crate::state::{ExecuteError, query};
+use crate::state::execute::BlockBuilder;
+use crate::state::verify::VerifiedTx;
+use crate::state::{ExecuteError, Rejection, query};
 
 pub(crate) struct Committer {
     chain: Chain,
@@ -112,9 +113,11 @@ impl Committer {
 }
 
 fn execute<I: Index>(builder: &mut BlockBuilder<'_, I>, tx: &VerifiedTx) -> Result<Receipt, ExecuteError> {
-    match builder.receipt(&tx.hash())? {
-        Some(receipt) => Ok(receipt),
-        None => builder.add(tx),
+    match builder.add(tx) {
+        Err(ExecuteError::Rejected(rejection)) if matches!(rejection, Rejection::Replayed(_)) => {
+            builder.receipt(&tx.hash())?.ok_or(ExecuteError::Rejected(rejection))
+        }
+        done => done,
     }
 }
 

@@ -8,7 +8,7 @@ use crate::error::{LedgerError, SubmitError};
 use crate::genesis::{Genesis, Network};
 use crate::ids::Address;
 use crate::member::{Certificate, Change, Member};
-use crate::state::execute::VerifiedTx;
+use crate::state::verify::verify_new;
 use crate::testing::*;
 use crate::tx::{SignedTx, TxBody};
 use crate::{Ledger, SoloConfig};
@@ -197,7 +197,7 @@ fn member(seed: u8) -> Member {
 fn block(chain: &mut Chain, tx: SignedTx) -> Header {
     let core = chain.core().clone();
     let head = core.head();
-    let verified = VerifiedTx::new(&core.genesis.chain_id(), tx, &core.index).unwrap();
+    let verified = verify_new(&core.genesis.chain_id(), [tx], &core.index).pop().unwrap().unwrap();
     let mut builder = chain.begin(&core, &head, head.time_ms + 1).unwrap();
     builder.add(&verified).unwrap();
     chain.commit(builder).unwrap()
@@ -234,7 +234,7 @@ fn handovers() -> (tempfile::TempDir, Genesis, Vec<Handover>) {
             certify(block(&mut chain, proposed), &[&first, &second]);
             let endorse = sign(&genesis, &second, 4, 50, TxBody::Endorse { proposal });
             certify(block(&mut chain, endorse), &[&first, &second]);
-            Ok::<_, SubmitError>(Box::new(Idle) as Box<dyn Engine>)
+            Ok::<_, LedgerError>(Box::new(Idle) as Box<dyn Engine>)
         })
         .unwrap();
     let found = ledger.handovers(0).unwrap();

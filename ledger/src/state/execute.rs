@@ -8,6 +8,7 @@ use super::keys;
 use super::query;
 use super::rejection::{ExecuteError, Rejection};
 use super::tree::settle;
+use super::verify::VerifiedTx;
 use super::views::{AccountView, AssetView, GrantView, RequestStatus, RequestView, TextView, VersionView};
 use crate::block::{
     BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX, BLOCK_UNANSWERED_MAX, Block, DenyReason, Entry, EntryBody, Header, Outcome,
@@ -15,69 +16,19 @@ use crate::block::{
 };
 use crate::genesis::Genesis;
 use crate::ids::{Address, AssetId, BlockHash, BlockHeight, ChainId, Digest, TxHash};
-use crate::index::{Batch, Index, IndexError, MemoryIndex, Overlay, Read, load, parse};
+use crate::index::{Batch, Index, IndexError, MemoryIndex, Overlay, load, parse};
 use crate::log;
 use crate::member::{MemberSet, Policy};
 use crate::merkle::{self, NodeHash, Tiles, TilesMut};
 use crate::trie;
 use crate::tx::{
-    DeclineReason, EXPIRY_BLOCKS_MAX, GrantTerms, SignedTx, TextContent, TxBody, VersionInfo, check_terms,
-    check_version,
+    DeclineReason, EXPIRY_BLOCKS_MAX, GrantTerms, TextContent, TxBody, VersionInfo, check_terms, check_version,
 };
 
 /// Milliseconds of a day.
 const DAY_MS: u64 = 24 * 3600 * 1000;
 /// For so many keys of a request the owner has another answer window.
 const ANSWER_WINDOW_KEYS: u64 = 50;
-
-/// A transaction whose bounds, ledger and signature have been checked.
-#[derive(Debug, Clone)]
-pub(crate) struct VerifiedTx {
-    hash: TxHash,
-    bytes: usize,
-    signed: SignedTx,
-}
-
-impl VerifiedTx {
-    /// Checks everything about a transaction that no other transaction can change: an account's
-    /// keys are fixed by its address.
-    pub(crate) fn new<R: Read + ?Sized>(
-        chain: &ChainId,
-        signed: SignedTx,
-        state: &R,
-    ) -> Result<VerifiedTx, ExecuteError> {
-        signed.validate()?;
-        let tx = &signed.tx;
-        if tx.chain != *chain {
-            return Err(Rejection::WrongChain { found: tx.chain, expected: *chain }.into());
-        }
-        match &tx.body {
-            TxBody::OpenAccount { account, .. } if account.address() == tx.sender => signed.verify(account)?,
-            _ => {
-                let sender = query::account(state, &tx.sender)?.ok_or(Rejection::UnknownSender(tx.sender))?;
-                signed.verify(&sender.account)?;
-            }
-        }
-        let bytes = borsh::object_length(&signed).unwrap_or(usize::MAX);
-        Ok(VerifiedTx { hash: signed.hash(), bytes, signed })
-    }
-
-    pub(crate) fn hash(&self) -> TxHash {
-        self.hash
-    }
-
-    /// What was checked.
-    #[cfg(feature = "simplex")]
-    pub(crate) fn signed(&self) -> &SignedTx {
-        &self.signed
-    }
-
-    /// Size of its canonical encoding.
-    #[cfg(feature = "simplex")]
-    pub(crate) fn bytes(&self) -> usize {
-        self.bytes
-    }
-}
 
 /// Where a block lies in the log and in the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, borsh::BorshSerialize, borsh::BorshDeserialize)]
@@ -167,10 +118,6 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         self
     }
 
-    pub(crate) fn chain(&self) -> ChainId {
-        self.chain
-    }
-
     pub(crate) fn height(&self) -> BlockHeight {
         self.previous.height.next()
     }
@@ -252,6 +199,11 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
     /// Marks granted requests whose deadline is past as unanswered and gives their quota back.
     fn sweep(&mut self) -> Result<(), IndexError> {
         let height = self.height();
+        let due = |key: &[u8]| keys::deadline(key).is_some_and(|deadline| deadline < height);
+        // Mostly none is due: the first tells.
+        if !self.overlay.base().scan(keys::OPEN, None, 1)?.iter().any(|(key, _)| due(key)) {
+            return Ok(());
+        }
         for (key, bytes) in self.overlay.base().scan(keys::OPEN, None, BLOCK_UNANSWERED_MAX)? {
             let entry_index: u64 = parse(&key, &bytes)?;
             let mut request = query::request_at(&self.overlay, entry_index)?

@@ -14,6 +14,9 @@ pub(crate) const REQUESTS: &[u8] = b"q";
 /// Open requests by deadline.
 pub(crate) const OPEN: &[u8] = b"o";
 
+/// Receipts by transaction.
+pub(crate) const RECEIPTS: &[u8] = b"t";
+
 fn join(kind: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let mut key = kind.to_vec();
     parts.iter().for_each(|part| key.extend_from_slice(part));
@@ -65,8 +68,14 @@ pub(crate) fn open(deadline: BlockHeight, entry_index: u64) -> Vec<u8> {
     join(OPEN, &[&deadline.0.to_be_bytes(), &entry_index.to_be_bytes()])
 }
 
+/// The deadline of an open request, from its key.
+pub(crate) fn deadline(key: &[u8]) -> Option<BlockHeight> {
+    let (deadline, _) = key.strip_prefix(OPEN)?.split_first_chunk::<8>()?;
+    Some(BlockHeight(u64::from_be_bytes(*deadline)))
+}
+
 pub(crate) fn receipt(hash: &TxHash) -> Vec<u8> {
-    join(b"t", &[&hash.0])
+    join(RECEIPTS, &[&hash.0])
 }
 
 pub(crate) fn tile(level: u8, index: u64) -> Vec<u8> {

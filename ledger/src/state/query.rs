@@ -62,7 +62,7 @@ pub(crate) fn place<R: Read + ?Sized>(state: &R, height: BlockHeight) -> Result<
 /// Everything under a prefix, in order of its keys.
 pub(crate) fn all<T, I>(index: &I, prefix: &[u8]) -> Result<Vec<T>, IndexError>
 where
-    T: borsh::BorshSerialize + borsh::BorshDeserialize,
+    T: borsh::BorshDeserialize,
     I: Index + ?Sized,
 {
     let mut found = Vec::new();

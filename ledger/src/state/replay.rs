@@ -1,7 +1,8 @@
 //! Executing a block again and comparing: how an index is rebuilt, and how an auditor checks.
 
-use super::execute::{BlockBuilder, VerifiedTx};
+use super::execute::BlockBuilder;
 use super::rejection::ExecuteError;
+use super::verify::{VerifiedTx, verify_new};
 use crate::block::{Block, Entry, EntryBody, Header};
 use crate::genesis::Genesis;
 use crate::ids::BlockHeight;
@@ -60,8 +61,15 @@ pub(crate) fn replay_block<I: Index + ?Sized>(
         let what = "does not begin with the requests that became unanswered".to_owned();
         return Err(ReplayError::Entry { height, entry_index: previous.tree_size, what });
     }
+    let txs = block.entries.iter().filter_map(|entry| match &entry.body {
+        EntryBody::Transaction { tx, .. } => Some((**tx).clone()),
+        EntryBody::Unanswered { .. } => None,
+    });
+    // A sender enrolled by this very block is not in the index yet: signatures are checked
+    // against accounts of blocks before, as when the transaction was submitted.
+    let mut verified = verify_new(&previous.chain, txs, index).into_iter();
     for (entry_index, entry) in (previous.tree_size..).zip(&block.entries).skip(swept) {
-        replay_entry(&mut builder, index, height, entry_index, entry)?;
+        replay_entry(&mut builder, &mut verified, height, entry_index, entry)?;
     }
     let (made, batch) = builder.seal(offset)?;
     if made.header != block.header {
@@ -105,23 +113,26 @@ pub(crate) fn check_link(previous: &Header, header: &Header) -> Result<(), Repla
 
 fn replay_entry<I: Index + ?Sized>(
     builder: &mut BlockBuilder<'_, I>,
-    index: &I,
+    verified: &mut impl Iterator<Item = Result<VerifiedTx, ExecuteError>>,
     height: BlockHeight,
     entry_index: u64,
     entry: &Entry,
 ) -> Result<(), ReplayError> {
     let fail = |what: &str| Err(ReplayError::Entry { height, entry_index, what: what.to_owned() });
-    let EntryBody::Transaction { tx, .. } = &entry.body else {
+    let EntryBody::Transaction { .. } = &entry.body else {
         return fail("says that a request is unanswered which is not");
     };
     if !builder.has_room() {
         return fail("is one more than a block may hold");
     }
-    // A sender enrolled by this very block is not in the index yet: signatures are checked
-    // against accounts of blocks before, as when the transaction was submitted.
-    VerifiedTx::new(&builder.chain(), (**tx).clone(), index)
-        .and_then(|verified| builder.add(&verified))
-        .map_err(|source| ReplayError::Transaction { height, entry_index, source: Box::new(source) })?;
+    let Some(verified) = verified.next() else {
+        return fail("was not verified");
+    };
+    verified.and_then(|verified| builder.add(&verified)).map_err(|source| ReplayError::Transaction {
+        height,
+        entry_index,
+        source: Box::new(source),
+    })?;
     if builder.entries().last() == Some(entry) {
         Ok(())
     } else {

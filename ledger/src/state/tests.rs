@@ -2,9 +2,10 @@
 
 use sealgate_circuits::question::Item;
 
-use super::execute::{BlockBuilder, VerifiedTx, genesis_batch};
+use super::execute::{BlockBuilder, genesis_batch};
 use super::replay::replay_block;
 use super::tree::ContractView;
+use super::verify::verify_new;
 use super::*;
 use crate::account::AccountSecret;
 use crate::block::{Block, DenyReason, Header, Outcome, Receipt};
@@ -51,7 +52,7 @@ impl World {
     fn send(&mut self, by: &AccountSecret, body: TxBody) -> Result<Receipt, Rejection> {
         self.nonce += 1;
         let tx = sign(&self.genesis, by, self.nonce, self.head.height.0 + 50, body);
-        let verified = match VerifiedTx::new(&self.genesis.chain_id(), tx, &self.index) {
+        let verified = match verify_new(&self.genesis.chain_id(), [tx], &self.index).pop().unwrap() {
             Ok(verified) => verified,
             Err(ExecuteError::Rejected(why)) => return Err(why),
             Err(error) => panic!("{error}"),

@@ -32,8 +32,8 @@ use crate::chain::{self, Opening};
 use crate::codec::encode;
 use crate::engine::{Reply, Submission};
 use crate::ids::{BlockHash, BlockHeight};
-use crate::state::execute::VerifiedTx;
 use crate::state::query;
+use crate::state::verify::verify_new;
 use crate::testing::register;
 
 /// A clock that is wrong by so many milliseconds.
@@ -197,7 +197,7 @@ impl Simulation {
     fn submit(&mut self, at: usize, name: &str) {
         let Some(node) = &self.nodes[at] else { return };
         let signed = self.world.tx(at, 5_000, register(name));
-        let tx = VerifiedTx::new(&node.ledger.head().chain, signed, &node.ledger.index).unwrap();
+        let tx = verify_new(&node.ledger.head().chain, [signed], &node.ledger.index).pop().unwrap().unwrap();
         let (reply, answer) = sync_channel(1);
         if node.submissions.try_send(Submission { tx, reply }).is_ok() {
             self.waiting.push((at, answer));
