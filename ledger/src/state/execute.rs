@@ -1,5 +1,7 @@
 //! Building a block: the sweep that opens it, the execution of each transaction, the seal.
 
+use std::collections::BTreeMap;
+
 use sealgate_circuits::question::Shape;
 use sealgate_circuits::schema::Schema;
 
@@ -16,7 +18,7 @@ use crate::block::{
 };
 use crate::genesis::Genesis;
 use crate::ids::{Address, AssetId, BlockHash, BlockHeight, ChainId, Digest, TxHash};
-use crate::index::{Batch, Index, IndexError, MemoryIndex, Overlay, load, parse};
+use crate::index::{Batch, Index, IndexError, MemoryIndex, Overlay, load};
 use crate::log;
 use crate::member::{MemberSet, Policy};
 use crate::merkle::{self, NodeHash, Tiles, TilesMut};
@@ -80,6 +82,8 @@ pub(crate) struct BlockBuilder<'a, I: Index + ?Sized> {
     epoch: u64,
     pub(super) overlay: Overlay<'a, I>,
     entries: Vec<Entry>,
+    /// The requests among them.
+    asked: BTreeMap<AssetId, Vec<u64>>,
     txs: usize,
     tx_bytes: usize,
 }
@@ -105,6 +109,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             policy: query::policy(index)?,
             overlay: Overlay::new(index),
             entries: Vec::new(),
+            asked: BTreeMap::new(),
             txs: 0,
             tx_bytes: 0,
         };
@@ -150,6 +155,9 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             self.members = query::members(&self.overlay)?;
             self.policy = query::policy(&self.overlay)?;
         }
+        if let TxBody::Request { asset, .. } = &tx.signed.tx.body {
+            self.asked.entry(*asset).or_default().push(entry_index);
+        }
         let receipt = Receipt { hash: tx.hash, height: self.height(), entry_index, outcome };
         self.overlay.put(keys::receipt(&tx.hash), &receipt);
         self.push(EntryBody::Transaction { tx: Box::new(tx.signed.clone()), outcome });
@@ -169,6 +177,9 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         }
         let height = self.height();
         self.overlay.put(keys::place(height), &BlockPlace { offset, first_entry });
+        for (asset, entries) in &self.asked {
+            self.overlay.put(keys::requests_in(asset, height), entries);
+        }
         self.overlay.keep();
         let state_root = settle(&mut self.overlay)?;
         let header = Header {
@@ -198,27 +209,64 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
 
     /// Marks granted requests whose deadline is past as unanswered and gives their quota back.
     fn sweep(&mut self) -> Result<(), IndexError> {
-        let height = self.height();
-        let due = |key: &[u8]| keys::deadline(key).is_some_and(|deadline| deadline < height);
-        // Mostly none is due: the first tells.
-        if !self.overlay.base().scan(keys::OPEN, None, 1)?.iter().any(|(key, _)| due(key)) {
-            return Ok(());
-        }
-        for (key, bytes) in self.overlay.base().scan(keys::OPEN, None, BLOCK_UNANSWERED_MAX)? {
-            let entry_index: u64 = parse(&key, &bytes)?;
-            let mut request = query::request_at(&self.overlay, entry_index)?
-                .ok_or_else(|| IndexError::value(&key, "an open request that does not exist"))?;
-            let RequestStatus::Granted { deadline, .. } = request.status else {
-                return Err(IndexError::value(&key, "a request that is not open"));
-            };
-            if deadline >= height {
+        let mut after: Option<Vec<u8>> = None;
+        while self.entries.len() < BLOCK_UNANSWERED_MAX {
+            // Mostly there is none, or the first one says that none is due.
+            let Some((key, _)) = self.overlay.base().scan(keys::OPEN, after.as_deref(), 1)?.pop() else { break };
+            let (deadline, granted) =
+                keys::open_parts(&key).ok_or_else(|| IndexError::value(&key, "no deadline and height"))?;
+            if deadline >= self.height() {
                 break;
+            }
+            self.sweep_block(deadline, granted)?;
+            after = Some(key);
+        }
+        Ok(())
+    }
+
+    /// Marks the requests that the block `granted` granted until `deadline` and that are still open.
+    fn sweep_block(&mut self, deadline: BlockHeight, granted: BlockHeight) -> Result<(), IndexError> {
+        let height = self.height();
+        let first_entry = |height: BlockHeight| {
+            let place = query::place(self.overlay.base(), height)?;
+            place
+                .map(|place| place.first_entry)
+                .ok_or_else(|| IndexError::value(&keys::place(height), "the place of a block is missing"))
+        };
+        let first = first_entry(granted)?;
+        let end = if granted == self.previous.height { self.previous.tree_size } else { first_entry(granted.next())? };
+        for entry_index in first..end {
+            if self.entries.len() >= BLOCK_UNANSWERED_MAX {
+                break;
+            }
+            let Some(mut request) = query::request_at(&self.overlay, entry_index)? else { continue };
+            if !matches!(request.status, RequestStatus::Granted { deadline: until, .. } if until == deadline) {
+                continue;
             }
             request.status = RequestStatus::Unanswered { height };
             self.return_quota(&request)?;
-            self.overlay.delete(key);
+            self.close(deadline, &request)?;
             self.overlay.put(keys::request(entry_index), &request);
             self.push(EntryBody::Unanswered { request: request.hash });
+        }
+        Ok(())
+    }
+
+    /// Counts a request among those that are open.
+    fn open(&mut self, deadline: BlockHeight) -> Result<(), IndexError> {
+        let key = keys::open(deadline, self.height());
+        let count: u64 = load(&self.overlay, &key)?.unwrap_or_default();
+        self.overlay.put(key, &(count + 1));
+        Ok(())
+    }
+
+    /// Counts a request no longer among those that are open.
+    fn close(&mut self, deadline: BlockHeight, request: &RequestView) -> Result<(), IndexError> {
+        let key = keys::open(deadline, request.height);
+        match load::<u64, _>(&self.overlay, &key)? {
+            Some(1) => self.overlay.delete(key),
+            Some(count) => self.overlay.put(key, &count.saturating_sub(1)),
+            None => return Err(IndexError::value(&key, "an open request is not counted")),
         }
         Ok(())
     }
@@ -436,7 +484,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
                 let (version, deadline) = (view.current, self.height().plus(self.answer_window(shape)));
                 let used = GrantView { used: grant.used.saturating_add(u64::from(shape.keys)), ..grant.clone() };
                 self.overlay.put(keys::grant(asset, &sender), &used);
-                self.overlay.put(keys::open(deadline, entry_index), &entry_index);
+                self.open(deadline)?;
                 (RequestStatus::Granted { version, deadline }, Outcome::Granted { version, deadline })
             }
             Err(reason) => {
@@ -459,7 +507,6 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             status,
         };
         self.overlay.put(keys::request(entry_index), &request);
-        self.overlay.put(keys::request_of(asset, entry_index), &());
         Ok(outcome)
     }
 
@@ -494,7 +541,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             bytes: *bytes,
             entry_index: self.next_entry(),
         };
-        self.overlay.delete(keys::open(deadline, request.entry_index));
+        self.close(deadline, &request)?;
         self.overlay.put(keys::request(request.entry_index), &request);
         Ok(Outcome::Accepted)
     }
@@ -503,7 +550,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         let (mut request, _, deadline) = self.awaiting(sender, asked)?;
         request.status = RequestStatus::Declined { reason, height: self.height(), entry_index: self.next_entry() };
         self.return_quota(&request)?;
-        self.overlay.delete(keys::open(deadline, request.entry_index));
+        self.close(deadline, &request)?;
         self.overlay.put(keys::request(request.entry_index), &request);
         Ok(Outcome::Accepted)
     }

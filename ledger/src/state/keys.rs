@@ -11,7 +11,7 @@ pub(crate) const ASSETS: &[u8] = b"c";
 pub(crate) const GRANTS: &[u8] = b"g";
 /// Requests by entry.
 pub(crate) const REQUESTS: &[u8] = b"q";
-/// Open requests by deadline.
+/// Counts of open requests by deadline.
 pub(crate) const OPEN: &[u8] = b"o";
 
 /// Receipts by transaction.
@@ -60,18 +60,21 @@ pub(crate) fn requests_of(asset: &AssetId) -> Vec<u8> {
     join(b"p", &[&asset.0])
 }
 
-pub(crate) fn request_of(asset: &AssetId, entry_index: u64) -> Vec<u8> {
-    join(&requests_of(asset), &[&entry_index.to_be_bytes()])
+/// The requests of an asset that one block holds.
+pub(crate) fn requests_in(asset: &AssetId, height: BlockHeight) -> Vec<u8> {
+    join(&requests_of(asset), &[&height.0.to_be_bytes()])
 }
 
-pub(crate) fn open(deadline: BlockHeight, entry_index: u64) -> Vec<u8> {
-    join(OPEN, &[&deadline.0.to_be_bytes(), &entry_index.to_be_bytes()])
+/// How many requests that the block `height` granted are open until `deadline`.
+pub(crate) fn open(deadline: BlockHeight, height: BlockHeight) -> Vec<u8> {
+    join(OPEN, &[&deadline.0.to_be_bytes(), &height.0.to_be_bytes()])
 }
 
-/// The deadline of an open request, from its key.
-pub(crate) fn deadline(key: &[u8]) -> Option<BlockHeight> {
-    let (deadline, _) = key.strip_prefix(OPEN)?.split_first_chunk::<8>()?;
-    Some(BlockHeight(u64::from_be_bytes(*deadline)))
+/// Deadline and height from a key of open requests.
+pub(crate) fn open_parts(key: &[u8]) -> Option<(BlockHeight, BlockHeight)> {
+    let (deadline, height) = key.strip_prefix(OPEN)?.split_first_chunk::<8>()?;
+    let number = |bytes: [u8; 8]| BlockHeight(u64::from_be_bytes(bytes));
+    Some((number(*deadline), number(height.try_into().ok()?)))
 }
 
 pub(crate) fn receipt(hash: &TxHash) -> Vec<u8> {
@@ -140,9 +143,4 @@ pub(crate) fn state_root() -> Vec<u8> {
 /// The node of the state tree whose keys share these first bits.
 pub(crate) fn state_node(bits: u16, prefix: &[u8]) -> Vec<u8> {
     join(b"s", &[&bits.to_be_bytes(), prefix])
-}
-
-/// The number that ends a key.
-pub(crate) fn last_number(key: &[u8]) -> Option<u64> {
-    key.last_chunk::<8>().map(|bytes| u64::from_be_bytes(*bytes))
 }

@@ -5,12 +5,14 @@ use super::keys;
 use super::views::{AccountView, AssetView, GrantView, RequestView, TextView, VersionView};
 use crate::block::{Header, Receipt};
 use crate::ids::{Address, AssetId, BlockHeight, TxHash};
-use crate::index::{Index, IndexError, Read, load, parse};
+use crate::index::{Index, IndexError, Read, head, load, parse};
 use crate::member::{MemberSet, Policy, ProposalView};
 use crate::merkle::{NodeHash, Tiles};
 
 /// Pairs read at a time when everything is wanted.
 const PAGE: usize = 1024;
+/// Blocks of which the requests are read at a time.
+const BLOCKS_PAGE: usize = 64;
 
 pub(crate) fn account<R: Read + ?Sized>(state: &R, address: &Address) -> Result<Option<AccountView>, IndexError> {
     load(state, &keys::account(address))
@@ -130,14 +132,40 @@ pub(crate) fn requests<I: Index + ?Sized>(
             let page = index.scan(keys::REQUESTS, after.as_deref(), limit)?;
             page.iter().map(|(key, bytes)| parse(key, bytes)).collect()
         }
-        Some(asset) => {
-            let after = after.map(|entry| keys::request_of(asset, entry));
-            let mut found = Vec::new();
-            for (key, _) in index.scan(&keys::requests_of(asset), after.as_deref(), limit)? {
-                let entry = keys::last_number(&key).ok_or_else(|| IndexError::value(&key, "no entry"))?;
+        Some(asset) => requests_of(index, asset, after, limit),
+    }
+}
+
+/// Requests of one asset; the index lists them block by block.
+fn requests_of<I: Index + ?Sized>(
+    index: &I,
+    asset: &AssetId,
+    after: Option<u64>,
+    limit: usize,
+) -> Result<Vec<RequestView>, IndexError> {
+    let mut found = Vec::new();
+    let mut past = match (after, head(index)?) {
+        (Some(entry), Some(head)) => match block_of_entry(index, &head, entry)? {
+            // The block of that entry may hold more.
+            Some(height) => height.0.checked_sub(1).map(|before| keys::requests_in(asset, BlockHeight(before))),
+            None => return Ok(found),
+        },
+        _ => None,
+    };
+    loop {
+        let page = index.scan(&keys::requests_of(asset), past.as_deref(), BLOCKS_PAGE)?;
+        for (key, bytes) in &page {
+            let entries: Vec<u64> = parse(key, bytes)?;
+            for entry in entries.into_iter().filter(|entry| after.is_none_or(|after| *entry > after)) {
+                if found.len() >= limit {
+                    return Ok(found);
+                }
                 found.extend(request_at(index, entry)?);
             }
-            Ok(found)
+        }
+        match page.into_iter().nth(BLOCKS_PAGE - 1) {
+            Some((key, _)) => past = Some(key),
+            None => return Ok(found),
         }
     }
 }
