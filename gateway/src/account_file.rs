@@ -85,6 +85,21 @@ pub fn succeed(folder: &Path) -> Result<(), FileError> {
     write_json(&folder.join(PUBLIC_FILE), successor.public(), true)
 }
 
+/// The accounts that the one in `folder` has replaced.
+///
+/// # Errors
+/// [`FileError`].
+pub fn load_earlier(folder: &Path) -> Result<Vec<AccountSecret>, FileError> {
+    let entries = std::fs::read_dir(folder).map_err(FileError::io(folder))?;
+    let mut files: Vec<_> = entries.flatten().map(|entry| entry.path()).collect();
+    files.retain(|path| {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        name.starts_with("account.sg1") && name.ends_with(".key")
+    });
+    files.sort();
+    files.iter().map(|path| read(path)).collect()
+}
+
 fn write(folder: &Path, file: &str, name: &str) -> Result<AccountSecret, FileError> {
     let path = folder.join(file);
     let secret = AccountSecret::generate(name).map_err(|error| FileError::content(&path, error))?;

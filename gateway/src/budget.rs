@@ -206,6 +206,8 @@ fn purpose(request: &TxHash) -> Purpose<'_> {
 pub struct Reader<'a> {
     /// The reader's account.
     pub account: &'a AccountSecret,
+    /// Accounts that it replaced: what was sealed to them opens with their keys alone.
+    pub earlier: &'a [AccountSecret],
     /// Whether it is the ledger's auditor rather than an owner.
     pub auditor: bool,
 }
@@ -222,8 +224,10 @@ impl Reader<'_> {
             (true, Some(copy)) => copy,
             (true, None) => return Err(wrong("there is no copy for the auditor".into())),
         };
-        let message = envelope::open_unpadded(self.account, purpose(request), copy);
-        let message = message.map_err(|error| wrong(error.to_string()))?;
+        let open = |account: &AccountSecret| envelope::open_unpadded(account, purpose(request), copy);
+        let message = open(self.account)
+            .or_else(|error| self.earlier.iter().find_map(|earlier| open(earlier).ok()).ok_or(error))
+            .map_err(|error| wrong(error.to_string()))?;
         decode("charges", &message).map_err(|error| wrong(error.to_string()))
     }
 }
@@ -372,6 +376,12 @@ impl Book {
                     let (name, schema, budgets) = (name.clone(), schema.clone(), budgets.clone());
                     self.assets.insert(id, Rules { owner: tx.tx.sender, name, schema, budgets });
                 }
+                (TxBody::Transfer { asset, to }, _) => {
+                    if let Some(rules) = self.assets.get_mut(asset) {
+                        rules.owner = *to;
+                    }
+                }
+                (TxBody::ReplaceAccount { successor }, _) => self.succeed(tx.tx.sender, successor.address()),
                 (TxBody::Grant { asset, to, terms }, _) => {
                     self.shares.remove(&(*asset, *to));
                     self.shares.extend(terms.bits.map(|bits| ((*asset, *to), bits)));
@@ -400,6 +410,19 @@ impl Book {
             }
         }
         checked
+    }
+
+    /// What is an account's is its successor's from now on: assets, shares, and what it was told.
+    fn succeed(&mut self, from: Address, to: Address) {
+        self.assets.values_mut().filter(|rules| rules.owner == from).for_each(|rules| rules.owner = to);
+        let moved: Vec<_> = self.shares.extract_if(|(_, holder), _| *holder == from).collect();
+        self.shares.extend(moved.into_iter().map(|((asset, _), bits)| ((asset, to), bits)));
+        for told in self.told.values_mut() {
+            let own: Vec<_> = told.own.extract_if(.., |(who, _), _| *who == from).collect();
+            told.own.extend(own.into_iter().map(|((_, column), bits)| ((to, column), bits)));
+            let asked: Vec<_> = told.asked_by.extract_if(|(who, _)| *who == from).collect();
+            told.asked_by.extend(asked.into_iter().map(|(_, asked)| (to, asked)));
+        }
     }
 
     /// Checks an answer's charges against its request's shape and the balance, and books them

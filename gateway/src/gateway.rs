@@ -129,7 +129,7 @@ impl Gateway {
     /// [`OwnerError`], in particular when another process serves from the folder.
     pub fn open(owner: Owner) -> Result<Gateway, OwnerError> {
         let ledger = owner.run_ledger()?;
-        let (book, checked) = read_book(&ledger, &Reader { account: owner.account(), auditor: false })?;
+        let (book, checked) = read_book(&ledger, &Reader { account: owner.account(), earlier: &[], auditor: false })?;
         if let Some((_, error)) = checked.wrong.into_iter().next() {
             return Err(error.into());
         }

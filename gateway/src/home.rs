@@ -162,6 +162,14 @@ impl Home {
     }
 
     /// Where what concerns a ledger is kept.
+    /// The accounts that its account has replaced.
+    ///
+    /// # Errors
+    /// [`FileError`].
+    pub fn earlier_accounts(&self) -> Result<Vec<AccountSecret>, FileError> {
+        account_file::load_earlier(&self.folder)
+    }
+
     pub(crate) fn ledger_folder(&self, chain: &ChainId) -> PathBuf {
         self.folder.join("ledgers").join(chain.to_string())
     }

@@ -171,10 +171,13 @@ async fn replace(args: OnLedger, output: &Output) -> Result<(), Failure> {
     // Kept before it is sent: the keys of a successor that the ledger knows are never lost.
     let successor = account_file::prepare_successor(home.folder(), &account.public().name)?;
     let address = successor.address();
-    let known = client.account(&account.address()).await?.and_then(|view| view.successor);
-    if known == Some(address) {
+    // An account that the ledger does not know, such as an auditor's, is replaced here alone.
+    let known = client.account(&account.address()).await?;
+    if known.as_ref().is_none_or(|view| view.successor == Some(address)) {
         account_file::succeed(home.folder())?;
-        output.line(format!("replaced    {address} (recorded before; its keys are in use now)"));
+        let result = serde_json::json!({ "address": address });
+        let why = if known.is_some() { "recorded before" } else { "the ledger knows neither account" };
+        output.result(&result, || format!("replaced by {address} ({why}; its keys are in use now)"));
         return Ok(());
     }
     let body = TxBody::ReplaceAccount { successor: successor.public().clone() };

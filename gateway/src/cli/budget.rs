@@ -90,24 +90,30 @@ async fn auditors(
 ) -> Result<(Book, Checked, Vec<AccountPublic>), Failure> {
     let session = Session::open(home, client).await?;
     let account = home.account()?;
-    match session.genesis.policy.auditor.as_ref().map(|auditor| auditor.address()) {
-        Some(auditor) if auditor == account.address() => {}
-        Some(auditor) => {
-            return Err(Failure(format!(
-                "what was told is sealed: this home's account {} is not the auditor {auditor} that the ledger's genesis \
-                 names. Only the owner (--data-dir) and that auditor can read it",
-                account.address()
-            )));
-        }
-        None => {
-            return Err(Failure(
-                "what was told is sealed to the owner alone (--data-dir): the ledger's genesis names no auditor, which \
-                 'sealgate init --auditor' does when a ledger is made"
-                    .into(),
-            ));
-        }
+    let earlier = home.earlier_accounts()?;
+    let first = session.genesis.policy.auditor.as_ref();
+    let current = client.governance().await?.policy.auditor;
+    let mut auditors = first.into_iter().chain(&current).map(|auditor| auditor.address()).peekable();
+    if auditors.peek().is_none() {
+        return Err(Failure(
+            "what was told is sealed to the owner alone (--data-dir): the ledger's rules name no auditor, as 'sealgate \
+             init --auditor' does when a ledger is made"
+                .into(),
+        ));
     }
-    let reader = Reader { account: &account, auditor: true };
+    let is_own = |address: &Address| {
+        *address == account.address() || earlier.iter().any(|account| account.address() == *address)
+    };
+    if let Some(auditor) = auditors.clone().next()
+        && !auditors.any(|auditor| is_own(&auditor))
+    {
+        return Err(Failure(format!(
+            "what was told is sealed: this home's account {} is not the auditor {auditor} that the ledger names. Only the \
+             owner (--data-dir) and that auditor can read it",
+            account.address()
+        )));
+    }
+    let reader = Reader { account: &account, earlier: &earlier, auditor: true };
     let (mut book, mut checked) = (Book::default(), Checked::default());
     let bar = output.progress();
     let replayed = auditing::replay_each(
@@ -123,7 +129,7 @@ async fn auditors(
 
 /// The owner's copy, from its own ledger.
 async fn owners(owner: &Owner) -> Result<(Book, Checked), Failure> {
-    let reader = Reader { account: owner.account(), auditor: false };
+    let reader = Reader { account: owner.account(), earlier: &[], auditor: false };
     match owner.access().await? {
         Access::Local(ledger) => Ok(read_book(&ledger, &reader)?),
         Access::Serving(client) => {

@@ -178,7 +178,7 @@ fn block(bytes: &[u8]) {
     // JSON knows bounds that borsh leaves to validation, as a decimal's scale.
     let again = serde_json::from_slice::<Block>(&serde_json::to_vec(&block).unwrap());
     assert!(!valid || again.unwrap() == block);
-    let reader = Reader { account: account_secret(), auditor: true };
+    let reader = Reader { account: account_secret(), earlier: &[], auditor: true };
     let _ = Book::default().read(&fixed_genesis(), &reader, &block);
 }
 
@@ -458,6 +458,6 @@ fn charged(charges: impl Fn(&TxHash) -> Vec<u8>) {
     };
     let block = Block { header, entries };
     for auditor in [false, true] {
-        let _ = Book::default().read(&genesis, &Reader { account, auditor }, &block);
+        let _ = Book::default().read(&genesis, &Reader { account, earlier: &[], auditor }, &block);
     }
 }
