@@ -584,6 +584,9 @@ fn the_catalogue_is_searched_in_pages_and_names_are_under_their_owners() {
     }
     world.grant(&full, &world.auditor, &["--disclose", "name", "--purpose", "p"]).ok();
     world.revoke(&full, &world.auditor).ok();
+    let budget = |asset: &str| sealgate(&["budget", "--data-dir", &world.path("owner"), "--asset", asset]);
+    assert_eq!(budget(&full).ok()["spent"], json!([]));
+    assert!(budget(&format!("{}/shop", dids[1])).error().contains("the ledger has no asset"));
     let error = world.revoke(&format!("{}/shop", dids[1]), &world.auditor).error();
     assert!(error.contains("this owner has published no asset"), "{error}");
 }
