@@ -161,7 +161,6 @@ impl Home {
         account_file::load(&self.folder)
     }
 
-    /// Where what concerns a ledger is kept.
     /// The accounts that its account has replaced.
     ///
     /// # Errors
@@ -170,6 +169,7 @@ impl Home {
         account_file::load_earlier(&self.folder)
     }
 
+    /// Where what concerns a ledger is kept.
     pub(crate) fn ledger_folder(&self, chain: &ChainId) -> PathBuf {
         self.folder.join("ledgers").join(chain.to_string())
     }
