@@ -21,6 +21,7 @@ use sealgate_ledger::standing::Handover;
 use sealgate_ledger::tx::{SignedTx, TxBody, VersionInfo};
 use serde::{Deserialize, Serialize};
 
+use crate::handed::{Handed, HandedError, owner_after};
 use crate::messages::{Nonce, SecretAnswer, SecretQuestion, context, outcome};
 use crate::witness::pins::{Witnessed, WitnessedBy};
 
@@ -57,6 +58,9 @@ pub struct AnswerFile {
     pub checkpoint: SignedCheckpoint,
     /// Public keys of the asset's owner.
     pub owner: PartyKeys,
+    /// How it came to be its owner's, step by step; left out where the owner registered it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub handed: Vec<Handed>,
     /// Public keys of the requester.
     pub requester: PartyKeys,
     /// The asset's registration.
@@ -138,6 +142,9 @@ pub enum AnswerError {
         /// What does not fit.
         what: String,
     },
+    /// How the asset came to its owner does not hold.
+    #[error(transparent)]
+    Handed(#[from] HandedError),
     /// The question cannot be read.
     #[error("the question: {0}")]
     Question(#[from] QuestionError),
@@ -290,31 +297,36 @@ impl AnswerFile {
     /// Registration and version.
     fn published(&self, checkpoint: &Checkpoint, checks: &mut Vec<String>) -> Result<Registered, AnswerError> {
         let entry = "registration";
-        let tx = self.included(entry, &self.registration, checkpoint, &self.owner)?;
+        let registrant = self.handed.first().map_or(&self.owner, |first| &first.by);
+        let tx = self.included(entry, &self.registration, checkpoint, registrant)?;
         let TxBody::RegisterAsset { name, schema, place_key, version, .. } = &tx.tx.body else {
             return Err(mismatch(entry, "it is no registration of an asset"));
         };
         let asset = AssetId::of(&self.genesis.chain_id(), &tx.tx.sender, name);
+        let owner = owner_after(&self.genesis.chain_id(), &asset, tx.tx.sender, &self.handed, checkpoint)?;
+        if owner != self.owner.account().address() {
+            return Err(mismatch(entry, "the asset is not the one's who answered"));
+        }
         let info = match &self.publication {
             None if version.number == 1 => version.clone(),
             None => return Err(mismatch(entry, "it is not of version 1")),
             Some(proof) => {
                 let entry = "publication";
-                match &self.included(entry, proof, checkpoint, &self.owner)?.tx.body {
+                let by = self.owner_at(proof.entry_index);
+                match &self.included(entry, proof, checkpoint, by)?.tx.body {
                     TxBody::PublishVersion { asset: of, version } if *of == asset => version.clone(),
                     _ => return Err(mismatch(entry, "it is no version of this asset")),
                 }
             }
         };
         checks.push(format!("asset '{name}', version {}: registered and signed by {}", info.number, tx.tx.sender));
-        Ok(Registered {
-            asset,
-            owner: tx.tx.sender,
-            name: name.clone(),
-            schema: schema.clone(),
-            place_key: *place_key,
-            info,
-        })
+        Ok(Registered { asset, owner, name: name.clone(), schema: schema.clone(), place_key: *place_key, info })
+    }
+
+    /// Whose the asset was when this entry was recorded.
+    fn owner_at(&self, entry_index: u64) -> &PartyKeys {
+        let next = self.handed.iter().find(|step| entry_index <= step.entry.entry_index);
+        next.map_or(&self.owner, |step| &step.by)
     }
 
     /// The request: granted, bound to the version, ours, and about this question.
@@ -673,6 +685,7 @@ impl AnswerFile {
             handovers: parts.handovers,
             checkpoint: parts.checkpoint,
             owner: PartyKeys::of(&parts.owner),
+            handed: parts.handed,
             requester: PartyKeys::of(&parts.requester),
             registration: parts.registration,
             publication: parts.publication,
@@ -702,6 +715,8 @@ pub struct Parts {
     pub checkpoint: SignedCheckpoint,
     /// Public keys of the asset's owner.
     pub owner: AccountPublic,
+    /// How it came to be its owner's.
+    pub handed: Vec<Handed>,
     /// Public keys of the requester.
     pub requester: AccountPublic,
     /// The asset's registration.

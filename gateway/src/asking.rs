@@ -19,14 +19,17 @@ use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, TxHash};
 use sealgate_ledger::light::{EntryProof, LightError, verify_entry};
 use sealgate_ledger::merkle::NodeHash;
-use sealgate_ledger::state::AssetView;
+use sealgate_ledger::state::{AssetView, OWNERS_MAX};
 use sealgate_ledger::tx::{DeclineReason, SignedTx, TxBody};
 
-use crate::answer_file::{ANSWER_BYTES_MAX, AnswerError, AnswerFile, Parts, Verified, check_parameters, parse_key};
+use crate::answer_file::{
+    ANSWER_BYTES_MAX, AnswerError, AnswerFile, Parts, PartyKeys, Verified, check_parameters, parse_key,
+};
 use crate::catalogue::Search;
 use crate::client::{AssetDetail, Client, ClientError, HeadResponse};
 use crate::envelope::{self, EnvelopeError};
 use crate::files::FileError;
+use crate::handed::{Handed, owner_after};
 use crate::home::{Asked, Home, HomeError, Relation};
 use crate::messages::{
     AskRequest, AskResponse, Nonce, SecretAnswer, SecretQuestion, answer_purpose, question_purpose, sealed_bytes,
@@ -210,16 +213,36 @@ impl<'a> Session<'a> {
         let EntryBody::Transaction { tx, outcome: Outcome::Accepted } = &proof.entry.body else {
             return Err(refused("it is not registered".into()));
         };
+        let chain = self.genesis.chain_id();
+        let steps = self.handed(&detail.asset, &self.checkpoint).await?;
+        let owner = owner_after(&chain, id, tx.tx.sender, &steps, &self.checkpoint);
+        let owner = owner.map_err(|error| refused(error.to_string()))?;
         match &tx.tx.body {
             TxBody::RegisterAsset { name, schema, .. }
-                if AssetId::of(&self.genesis.chain_id(), &tx.tx.sender, name) == *id
-                    && (detail.asset.id, detail.asset.owner) == (*id, tx.tx.sender)
+                if AssetId::of(&chain, &tx.tx.sender, name) == *id
+                    && (detail.asset.id, detail.asset.owner) == (*id, owner)
                     && (&detail.asset.name, &detail.asset.schema) == (name, schema) =>
             {
                 Ok(())
             }
             _ => Err(refused("the gateway shows another id, owner, name or schema than is registered".into())),
         }
+    }
+
+    /// How the asset came to its owner, as the gateway shows it under a checkpoint.
+    async fn handed(&self, asset: &AssetView, checkpoint: &Checkpoint) -> Result<Vec<Handed>, AskFailure> {
+        let mut steps = Vec::new();
+        for entry_index in asset.handed.iter().take(OWNERS_MAX) {
+            let entry = entry(self.client, &self.genesis, *entry_index, checkpoint.size).await?;
+            let by = transaction(&entry).map(|tx| tx.tx.sender);
+            let by = match by {
+                Some(sender) => self.client.account(&sender).await?,
+                None => None,
+            };
+            let by = by.ok_or_else(|| AskFailure::Refused("a former owner of the asset is not shown".into()))?;
+            steps.push(Handed { by: PartyKeys::of(&by.account), entry });
+        }
+        Ok(steps)
     }
 
     /// Enrols the account if the ledger does not know it yet.
@@ -276,6 +299,19 @@ async fn consistency(client: &Client, genesis: &Genesis, old: u64, new: u64) -> 
     let begun = Instant::now();
     loop {
         match client.consistency(old, new).await {
+            Err(ClientError::Unreadable { .. }) if genesis.network.is_some() && begun.elapsed() < LAG => {
+                tokio::time::sleep(LAG_POLL).await;
+            }
+            other => return other,
+        }
+    }
+}
+
+/// An entry with its proof; on a shared ledger from a node that may lag behind.
+async fn entry(client: &Client, genesis: &Genesis, index: u64, size: u64) -> Result<EntryProof, ClientError> {
+    let begun = Instant::now();
+    loop {
+        match client.entry(index, size).await {
             Err(ClientError::Unreadable { .. }) if genesis.network.is_some() && begun.elapsed() < LAG => {
                 tokio::time::sleep(LAG_POLL).await;
             }
@@ -601,6 +637,7 @@ async fn conclude(
         handovers: session.home.handovers_to(&session.genesis, &proofs.checkpoint)?,
         checkpoint: proofs.checkpoint,
         owner: parties.owner.clone(),
+        handed: session.handed(asset, &checkpoint).await?,
         requester: parties.account.public().clone(),
         publication: (publication != registration).then_some(publication),
         registration,

@@ -16,6 +16,7 @@ pub mod envelope;
 pub mod epochs;
 pub mod files;
 pub mod gateway;
+pub mod handed;
 pub mod home;
 pub mod identity;
 pub mod messages;

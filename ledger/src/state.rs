@@ -13,7 +13,7 @@ pub(crate) mod tree;
 pub(crate) mod verify;
 mod views;
 
-pub use rejection::{ExecuteError, REPLACED_MAX, Rejection};
+pub use rejection::{ExecuteError, OWNERS_MAX, REPLACED_MAX, Rejection};
 pub use tree::ContractView;
 #[cfg(test)]
 mod tests;

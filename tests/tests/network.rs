@@ -220,6 +220,31 @@ fn the_main_job_across_two_members_while_nodes_are_killed() {
     });
     network.agree(&[0, 1, 2, 3], network.height(0));
     sealgate(&["audit", "--gateway", &network.url(3), "--home", &network.path("bank")]).ok();
+
+    // The asset goes to the second member, with keys and sealed data, and is answered there.
+    let members = sealgate(&["member", "list", "--data-dir", &network.data(0)]).ok();
+    let keys = members["members"][1]["account"].clone();
+    let account: sealgate_ledger::account::AccountPublic = serde_json::from_value(keys).unwrap();
+    let to = account.address().to_string();
+    sealgate(&["asset", "transfer", "--data-dir", &network.data(0), "--asset", "shop", "--to", &to]).ok();
+    network.kill(1);
+    let (from, into) = (network.data(0), network.data(1));
+    for part in ["keys", "store"] {
+        sealgate_tests::copy_folder(&Path::new(&from).join(part), &Path::new(&into).join(part));
+    }
+    std::fs::copy(Path::new(&from).join("root.key"), Path::new(&into).join("root.key")).unwrap();
+    network.start(1);
+    let asset = text(&answer["asset"]);
+    let question = format!("SELECT status FROM \"{asset}\" WHERE id = 11");
+    wait("an answer from the new owner", || network.ask(2, "bank", "e.json", &question).code == 0);
+    for file in ["a.json", "e.json"] {
+        sealgate(&["verify", "--home", &network.path("bank"), &network.path(file)]).ok();
+    }
+    let mut altered: Value = serde_json::from_slice(&std::fs::read(network.path("e.json")).unwrap()).unwrap();
+    assert_eq!(altered["handed"].as_array().unwrap().len(), 1);
+    altered.as_object_mut().unwrap().remove("handed");
+    std::fs::write(network.path("f.json"), format!("{altered:#}\n")).unwrap();
+    sealgate(&["verify", "--home", &network.path("bank"), &network.path("f.json")]).error();
 }
 
 #[test]

@@ -8,7 +8,7 @@ use sealgate_circuits::schema::Schema;
 use super::contract::{decide, is_over};
 use super::keys;
 use super::query;
-use super::rejection::{ExecuteError, Rejection};
+use super::rejection::{ExecuteError, OWNERS_MAX, Rejection};
 use super::tree::settle;
 use super::verify::VerifiedTx;
 use super::views::{AccountView, AssetView, GrantView, RequestStatus, RequestView, TextView, VersionView};
@@ -343,6 +343,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             budgets: budgets.clone(),
             current: 1,
             withdrawn: None,
+            handed: Vec::new(),
             height: self.height(),
             entry_index: self.next_entry(),
         };
@@ -399,16 +400,21 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         let view = self.owned(sender, asset)?;
         let receiver = query::account(&self.overlay, to)?.ok_or(Rejection::UnknownSender(*to))?;
         receiver.check_open()?;
-        self.give(view, *to);
+        self.give(view, *to)?;
         Ok(Outcome::Accepted)
     }
 
     /// Makes `to` the owner of an asset.
-    pub(super) fn give(&mut self, mut view: AssetView, to: Address) {
+    pub(super) fn give(&mut self, mut view: AssetView, to: Address) -> Result<(), ExecuteError> {
+        if view.handed.len() >= OWNERS_MAX {
+            return Err(Rejection::TooManyOwners(view.id).into());
+        }
+        view.handed.push(self.next_entry());
         self.overlay.delete(keys::owned_asset(&view.owner, &view.id));
         self.overlay.put(keys::owned_asset(&to, &view.id), &());
         view.owner = to;
         self.overlay.put(keys::asset(&view.id), &view);
+        Ok(())
     }
 
     fn withdraw(&mut self, sender: Address, asset: &AssetId) -> Result<Outcome, ExecuteError> {

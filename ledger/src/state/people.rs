@@ -61,7 +61,7 @@ impl<I: Index + ?Sized> BlockBuilder<'_, I> {
         }
         for id in owned {
             let asset = query::asset(&self.overlay, &id)?.ok_or(Rejection::UnknownAsset(id))?;
-            self.give(asset, to);
+            self.give(asset, to)?;
         }
         for id in granted {
             let Some(mut grant) = query::grant(&self.overlay, &id, &sender)? else { continue };

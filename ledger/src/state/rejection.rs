@@ -9,6 +9,9 @@ use crate::tx::{DeclineReason, EXPIRY_BLOCKS_MAX, TxError};
 /// Most assets, and most grants, that move with a replaced account.
 pub const REPLACED_MAX: usize = 256;
 
+/// How often an asset changes hands at most: each time is shown with every answer.
+pub const OWNERS_MAX: usize = 32;
+
 /// Why the ledger refuses a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Rejection {
@@ -75,6 +78,9 @@ pub enum Rejection {
     /// An account owns or was granted too much to be replaced in one transaction.
     #[error("{0} has more than {REPLACED_MAX} assets or grants: transfer its assets one by one first")]
     TooMuchToReplace(Address),
+    /// An asset has had too many owners.
+    #[error("{0} has changed hands {OWNERS_MAX} times: publish it as a new asset")]
+    TooManyOwners(AssetId),
     /// A member's account is replaced by proposal, not by itself.
     #[error("{0} is a member's account: members replace and close it by proposal")]
     MemberAccount(Address),

@@ -82,6 +82,9 @@ pub struct AssetView {
     pub current: u32,
     /// The block that withdrew it, if one did.
     pub withdrawn: Option<BlockHeight>,
+    /// Entries of the transactions that gave it from one owner to the next, at most
+    /// [`OWNERS_MAX`](super::OWNERS_MAX).
+    pub handed: Vec<u64>,
     /// The block that registered it.
     pub height: BlockHeight,
     /// The registration's entry.

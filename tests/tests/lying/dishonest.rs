@@ -161,6 +161,7 @@ impl Dishonest {
             handovers: vec![],
             checkpoint: proofs.checkpoint.clone(),
             owner: ledger.account(&truth.asset.owner).unwrap().unwrap().account,
+            handed: vec![],
             requester: ledger.account(&sender).unwrap().unwrap().account,
             publication: (publication != registration).then_some(publication),
             registration,
