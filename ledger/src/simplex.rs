@@ -12,6 +12,7 @@ mod events;
 mod executor;
 mod frame;
 mod gate;
+mod gossip;
 mod holdings;
 mod journal;
 mod keys;

@@ -21,7 +21,7 @@ const SMALL_BYTES: usize = 256 * 1024;
 const SILENCE: Duration = Duration::from_secs(15);
 /// Frames and bytes taken from a peer in a second, on average; a second's worth may come at once.
 const FRAMES_A_SECOND: f64 = 8_000.0;
-const BYTES_A_SECOND: f64 = 64.0 * 1024.0 * 1024.0;
+const BYTES_A_SECOND: f64 = 32.0 * 1024.0 * 1024.0;
 
 /// Where messages for a peer are queued.
 pub(super) struct Outbox {
@@ -47,7 +47,8 @@ pub(super) fn outbox() -> (Outbox, Queues) {
 impl Outbox {
     /// Queues the frame, or drops it when the peer is too slow.
     pub(super) fn push(&self, frame: Arc<Frame>, urgent: bool) {
-        let queue = if urgent || frame.channel != Channel::Ledger {
+        let ledger = matches!(frame.channel, Channel::Ledger | Channel::Gossip);
+        let queue = if urgent || !ledger {
             &self.agreement
         } else if frame.payload.len() <= SMALL_BYTES {
             &self.small

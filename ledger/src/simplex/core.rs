@@ -12,14 +12,13 @@ use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Recipients, Sender};
 use tokio::sync::{mpsc, oneshot};
 
-use super::batch::digest_of;
 use super::epochs::{EpochStart, Epochs};
 use super::events::Event;
 use super::executor::{Done, Job};
 use super::gate::Arrival;
 use super::holdings::Wanted;
 use super::keys::verify_key;
-use super::message::{Message, TXS_BYTES, TXS_MAX};
+use super::message::{Message, TXS_BYTES, TXS_MAX, Transactions};
 use super::notary::Notary;
 use super::offers::{Offer, Offers};
 use super::pool::{Offered, Pool};
@@ -33,6 +32,7 @@ use crate::error::SubmitError;
 use crate::ids::{BlockHeight, Digest, TxHash};
 use crate::member::MemberSet;
 use crate::state::query;
+use crate::state::verify::VerifiedTx;
 
 /// How often what waits for time to pass is looked at.
 const TICK: Duration = Duration::from_millis(50);
@@ -77,6 +77,7 @@ impl Sent {
 pub(crate) struct Core<E, S> {
     pub(super) clock: E,
     pub(super) net: S,
+    gossip: S,
     pub(super) ledger: Arc<chain::Core>,
     /// How long a leader waits for transactions before it lets its turn pass.
     pub(super) idle_ms: u64,
@@ -117,6 +118,7 @@ pub(crate) struct Queues {
     pub(crate) events: mpsc::UnboundedReceiver<Event>,
     pub(crate) submissions: mpsc::Receiver<Submission>,
     pub(crate) arrivals: mpsc::Receiver<(PublicKey, Arrival)>,
+    pub(crate) transactions: mpsc::Receiver<Vec<VerifiedTx>>,
     pub(crate) done: mpsc::UnboundedReceiver<Done>,
 }
 
@@ -124,6 +126,7 @@ pub(crate) struct Queues {
 pub(crate) struct Parts<E, S> {
     pub(crate) clock: E,
     pub(crate) net: S,
+    pub(crate) gossip: S,
     pub(crate) ledger: Arc<chain::Core>,
     pub(crate) idle_ms: u64,
     pub(crate) secret: NodeSecret,
@@ -141,6 +144,7 @@ impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
         let mut core = Core {
             clock: parts.clock,
             net: parts.net,
+            gossip: parts.gossip,
             ledger: parts.ledger,
             idle_ms: parts.idle_ms,
             secret: parts.secret,
@@ -197,6 +201,10 @@ impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
                     Some((from, arrival)) => self.arrival(from, arrival),
                     None => break,
                 },
+                txs = queues.transactions.recv() => match txs {
+                    Some(txs) => self.transactions(&txs),
+                    None => break,
+                },
                 () = sleep => {}
             }
             let now = self.now_ms();
@@ -241,14 +249,7 @@ impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
 
     fn arrival(&mut self, from: PublicKey, arrival: Arrival) {
         match arrival {
-            Arrival::Transactions(txs) => {
-                // What finds no room here still waits where it was submitted.
-                for tx in &txs {
-                    let _ = self.pool.offer(tx);
-                }
-            }
-            Arrival::Batch { batch, bytes } => {
-                let digest = digest_of(&bytes);
+            Arrival::Batch { digest, batch, bytes } => {
                 self.wanted.remove(&digest);
                 if self.store.meta(&digest).is_none() {
                     self.offers.put(&from, digest, Offer { batch: Arc::new(batch), bytes: Arc::new(bytes) });
@@ -278,6 +279,14 @@ impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
         }
     }
 
+    /// Transactions that peers have passed on. What finds no room here still waits where it was
+    /// submitted.
+    fn transactions(&mut self, txs: &[VerifiedTx]) {
+        for tx in txs {
+            let _ = self.pool.offer(tx);
+        }
+    }
+
     fn submissions(&mut self, first: Submission, more: &mut mpsc::Receiver<Submission>) {
         let (mut next, mut spread, mut bytes) = (Some(first), Vec::new(), 0);
         let until_ms = self.now_ms().saturating_add(PATIENCE_MS);
@@ -302,7 +311,7 @@ impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
             next = if spread.len() < TXS_MAX && bytes < TXS_BYTES { more.try_recv().ok() } else { None };
         }
         if !spread.is_empty() {
-            self.send(Recipients::All, &Message::Transactions(spread), false);
+            drop(self.gossip.send(Recipients::All, Transactions(spread).encode(), false));
         }
     }
 

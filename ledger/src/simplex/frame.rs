@@ -10,6 +10,8 @@ const MAGIC: &[u8; 16] = b"sealgate nodes 1";
 const HEADER: usize = 13;
 /// Most bytes of a payload of the agreement's channels.
 const AGREEMENT_BYTES_MAX: usize = 64 * 1024;
+/// Most bytes of a payload of transactions.
+const GOSSIP_BYTES_MAX: usize = 1024 * 1024;
 /// Most bytes of a payload of the ledger's own channel: a block and its checkpoint.
 pub(crate) const MESSAGE_BYTES_MAX: usize = 9 * 1024 * 1024;
 
@@ -22,8 +24,10 @@ pub(crate) enum Channel {
     Certificates,
     /// Requests for certificates.
     Resolver,
-    /// The ledger's own messages: batches, transactions, signatures, blocks.
+    /// The ledger's own messages: batches, signatures, blocks.
     Ledger,
+    /// Transactions that wait to be ordered: a flood of them holds up nothing else.
+    Gossip,
 }
 
 impl Channel {
@@ -33,11 +37,12 @@ impl Channel {
             Channel::Certificates => 1,
             Channel::Resolver => 2,
             Channel::Ledger => 3,
+            Channel::Gossip => 4,
         }
     }
 
     fn read(code: u8) -> Option<Channel> {
-        [Channel::Votes, Channel::Certificates, Channel::Resolver, Channel::Ledger]
+        [Channel::Votes, Channel::Certificates, Channel::Resolver, Channel::Ledger, Channel::Gossip]
             .into_iter()
             .find(|channel| channel.code() == code)
     }
@@ -45,6 +50,7 @@ impl Channel {
     pub(crate) fn bytes_max(self) -> usize {
         match self {
             Channel::Ledger => MESSAGE_BYTES_MAX,
+            Channel::Gossip => GOSSIP_BYTES_MAX,
             _ => AGREEMENT_BYTES_MAX,
         }
     }

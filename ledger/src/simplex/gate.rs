@@ -1,6 +1,6 @@
 //! The door: what peers send is decoded, bounded and checked here before the core sees it.
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use super::time::Time;
@@ -8,28 +8,19 @@ use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::Receiver;
 use tokio::sync::mpsc;
 
-use super::batch::Batch;
-use super::message::{BLOCKS_MAX, Message, TXS_MAX};
-use super::pool::Rates;
+use super::batch::{Batch, digest_of};
+use super::message::{BLOCKS_MAX, Message};
 use crate::account::Signature;
 use crate::block::Block;
 use crate::chain;
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::codec::decode;
-use crate::ids::{BlockHeight, Digest, TxHash};
-use crate::state::query;
-use crate::state::verify::{Unverified, VerifiedTx, verify_all};
-use crate::tx::SignedTx;
-
-/// Transactions whose hash is remembered, so that none is checked twice.
-const REMEMBERED: usize = 64 * 1024;
+use crate::ids::{BlockHeight, Digest};
 
 /// What a peer has sent, as far as it can be checked without the core's state.
 pub(crate) enum Arrival {
-    /// Transactions with good signatures, within their senders' rates, on no block yet.
-    Transactions(Vec<VerifiedTx>),
     /// A batch within its bounds.
-    Batch { batch: Batch, bytes: Vec<u8> },
+    Batch { digest: Digest, batch: Batch, bytes: Vec<u8> },
     /// Asks for a batch.
     WantBatch(Digest),
     /// A signature of a checkpoint, not yet checked.
@@ -42,47 +33,74 @@ pub(crate) enum Arrival {
     Blocks { blocks: Vec<Block>, checkpoint: Option<SignedCheckpoint>, bytes: usize },
 }
 
+/// How many messages of a kind are taken from a peer in a second; four times as many at once.
+const BATCHES: u64 = 50;
+const ASKED_BATCHES: u64 = 100;
+const ASKED_BLOCKS: u64 = 5;
+const SIGNATURES: u64 = 500;
+const STATUSES: u64 = 5;
+const BLOCKS: u64 = 20;
+
+/// What a message costs whoever takes it, as the share of a second that its kind has.
+fn kind(message: &Message) -> (usize, u64) {
+    match message {
+        Message::Batch(_) => (0, BATCHES),
+        Message::WantBatch(_) => (1, ASKED_BATCHES),
+        Message::WantBlocks(_) => (2, ASKED_BLOCKS),
+        Message::Signature { .. } => (3, SIGNATURES),
+        Message::Status { .. } => (4, STATUSES),
+        Message::Blocks { .. } => (5, BLOCKS),
+    }
+}
+
 pub(crate) struct Gate<E> {
     clock: E,
     ledger: Arc<chain::Core>,
-    rates: Rates,
-    seen: HashSet<TxHash>,
-    order: VecDeque<TxHash>,
+    /// Thousandths of messages that are left to each peer of each kind, and when that was.
+    shares: BTreeMap<(PublicKey, usize), (u64, u64)>,
 }
 
 impl<E: Time> Gate<E> {
-    pub(crate) fn new(clock: E, ledger: Arc<chain::Core>, rates: Rates) -> Gate<E> {
-        Gate { clock, ledger, rates, seen: HashSet::new(), order: VecDeque::new() }
+    pub(crate) fn new(clock: E, ledger: Arc<chain::Core>) -> Gate<E> {
+        Gate { clock, ledger, shares: BTreeMap::new() }
     }
 
-    /// Works until the connections are closed. What the core is too busy for is dropped.
+    /// Whether the peer may send another message of this kind.
+    fn has_share(&mut self, from: &PublicKey, (kind, per_second): (usize, u64)) -> bool {
+        let (now, full) = (self.clock.now_ms(), per_second * 4_000);
+        let (left, at) = self.shares.get(&(from.clone(), kind)).copied().unwrap_or((full, now));
+        let left = left.saturating_add(now.saturating_sub(at).saturating_mul(per_second)).min(full);
+        let rest = left.checked_sub(1_000);
+        self.shares.insert((from.clone(), kind), (rest.unwrap_or(left), now));
+        rest.is_some()
+    }
+
+    /// Works until the connections are closed. While the core is busy it waits, and what peers send
+    /// meanwhile is dropped where it arrives, each peer's own.
     pub(crate) async fn run<R>(mut self, mut receiver: R, arrivals: mpsc::Sender<(PublicKey, Arrival)>)
     where
         R: Receiver<PublicKey = PublicKey>,
     {
         while let Ok((from, bytes)) = receiver.recv().await {
             let Some(arrival) = self.admit(&from, bytes.as_ref()) else { continue };
-            if let Err(error) = arrivals.try_send((from, arrival)) {
-                if matches!(error, mpsc::error::TrySendError::Closed(_)) {
-                    return;
-                }
-                tracing::debug!("a message was dropped: the node is busy");
+            if arrivals.send((from, arrival)).await.is_err() {
+                return;
             }
         }
     }
 
     fn admit(&mut self, from: &PublicKey, bytes: &[u8]) -> Option<Arrival> {
         let refuse = |what: &dyn std::fmt::Display| tracing::warn!(peer = %from, "a message is refused: {what}");
-        match Message::decode(bytes).inspect_err(|error| refuse(error)).ok()? {
-            Message::Transactions(txs) if txs.len() <= TXS_MAX => {
-                let unverified: Vec<_> = txs.iter().filter_map(|bytes| self.unseen(bytes)).collect();
-                let verified = verify_all(unverified).into_iter().filter_map(Result::ok);
-                let good: Vec<VerifiedTx> = verified.filter(|tx| self.take(tx)).collect();
-                (!good.is_empty()).then_some(Arrival::Transactions(good))
-            }
-            Message::Transactions(_) => None,
+        let message = Message::decode(bytes).inspect_err(|error| refuse(error)).ok()?;
+        if !self.has_share(from, kind(&message)) {
+            tracing::debug!(peer = %from, "a message is dropped: the peer sends too many of its kind");
+            return None;
+        }
+        match message {
             Message::Batch(bytes) => match Batch::decode(&bytes) {
-                Ok(batch) if batch.chain == self.ledger.head().chain => Some(Arrival::Batch { batch, bytes }),
+                Ok(batch) if batch.chain == self.ledger.head().chain => {
+                    Some(Arrival::Batch { digest: digest_of(&bytes), batch, bytes })
+                }
                 Ok(_) => None,
                 Err(error) => {
                     refuse(&error);
@@ -103,29 +121,5 @@ impl<E: Time> Gate<E> {
             }
             Message::Blocks { .. } => None,
         }
-    }
-
-    /// A transaction that a peer passes on, if it is new here.
-    fn unseen(&self, bytes: &[u8]) -> Option<Unverified> {
-        let signed = SignedTx::decode(bytes).ok()?;
-        let unverified = Unverified::new(&self.ledger.head().chain, signed, &self.ledger.index).ok()?;
-        let hash = unverified.hash();
-        let known = self.seen.contains(&hash) || query::receipt(&self.ledger.index, &hash).ok()?.is_some();
-        (!known).then_some(unverified)
-    }
-
-    /// Whether it is taken: the sender's rate holds here as it does where the transaction was
-    /// submitted.
-    fn take(&mut self, tx: &VerifiedTx) -> bool {
-        let hash = tx.hash();
-        if self.seen.contains(&hash) || !self.rates.admit(tx.signed(), self.clock.now_ms()) {
-            return false;
-        }
-        self.seen.insert(hash);
-        self.order.push_back(hash);
-        if self.order.len() > REMEMBERED {
-            self.order.pop_front().inspect(|oldest| _ = self.seen.remove(oldest));
-        }
-        true
     }
 }

@@ -90,7 +90,9 @@ impl Receiver for LinkReceiver {
     type PublicKey = PublicKey;
 
     async fn recv(&mut self) -> Result<(PublicKey, IoBuf), Closed> {
-        self.inbox.recv().await.map(|(from, payload)| (from, IoBuf::from(payload))).ok_or(Closed)
+        let mut arrived = self.inbox.recv().await.ok_or(Closed)?;
+        let payload = arrived.release();
+        Ok((arrived.from.clone(), IoBuf::from(payload)))
     }
 
     fn capacity(&self) -> NonZeroUsize {

@@ -21,9 +21,6 @@ pub(crate) const BLOCKS_BYTES: usize = 4 * 1024 * 1024;
 /// A message on the ledger's channel.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) enum Message {
-    /// Transactions to be ordered, each as [`SignedTx::encode`](crate::tx::SignedTx::encode)
-    /// writes it.
-    Transactions(Vec<Vec<u8>>),
     /// A batch, encoded: pushed by its proposer, or asked for.
     Batch(Vec<u8>),
     /// Asks for a batch.
@@ -66,5 +63,22 @@ impl Message {
     /// [`DecodeError`]. The frame has bounded the size.
     pub(crate) fn decode(bytes: &[u8]) -> Result<Message, DecodeError> {
         decode("message between nodes", bytes)
+    }
+}
+
+/// Transactions to be ordered, each as [`SignedTx::encode`](crate::tx::SignedTx::encode) writes it:
+/// the only message on the channel of transactions.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
+pub(crate) struct Transactions(pub(crate) Vec<Vec<u8>>);
+
+impl Transactions {
+    pub(crate) fn encode(&self) -> Vec<u8> {
+        encode(self)
+    }
+
+    /// # Errors
+    /// [`DecodeError`]. The frame has bounded the size.
+    pub(crate) fn decode(bytes: &[u8]) -> Result<Transactions, DecodeError> {
+        decode("transactions from a node", bytes)
     }
 }

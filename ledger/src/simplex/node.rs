@@ -1,11 +1,9 @@
 //! A member's node: the ledger in its folder, the connections to other nodes, the agreement.
 
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use commonware_cryptography::ed25519::PrivateKey;
 use commonware_runtime::{Handle, Runner, Spawner, Supervisor, tokio as runtime};
@@ -19,11 +17,13 @@ use super::events::{Event, Mailbox};
 use super::executor;
 use super::frame::Channel;
 use super::gate::Gate;
+use super::gossip::Gossip;
 use super::keys::{namespace, private_key, verify_key};
 use super::link::{self, Guard};
 use super::notary::Notary;
 use super::pool::{Rate, Rates};
 use super::store::BatchStore;
+use super::time::{Machine, Time};
 use super::tls::{Allowed, Tls};
 use super::transport::{PeerAddress, Transport};
 use crate::account::{NodeSecret, VerifyKey};
@@ -43,7 +43,7 @@ const COMPLETE: &str = "complete";
 /// Submissions that may wait before [`SubmitError::Busy`].
 const QUEUE: usize = 8192;
 /// Messages of peers that may wait for the core.
-const ARRIVALS: usize = 1024;
+const ARRIVALS: usize = 32;
 
 /// What a member's node is run with.
 #[derive(Debug, Clone)]
@@ -61,7 +61,7 @@ pub struct NodeConfig {
     /// How fast all who open accounts for themselves may do so together.
     pub strangers: Rate,
     /// Other addresses for some nodes than the members' records say, as seen from this machine.
-    pub addresses: BTreeMap<[u8; 32], String>,
+    pub addresses: Vec<(VerifyKey, String)>,
     /// Nodes to connect to besides the members known here: for a node so far behind that it knows
     /// none of today's.
     pub others: Vec<(VerifyKey, String)>,
@@ -77,7 +77,7 @@ impl NodeConfig {
             timeouts: Timeouts::default(),
             rate: Rate::default(),
             strangers: Rate { per_second: 50, burst: 500 },
-            addresses: BTreeMap::new(),
+            addresses: Vec::new(),
             others: Vec::new(),
         }
     }
@@ -205,13 +205,14 @@ struct Node {
     submissions: Option<mpsc::Sender<Submission>>,
     ledger: Arc<chain::Core>,
     rates: Mutex<Rates>,
+    time: Machine,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Engine for Node {
     fn submit(&self, submission: Submission) -> Result<(), SubmitError> {
         let tx = submission.tx.signed();
-        if !self.rates.lock().unwrap_or_else(PoisonError::into_inner).admit(tx, clock_ms()) {
+        if !self.rates.lock().unwrap_or_else(PoisonError::into_inner).admit(tx, self.time.now_ms()) {
             return Err(SubmitError::TooFast(tx.tx.sender));
         }
         let stopped = || SubmitError::Stopped("the node has ended".into());
@@ -233,11 +234,6 @@ impl Drop for Node {
             tracing::error!("the node had panicked");
         }
     }
-}
-
-fn clock_ms() -> u64 {
-    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
-    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Stops the ledger when the node's thread panics, which the library does when its own files fail.
@@ -278,7 +274,7 @@ impl Node {
             runtime::Runner::new(settings).start(|context| opened.run(context, waiting, shown));
         });
         let thread = thread.map_err(|error| NodeError::Io { path: dir.to_owned(), what: error.to_string() })?;
-        Ok(Node { submissions: Some(submissions), ledger, rates, thread: Some(thread) })
+        Ok(Node { submissions: Some(submissions), ledger, rates, time: Machine::new(), thread: Some(thread) })
     }
 }
 
@@ -339,10 +335,16 @@ impl Opened {
         let (events, asked) = mpsc::unbounded_channel();
         let (stage, mut stages) = mpsc::unbounded_channel();
         let (to_core, arrivals) = mpsc::channel(ARRIVALS);
-        let gate = Gate::new(context.child("clock"), ledger.clone(), self.config.rates());
+        let time = Machine::new();
+        let (gossip, heard) = link::open(&transport, Channel::Gossip, 0);
+        let (to_pool, transactions) = mpsc::channel(ARRIVALS);
+        let guard = Guard::new(transport.clone());
+        let gate = Gate::new(time, ledger.clone());
+        let passed_on = Gossip::new(time, ledger.clone(), guard.clone(), self.config.rates());
         let core = Core::new(Parts {
-            clock: context.child("clock"),
+            clock: time,
             net,
+            gossip,
             ledger: ledger.clone(),
             idle_ms: u64::try_from(self.config.timeouts.ordered().leader.as_millis() / 2).unwrap_or(u64::MAX),
             secret: self.config.secret.clone(),
@@ -356,11 +358,12 @@ impl Opened {
         let chain = self.chain;
         let executing = context.child("executor").dedicated().spawn(move |_| executor::run(chain, work, finished));
         let gating = context.child("gate").dedicated().spawn(move |_| gate.run(receiver, to_core));
-        let queues = Queues { events: asked, submissions, arrivals, done };
+        let checking = context.child("gossip").dedicated().spawn(move |_| passed_on.run(heard, to_pool));
+        let queues = Queues { events: asked, submissions, arrivals, transactions, done };
         let deciding = context.child("core").dedicated().spawn(move |_| core.run(queues));
         let mut stagehand = Stagehand {
             context: context.child("agreement"),
-            guard: Guard::new(transport.clone()),
+            guard,
             transport: transport.clone(),
             namespace: namespace(&chain_id),
             key: self.key,
@@ -392,6 +395,7 @@ impl Opened {
         // The executor ends when the core, which sends it work, is gone: what it has begun is done.
         let _ = executing.await;
         gating.abort();
+        checking.abort();
     }
 }
 
@@ -473,7 +477,8 @@ impl Stagehand {
         let mut peers: Vec<PeerAddress> = Vec::new();
         for (key, address) in known.chain(self.config.others.iter().cloned()) {
             if !peers.iter().any(|peer| peer.key == key) {
-                let address = self.config.addresses.get(&key.0).cloned().unwrap_or(address);
+                let other = self.config.addresses.iter().find(|(of, _)| *of == key);
+                let address = other.map_or(address, |(_, other)| other.clone());
                 peers.push(PeerAddress { key, address });
             }
         }

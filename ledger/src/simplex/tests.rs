@@ -4,6 +4,7 @@ mod agreement;
 mod conformance;
 mod faults;
 mod harness;
+mod load;
 mod lying;
 mod members;
 mod simulated;

@@ -3,6 +3,7 @@
 //! (docs/spec/network.md#connections).
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -33,9 +34,33 @@ const BAN: Duration = Duration::from_secs(600);
 /// Frames that may wait for the receiver of one channel.
 pub(crate) const INBOX: usize = 4096;
 
+/// Bytes of one peer's frames that may wait for their receivers.
+const PEER_BYTES: usize = 24 * 1024 * 1024;
+
 /// What arrives on a channel.
-pub(crate) type Inbox = mpsc::Receiver<(PublicKey, Vec<u8>)>;
-type Route = mpsc::Sender<(PublicKey, Vec<u8>)>;
+pub(crate) type Inbox = mpsc::Receiver<Arrived>;
+type Route = mpsc::Sender<Arrived>;
+
+/// A payload and whom it is from. It counts against its peer's share until it is dropped.
+pub(crate) struct Arrived {
+    pub(crate) from: PublicKey,
+    pub(crate) payload: Vec<u8>,
+    share: Arc<AtomicUsize>,
+}
+
+impl Arrived {
+    /// Takes the payload out; its peer may send more.
+    pub(crate) fn release(&mut self) -> Vec<u8> {
+        self.share.fetch_sub(self.payload.len(), Ordering::AcqRel);
+        std::mem::take(&mut self.payload)
+    }
+}
+
+impl Drop for Arrived {
+    fn drop(&mut self) {
+        self.share.fetch_sub(self.payload.len(), Ordering::AcqRel);
+    }
+}
 
 /// A peer and where it listens.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +97,8 @@ struct Peer {
     dialler: Option<JoinHandle<()>>,
     connection: Option<(u64, Outbox, JoinHandle<()>)>,
     banned: Option<Instant>,
+    /// Bytes of its frames that wait for their receivers.
+    share: Arc<AtomicUsize>,
 }
 
 impl Transport {
@@ -111,6 +138,7 @@ impl Transport {
                 dialler: (me.0 < peer.key.0).then(|| tokio::spawn(self.clone().dial(key, peer.clone()))),
                 connection: None,
                 banned: None,
+                share: Arc::default(),
             });
         }
     }
@@ -124,7 +152,9 @@ impl Transport {
 
     /// No frames of this epoch's agreement are taken any more.
     pub(crate) fn shut(&self, epoch: u64) {
-        self.table().routes.retain(|(channel, of), _| *channel == Channel::Ledger || *of != epoch);
+        self.table()
+            .routes
+            .retain(|(channel, of), _| matches!(channel, Channel::Ledger | Channel::Gossip) || *of != epoch);
     }
 
     /// All peers.
@@ -273,10 +303,11 @@ impl Transport {
         let ended = Arc::new(tokio::sync::Notify::new());
         let (outbox, queues) = connection::outbox();
         let (transport, from, notify) = (self.clone(), key.clone(), ended.clone());
+        let share = peer.share.clone();
         let task = tokio::spawn(async move {
-            let deliver = |frame: Frame| transport.deliver(&from, frame);
+            let deliver = |frame: Frame| transport.deliver(&from, &share, frame);
             let error = connection::run(stream, queues, deliver).await;
-            tracing::debug!(peer = %from, %error, "the connection ended");
+            tracing::info!(peer = %from, %error, "the connection to another node ended");
             if let Some(peer) = transport.table().peers.get_mut(&from)
                 && peer.connection.as_ref().is_some_and(|(of, ..)| *of == number)
             {
@@ -285,16 +316,17 @@ impl Transport {
             notify.notify_one();
         });
         peer.connection = Some((number, outbox, task));
-        tracing::debug!(peer = %key, "connected");
+        tracing::info!(peer = %key, "connected to another node");
         Some(ended)
     }
 
-    /// Hands a frame to its channel's receiver; drops it if there is none or its queue is full.
-    fn deliver(&self, from: &PublicKey, frame: Frame) {
-        let route = self.table().routes.get(&(frame.channel, frame.epoch)).cloned();
-        if let Some(route) = route
-            && route.try_send((from.clone(), frame.payload)).is_err()
-        {
+    /// Hands a frame to its channel's receiver; drops it if there is none, its queue is full, or
+    /// too much of this peer's waits already.
+    fn deliver(&self, from: &PublicKey, share: &Arc<AtomicUsize>, frame: Frame) {
+        let Some(route) = self.table().routes.get(&(frame.channel, frame.epoch)).cloned() else { return };
+        let before = share.fetch_add(frame.payload.len(), Ordering::AcqRel);
+        let arrived = Arrived { from: from.clone(), payload: frame.payload, share: share.clone() };
+        if before > PEER_BYTES || route.try_send(arrived).is_err() {
             tracing::debug!(peer = %from, channel = ?frame.channel, "a message was dropped: its queue is full");
         }
     }

@@ -48,19 +48,19 @@ impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
             return None;
         };
         let taken = self.in_flight(&turn.parent)?;
-        let now = self.now_ms();
+        let clock = self.clock.clock_ms();
         let txs = if self.pool.has_more(&taken) { self.pool.next(&taken) } else { Vec::new() };
-        let due = txs.is_empty() && now >= parent.time_ms.saturating_add(EMPTY_AFTER_MS) && self.awaits_answers();
+        let due = txs.is_empty() && clock >= parent.time_ms.saturating_add(EMPTY_AFTER_MS) && self.awaits_answers();
         self.flight = Some((turn.parent, self.head.batch, taken));
         if txs.is_empty() && !due {
-            return (now >= turn.until_ms).then_some(turn.parent);
+            return (self.now_ms() >= turn.until_ms).then_some(turn.parent);
         }
         let batch = Batch {
             chain: self.head.chain,
             epoch: turn.epoch,
             height: parent.height.next(),
             parent: turn.parent,
-            time_ms: now.max(parent.time_ms.saturating_add(1)),
+            time_ms: clock.max(parent.time_ms.saturating_add(1)),
             txs,
         };
         let bytes = batch.encode();

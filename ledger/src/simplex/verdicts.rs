@@ -44,7 +44,7 @@ impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
             return Some(false);
         }
         // Others may be right about the time; this node does not vote until its clock agrees.
-        if batch.time_ms.abs_diff(self.now_ms()) > CLOCK_SKEW_MS {
+        if batch.time_ms.abs_diff(self.clock.clock_ms()) > CLOCK_SKEW_MS {
             return None;
         }
         self.hold(&question.batch).then_some(true)

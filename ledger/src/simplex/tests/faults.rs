@@ -56,6 +56,25 @@ fn halves_decide_nothing_and_agree_when_they_meet() {
 }
 
 #[test]
+fn one_that_is_slow_delays_nobody_and_follows() {
+    let world = World::gated(4);
+    world.submit(0, 0, register("before")).unwrap();
+    for ((dialler, listener), gate) in &world.gates {
+        if *dialler == 3 || *listener == 3 {
+            gate.delay_ms.store(150, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+    let begun = std::time::Instant::now();
+    for n in 0..8 {
+        world.submit(n % 3, 0, register(&format!("slow-{n}"))).unwrap();
+    }
+    let height = world.node(0).head().height;
+    assert!(begun.elapsed() < LONG / 4, "{:?}", begun.elapsed());
+    world.await_height(&[1, 2, 3], height);
+    world.agree(&[0, 1, 2, 3]);
+}
+
+#[test]
 fn a_node_without_its_votes_does_not_start() {
     let mut world = World::running(4);
     let receipt = world.submit(0, 0, register("before")).unwrap();

@@ -30,10 +30,11 @@ pub(super) struct Party {
 }
 
 pub(super) struct World {
+    // Before their folders: fields are dropped in this order.
+    pub(super) nodes: Vec<Option<Ledger>>,
     pub(super) dir: tempfile::TempDir,
     pub(super) genesis: Genesis,
     pub(super) parties: Vec<Party>,
-    pub(super) nodes: Vec<Option<Ledger>>,
     /// Between which parties connections go through a gate, and the gates: (dialler, listener).
     pub(super) gates: BTreeMap<(usize, usize), Arc<Gate>>,
     nonce: AtomicU64,
@@ -114,7 +115,7 @@ impl World {
         let mut config = NodeConfig::new(party.listen, party.node.clone(), party.member.certificate.clone());
         config.timeouts = timeouts();
         for ((_, listener), gate) in self.gates.iter().filter(|((dialler, _), _)| *dialler == at) {
-            config.addresses.insert(self.parties[*listener].member.node_key.0, gate.address.to_string());
+            config.addresses.push((self.parties[*listener].member.node_key, gate.address.to_string()));
         }
         config
     }
@@ -202,12 +203,17 @@ pub(super) fn eventually(within: Duration, mut holds: impl FnMut() -> bool) -> b
 pub(super) struct Gate {
     pub(super) address: SocketAddr,
     open: AtomicBool,
+    pub(super) delay_ms: AtomicU64,
 }
 
 impl Gate {
     pub(super) fn new(to: SocketAddr) -> Arc<Gate> {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let gate = Arc::new(Gate { address: listener.local_addr().unwrap(), open: AtomicBool::new(true) });
+        let gate = Arc::new(Gate {
+            address: listener.local_addr().unwrap(),
+            open: AtomicBool::new(true),
+            delay_ms: AtomicU64::new(0),
+        });
         let relay = gate.clone();
         std::thread::spawn(move || {
             for stream in listener.incoming() {
@@ -237,6 +243,7 @@ impl Gate {
             if count == 0 || broken && self.open.load(Ordering::SeqCst) {
                 break;
             }
+            std::thread::sleep(Duration::from_millis(self.delay_ms.load(Ordering::SeqCst)));
             if !broken && into.write_all(&buffer[..count]).is_err() {
                 break;
             }

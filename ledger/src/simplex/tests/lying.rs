@@ -19,10 +19,10 @@ use super::super::batch::{Batch, digest_of};
 use super::super::frame::Channel;
 use super::super::keys::{digest, namespace, payload, private_key, public_key};
 use super::super::link::{self, LinkSender};
-use super::super::message::Message;
+use super::super::message::{Message, Transactions};
 use super::super::tls::{Allowed, Tls};
 use super::super::transport::{PeerAddress, Transport};
-use super::harness::World;
+use super::harness::{LONG, World, eventually};
 use crate::block::{Block, Header};
 use crate::checkpoint::Checkpoint;
 use crate::codec::encode;
@@ -40,6 +40,7 @@ struct Liar {
     me: usize,
     votes: LinkSender,
     ledger: LinkSender,
+    gossip: LinkSender,
     heights: BTreeMap<[u8; 32], u64>,
     done: u64,
     txs: Vec<SignedTx>,
@@ -105,7 +106,8 @@ impl Liar {
                 self.spread(&Message::Batch(Batch { height: BlockHeight(99), ..batch.clone() }.encode()));
                 self.spread(&Message::Batch(Batch { time_ms: 1, ..batch.clone() }.encode()));
                 self.spread(&Message::Batch(bytes[1..].to_vec()));
-                self.spread(&Message::Transactions(batch.txs.iter().map(SignedTx::encode).collect()));
+                let again = Transactions(batch.txs.iter().map(SignedTx::encode).collect());
+                self.gossip.send(Recipients::All, again.encode(), false);
             }
             Message::Signature { checkpoint, signature, .. } => {
                 let false_one = Checkpoint { block: BlockHash([8; 32]), ..*checkpoint };
@@ -140,6 +142,7 @@ async fn run(world: WorldView) {
     let listener = tokio::net::TcpListener::bind(&listen).await.unwrap();
     let transport = Transport::start(genesis.chain_id(), node.verify_key(), tls, allowed, listener);
     let (votes, mut heard) = link::open(&transport, Channel::Votes, 0);
+    let (gossip, _heard) = link::open(&transport, Channel::Gossip, 0);
     let (ledger, mut told) = link::open(&transport, Channel::Ledger, 0);
     transport.set_peers(&members);
     let keys = Set::from_iter_dedup(members.iter().map(|peer| public_key(&peer.key).unwrap()));
@@ -150,7 +153,7 @@ async fn run(world: WorldView) {
     let heights = BTreeMap::from([([0; 32], 0)]);
     let header = genesis.header();
     let mut liar =
-        Liar { header, scheme, keys, me, votes, ledger, heights, done: 0, txs, secret: node, contradictions };
+        Liar { header, scheme, keys, me, votes, ledger, gossip, heights, done: 0, txs, secret: node, contradictions };
     loop {
         tokio::select! {
             biased;
@@ -209,5 +212,43 @@ fn a_member_that_contradicts_itself_and_forges_everything_stops_nothing() {
     assert!(height.0 >= 4);
     let (header, note) = world.node(0).signed_head();
     note.verify(&header.chain, &world.genesis.members()).unwrap();
+    runtime.shutdown_background();
+}
+
+#[test]
+fn whoever_passes_on_a_forged_transaction_is_shut_out() {
+    let mut world = World::new(4, 0);
+    (0..3).for_each(|at| world.start(at));
+    let party = &world.parties[3];
+    let members = world.parties.iter().map(|party| &party.member);
+    let members: Vec<PeerAddress> =
+        members.map(|member| PeerAddress { key: member.node_key, address: member.peer.clone() }).collect();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (transport, mut gossip) = runtime.block_on(async {
+        let allowed = Allowed::default();
+        let authority = world.genesis.network.as_ref().unwrap().authority.clone();
+        let tls = Tls::new(&authority, &party.member.certificate, &party.node, allowed.clone()).unwrap();
+        let listener = tokio::net::TcpListener::bind(&party.member.peer).await.unwrap();
+        let key = party.node.verify_key();
+        let transport = Transport::start(world.genesis.chain_id(), key, tls, allowed, listener);
+        transport.set_peers(&members);
+        let (gossip, _) = link::open(&transport, Channel::Gossip, 0);
+        (transport, gossip)
+    });
+    assert!(eventually(LONG, || transport.connected().len() == 3));
+    // What is true is no offence, however often it comes.
+    let good = world.tx(0, 500, register("good"));
+    for _ in 0..3 {
+        gossip.send(Recipients::All, Transactions(vec![good.encode()]).encode(), false);
+    }
+    assert!(eventually(LONG, || world.node(1).receipt(&good.hash()).unwrap().is_some()));
+    assert_eq!(transport.connected().len(), 3);
+    let mut forged = world.tx(0, 500, register("forged"));
+    forged.signature.0[3] ^= 1;
+    gossip.send(Recipients::All, Transactions(vec![forged.encode()]).encode(), false);
+    assert!(eventually(LONG, || transport.connected().is_empty()), "{:?}", transport.connected());
+    world.submit(0, 0, register("without")).unwrap();
+    assert_eq!(world.node(0).receipt(&forged.hash()).unwrap(), None);
+    transport.close();
     runtime.shutdown_background();
 }

@@ -5,7 +5,7 @@ use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver as Replies, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, UNIX_EPOCH};
 
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::simulated::{Config, Link, Network, Oracle};
@@ -19,6 +19,7 @@ use super::super::epochs::Epochs;
 use super::super::events::Mailbox;
 use super::super::frame::MESSAGE_BYTES_MAX;
 use super::super::gate::Gate;
+use super::super::gossip::Gossip;
 use super::super::keys::{namespace, private_key, public_key};
 use super::super::notary::Notary;
 use super::super::pool::{Rate, Rates};
@@ -40,8 +41,13 @@ use crate::testing::register;
 struct Skewed(deterministic::Context, Arc<Mutex<i64>>);
 
 impl Time for Skewed {
+    fn clock_ms(&self) -> u64 {
+        self.now_ms().saturating_add_signed(*self.1.lock().unwrap())
+    }
+
     fn now_ms(&self) -> u64 {
-        self.0.now_ms().saturating_add_signed(*self.1.lock().unwrap())
+        let since = self.0.current().duration_since(UNIX_EPOCH).unwrap();
+        u64::try_from(since.as_millis()).unwrap()
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {
@@ -78,9 +84,11 @@ impl Node {
         let (finished, done) = mpsc::unbounded_channel();
         let (events, asked) = mpsc::unbounded_channel();
         let (stage, mut stages) = mpsc::unbounded_channel();
-        let (to_core, arrivals) = mpsc::channel(1024);
+        let (to_core, arrivals) = mpsc::channel(32);
         let (submissions, waiting) = mpsc::channel(1024);
         let (net, receiver) = control.register(3, quota).await.unwrap();
+        let (gossip, heard) = control.register(4, quota).await.unwrap();
+        let (to_pool, transactions) = mpsc::channel(32);
         let channels = [
             control.register(0, quota).await.unwrap(),
             control.register(1, quota).await.unwrap(),
@@ -91,9 +99,14 @@ impl Node {
             ledger.certify(ledger.block(height).unwrap().header, note);
             notary.resume(height);
         }
+        let gate = Gate::new(Skewed(context.child("clock"), skew.clone()), ledger.clone());
+        let rates = Rates::new(Rate::default(), Rate::default());
+        let passed_on =
+            Gossip::new(Skewed(context.child("clock"), skew.clone()), ledger.clone(), control.clone(), rates);
         let core = Core::new(Parts {
             clock: Skewed(context.child("clock"), skew),
             net,
+            gossip,
             ledger: ledger.clone(),
             idle_ms: 500,
             secret: secret.clone(),
@@ -104,11 +117,11 @@ impl Node {
             jobs,
             stage,
         });
-        let gate = Gate::new(context.child("clock"), ledger.clone(), Rates::new(Rate::default(), Rate::default()));
-        let queues = Queues { events: asked, submissions: waiting, arrivals, done };
+        let queues = Queues { events: asked, submissions: waiting, arrivals, transactions, done };
         let mut tasks = vec![
             context.child("executor").spawn(move |_| executor::run(chain, work, finished)),
             context.child("gate").spawn(move |_| gate.run(receiver, to_core)),
+            context.child("gossip").spawn(move |_| passed_on.run(heard, to_pool)),
             context.child("core").spawn(move |_| core.run(queues)),
         ];
         let Some(Stage::Peers(_)) = stages.recv().await else { panic!("no peers") };
@@ -236,7 +249,7 @@ fn simulate(seed: u64) -> (BlockHash, u64, usize) {
         let faulty = usize::try_from(seed % 4).unwrap();
         for step in 0u64..300 {
             match step {
-                // Cut off; back; crashed; back; an hour in the future; right again.
+                // Cut off; back; crashed; back; an hour fast; right again, which is an hour back at once.
                 30 => simulation.link(&[faulty], &all, false).await,
                 80 => simulation.link(&[faulty], &all, true).await,
                 120 => simulation.nodes[faulty].take().unwrap().crash().await,

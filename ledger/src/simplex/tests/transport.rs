@@ -167,7 +167,7 @@ fn frames_are_bounded_and_their_memory_is_taken_as_they_come() {
         for cut in 0..bytes.len() {
             assert!(frame::read(&mut &bytes[..cut]).await.is_err(), "{cut}");
         }
-        for (at, value) in [(0, 0xff), (1, 0x02), (4, 4), (4, 255)] {
+        for (at, value) in [(0, 0xff), (1, 0x02), (4, 5), (4, 255)] {
             let mut bad = bytes.clone();
             bad[at] = value;
             assert!(frame::read(&mut &bad[..]).await.is_err(), "byte {at}");
