@@ -23,6 +23,7 @@ mod notary;
 mod offers;
 mod pool;
 mod progress;
+mod running;
 mod store;
 mod sync;
 mod time;

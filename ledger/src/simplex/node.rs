@@ -6,26 +6,19 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 
 use commonware_cryptography::ed25519::PrivateKey;
-use commonware_runtime::{Handle, Runner, Spawner, Supervisor, tokio as runtime};
-use tokio::net::TcpListener;
+use commonware_runtime::{Runner, tokio as runtime};
 use tokio::sync::mpsc;
 
-use super::agreement::{self, Timeouts};
-use super::core::{Core, Parts, Queues, Stage};
+use super::agreement::Timeouts;
 use super::epochs::Epochs;
-use super::events::{Event, Mailbox};
-use super::executor;
-use super::frame::Channel;
-use super::gate::Gate;
-use super::gossip::Gossip;
-use super::keys::{namespace, private_key, verify_key};
-use super::link::{self, Guard};
+use super::keys::{private_key, verify_key};
 use super::notary::Notary;
 use super::pool::{Rate, Rates};
+use super::running;
 use super::store::BatchStore;
 use super::time::{Machine, Time};
 use super::tls::{Allowed, Tls};
-use super::transport::{PeerAddress, Transport};
+use super::transport::Transport;
 use crate::account::{NodeSecret, VerifyKey};
 use crate::chain::{self, Chain, Ledger, Opening};
 use crate::engine::{Engine, Submission};
@@ -33,7 +26,7 @@ use crate::error::{LedgerError, SubmitError};
 use crate::genesis::Genesis;
 use crate::ids::BlockHeight;
 use crate::log::write_durably;
-use crate::member::{Certificate, Member};
+use crate::member::Certificate;
 use crate::state::query;
 
 /// Folder of what belongs to the agreement.
@@ -42,8 +35,6 @@ pub const CONSENSUS_FOLDER: &str = "consensus";
 const COMPLETE: &str = "complete";
 /// Submissions that may wait before [`SubmitError::Busy`].
 const QUEUE: usize = 8192;
-/// Messages of peers that may wait for the core.
-const ARRIVALS: usize = 32;
 
 /// What a member's node is run with.
 #[derive(Debug, Clone)]
@@ -82,7 +73,7 @@ impl NodeConfig {
         }
     }
 
-    fn rates(&self) -> Rates {
+    pub(super) fn rates(&self) -> Rates {
         Rates::new(self.rate, self.strangers)
     }
 }
@@ -248,17 +239,17 @@ impl Drop for Watch {
 }
 
 /// What is opened before the threads start, so that starting can fail.
-struct Opened {
-    chain: Chain,
-    epochs: Epochs,
-    store: BatchStore,
-    notary: Notary,
-    tls: Tls,
-    allowed: Allowed,
-    listener: std::net::TcpListener,
-    key: PrivateKey,
-    dir: PathBuf,
-    config: NodeConfig,
+pub(super) struct Opened {
+    pub(super) chain: Chain,
+    pub(super) epochs: Epochs,
+    pub(super) store: BatchStore,
+    pub(super) notary: Notary,
+    pub(super) tls: Tls,
+    pub(super) allowed: Allowed,
+    pub(super) listener: std::net::TcpListener,
+    pub(super) key: PrivateKey,
+    pub(super) dir: PathBuf,
+    pub(super) config: NodeConfig,
 }
 
 impl Node {
@@ -271,7 +262,7 @@ impl Node {
         let thread = std::thread::Builder::new().name("sealgate-node".into()).spawn(move || {
             let _watched = watched;
             let settings = runtime::Config::new().with_worker_threads(2).with_storage_directory(opened.dir.clone());
-            runtime::Runner::new(settings).start(|context| opened.run(context, waiting, shown));
+            runtime::Runner::new(settings).start(|context| running::run(opened, context, waiting, shown));
         });
         let thread = thread.map_err(|error| NodeError::Io { path: dir.to_owned(), what: error.to_string() })?;
         Ok(Node { submissions: Some(submissions), ledger, rates, time: Machine::new(), thread: Some(thread) })
@@ -308,180 +299,5 @@ impl Opened {
         let listener = std::net::TcpListener::bind(config.listen).map_err(listen)?;
         listener.set_nonblocking(true).map_err(listen)?;
         Ok(Opened { chain, epochs, store, notary, tls, allowed, listener, key, dir, config })
-    }
-
-    async fn run(
-        self,
-        context: runtime::Context,
-        submissions: mpsc::Receiver<Submission>,
-        shown: Arc<OnceLock<Transport>>,
-    ) {
-        let ledger = self.chain.core().clone();
-        let listener = match TcpListener::from_std(self.listener) {
-            Ok(listener) => listener,
-            Err(error) => return drop(ledger.stop_for(format!("the node cannot listen: {error}"))),
-        };
-        let members = match query::members(&ledger.index) {
-            Ok(members) => members,
-            Err(error) => return drop(ledger.stop(&error)),
-        };
-        let chain_id = ledger.head().chain;
-        let me = self.config.secret.verify_key();
-        let transport = Transport::start(chain_id, me, self.tls, self.allowed, listener);
-        let _ = shown.set(transport.clone());
-        let (net, receiver) = link::open(&transport, Channel::Ledger, 0);
-        let (jobs, work) = mpsc::unbounded_channel();
-        let (finished, done) = mpsc::unbounded_channel();
-        let (events, asked) = mpsc::unbounded_channel();
-        let (stage, mut stages) = mpsc::unbounded_channel();
-        let (to_core, arrivals) = mpsc::channel(ARRIVALS);
-        let time = Machine::new();
-        let (gossip, heard) = link::open(&transport, Channel::Gossip, 0);
-        let (to_pool, transactions) = mpsc::channel(ARRIVALS);
-        let guard = Guard::new(transport.clone());
-        let gate = Gate::new(time, ledger.clone());
-        let passed_on = Gossip::new(time, ledger.clone(), guard.clone(), self.config.rates());
-        let core = Core::new(Parts {
-            clock: time,
-            net,
-            gossip,
-            ledger: ledger.clone(),
-            idle_ms: u64::try_from(self.config.timeouts.ordered().leader.as_millis() / 2).unwrap_or(u64::MAX),
-            secret: self.config.secret.clone(),
-            members,
-            epochs: self.epochs,
-            store: self.store,
-            notary: self.notary,
-            jobs,
-            stage,
-        });
-        let chain = self.chain;
-        let executing = context.child("executor").dedicated().spawn(move |_| executor::run(chain, work, finished));
-        let gating = context.child("gate").dedicated().spawn(move |_| gate.run(receiver, to_core));
-        let checking = context.child("gossip").dedicated().spawn(move |_| passed_on.run(heard, to_pool));
-        let queues = Queues { events: asked, submissions, arrivals, transactions, done };
-        let deciding = context.child("core").dedicated().spawn(move |_| core.run(queues));
-        let mut stagehand = Stagehand {
-            context: context.child("agreement"),
-            guard,
-            transport: transport.clone(),
-            namespace: namespace(&chain_id),
-            key: self.key,
-            config: self.config,
-            dir: self.dir,
-            events,
-            running: None,
-        };
-        let mut failed = false;
-        loop {
-            tokio::select! {
-                stage = stages.recv() => match stage {
-                    None | Some(Stage::Stopped) => break,
-                    Some(stage) => stagehand.set(stage),
-                },
-                () = stagehand.ended() => {
-                    let _ = ledger.stop_for("the agreement has ended by itself: see the log".into());
-                    failed = true;
-                    break;
-                }
-            }
-        }
-        stagehand.end();
-        transport.close();
-        if failed {
-            deciding.abort();
-        }
-        let _ = deciding.await;
-        // The executor ends when the core, which sends it work, is gone: what it has begun is done.
-        let _ = executing.await;
-        gating.abort();
-        checking.abort();
-    }
-}
-
-/// Folder of an agreement's journal.
-fn partition(epoch: u64) -> String {
-    format!("epoch-{epoch}")
-}
-
-/// Runs the agreement and the connections as the core says.
-struct Stagehand {
-    context: runtime::Context,
-    transport: Transport,
-    guard: Guard,
-    namespace: Vec<u8>,
-    key: PrivateKey,
-    config: NodeConfig,
-    dir: PathBuf,
-    events: mpsc::UnboundedSender<Event>,
-    running: Option<(u64, Handle<()>)>,
-}
-
-impl Stagehand {
-    fn set(&mut self, stage: Stage) {
-        match stage {
-            Stage::Peers(members) => self.transport.set_peers(&self.addresses(&members)),
-            Stage::Agree(start) => {
-                self.end();
-                let epoch = start.members.epoch;
-                let open = |channel| link::open(&self.transport, channel, epoch);
-                let channels = [open(Channel::Votes), open(Channel::Certificates), open(Channel::Resolver)];
-                let handle = agreement::start(
-                    self.context.child("epoch").with_attribute("epoch", epoch),
-                    &start,
-                    self.key.clone(),
-                    &self.namespace,
-                    self.config.timeouts,
-                    Mailbox { epoch, events: self.events.clone() },
-                    self.guard.clone(),
-                    channels,
-                    partition(epoch),
-                );
-                self.running = handle.map(|handle| (epoch, handle));
-                self.forget(epoch);
-            }
-            Stage::End => self.end(),
-            Stage::Stopped => {}
-        }
-    }
-
-    fn end(&mut self) {
-        if let Some((epoch, handle)) = self.running.take() {
-            handle.abort();
-            self.transport.shut(epoch);
-        }
-    }
-
-    /// Removes the journals of agreements that ended before the last.
-    fn forget(&self, epoch: u64) {
-        for old in (0..epoch.saturating_sub(1)).rev() {
-            let path = self.dir.join(partition(old));
-            match std::fs::remove_dir_all(&path) {
-                Ok(()) => tracing::info!(epoch = old, "the journal of an epoch that is over was removed"),
-                Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
-                Err(error) => return tracing::warn!(%error, path = %path.display(), "an old journal was not removed"),
-            }
-        }
-    }
-
-    /// Returns when the agreement that runs ends without having been told.
-    async fn ended(&mut self) {
-        match &mut self.running {
-            Some((_, handle)) => drop(handle.await),
-            None => std::future::pending().await,
-        }
-    }
-
-    fn addresses(&self, members: &[Member]) -> Vec<PeerAddress> {
-        let known = members.iter().map(|member| (member.node_key, member.peer.clone()));
-        let mut peers: Vec<PeerAddress> = Vec::new();
-        for (key, address) in known.chain(self.config.others.iter().cloned()) {
-            if !peers.iter().any(|peer| peer.key == key) {
-                let other = self.config.addresses.iter().find(|(of, _)| *of == key);
-                let address = other.map_or(address, |(_, other)| other.clone());
-                peers.push(PeerAddress { key, address });
-            }
-        }
-        peers
     }
 }
