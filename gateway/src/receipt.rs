@@ -177,6 +177,10 @@ impl Receipt {
         self.check_signed(tx, &chain)?;
         checks.push(format!("signature: {} signed the transaction for this ledger", tx.tx.sender));
         let (time, time_exact) = self.check_headers(&checkpoint)?;
+        // Members of before who are still members could have signed it as well.
+        if self.headers.last().is_none_or(|last| last.epoch != members.epoch) {
+            return Err(ReceiptError::Headers("the checkpoint's block is of another epoch than its signers"));
+        }
         checks.push(match time_exact {
             true => "time: the block's header is the one that the checkpoint's block builds on".into(),
             false => "time: that of the checkpoint's block, which came later".into(),

@@ -99,8 +99,8 @@ impl Session<'_> {
     /// the session's own, of one history with all that the home has seen.
     async fn accept(&self, head: &SignedHead) -> Result<AsOf, AskFailure> {
         let (home, genesis) = (self.home, &self.genesis);
-        let checkpoint = home.read(genesis, &head.checkpoint)?;
-        if Checkpoint::of(&head.header) != checkpoint {
+        let (checkpoint, members) = home.signers(genesis, &head.checkpoint)?;
+        if Checkpoint::of(&head.header) != checkpoint || head.header.epoch != members.epoch {
             return Err(refused(StandingError::Head));
         }
         let contradiction =

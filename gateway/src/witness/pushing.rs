@@ -132,8 +132,10 @@ impl Cosigned {
         let mut last: Option<(Header, Instant)> = None;
         loop {
             let own = head(ledger);
-            let due = last.as_ref().is_none_or(|(header, at)| *header != own.header || at.elapsed() >= RENEW)
-                || peers.iter().any(|peer| peer.behind(own.header.tree_size));
+            let fresh = last.as_ref().is_some_and(|(header, at)| *header == own.header && at.elapsed() < RENEW);
+            let behind = peers.iter().any(|peer| peer.behind(own.header.tree_size));
+            // A new network has signed nothing yet.
+            let due = !own.checkpoint.0.is_empty() && (!fresh || behind);
             if due {
                 let lines = futures::future::join_all(peers.iter_mut().map(|peer| peer.report(ledger, &own))).await;
                 let lines: Vec<String> = lines.into_iter().flatten().collect();
