@@ -1,6 +1,12 @@
 //! Access requests through the embedded ledger: signed, executed and durable, from many threads;
-//! beside verifying the same signatures alone on all cores, and beside an fdatasynced log that
-//! takes the same bytes in batches of the same size and does nothing else.
+//! beside verifying the same signatures alone on all cores, singly and in batches, beside an
+//! fdatasynced log that takes the same bytes in batches of the same size and does nothing else, and
+//! beside the same rows in PostgreSQL. Then a ledger that grows, and its replay.
+
+#[path = "ledger/growth.rs"]
+mod growth;
+#[path = "ledger/postgres.rs"]
+mod postgres;
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
@@ -8,6 +14,9 @@ use std::io::Write as _;
 use std::path::Path;
 
 use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_zebra::{VerificationKeyBytes, batch};
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
 use rayon::prelude::*;
 use sealgate_benches::sample::schema;
 use sealgate_benches::{Cost, Fault, Run, times};
@@ -21,6 +30,10 @@ use sealgate_ledger::ids::{AssetId, ChainId, Digest};
 use sealgate_ledger::member::Policy;
 use sealgate_ledger::tx::{ColumnSeal, EXPIRY_BLOCKS_MAX, GrantTerms, SignedTx, Tx, TxBody, VersionInfo};
 
+use postgres::Server;
+
+/// Signatures checked together.
+const TOGETHER: usize = 256;
 /// Columns of the asset.
 const COLUMNS: u8 = 15;
 
@@ -36,7 +49,12 @@ fn main() -> Result<(), Fault> {
     let (blocks, round) = (Cell::new(1), Cell::new(0));
 
     println!("\nall {count} transactions");
-    let [ours, verify, log] = run.race([
+    let server = Server::start(folder.path())?;
+    if server.is_none() {
+        println!("  PostgreSQL: skipped, it is not installed");
+    }
+    let clients = run.size("SEALGATE_BENCH_POSTGRES_CLIENTS", 64, 2);
+    let [ours, verify, together, log, postgres] = run.race([
         (
             "ledger",
             Box::new(|| {
@@ -51,37 +69,56 @@ fn main() -> Result<(), Fault> {
             }),
         ),
         ("verify_strict alone, all cores", Box::new(|| verify_all(&txs.borrow(), &senders.borrow()))),
+        ("batches of 256 alone, all cores", Box::new(|| verify_together(&txs.borrow(), &senders.borrow()))),
         (
             "fdatasynced log",
             Box::new(|| append_all(&folder.path().join("log"), &txs.borrow(), count.div_ceil(blocks.get()))),
         ),
+        (
+            "PostgreSQL, synchronous commit",
+            Box::new(|| match &server {
+                Some(server) => server.insert_all(&txs.borrow(), clients),
+                None => Ok(Cost::default()),
+            }),
+        ),
     ])?;
     let a_second = |cost: &Cost| count as f64 / cost.wall.as_secs_f64();
     println!(
-        "  {:.0} transactions a second in {} blocks of {} on average; signatures alone {:.0}, log alone {:.0}",
+        "  {:.0} transactions a second in {} blocks of {} on average; signatures alone {:.0} ({:.0} in \
+         batches), log alone {:.0}, PostgreSQL {:.0}",
         a_second(&ours),
         blocks.get(),
         count / blocks.get(),
         a_second(&verify),
-        a_second(&log)
+        a_second(&together),
+        a_second(&log),
+        if server.is_some() { a_second(&postgres) } else { 0.0 }
     );
     run.ratio("ledger.of_25000", a_second(&ours) / 25_000.0, "transactions a second in units of 25,000; 1 is wanted");
     run.ratio(
         "ledger.of_verification",
         times(verify.wall, ours.wall),
-        "speed in units of verification's; 0.6 is wanted",
+        "speed in units of verification's, one by one; 0.6 is wanted",
     );
+    run.ratio("ledger.of_batches", times(together.wall, ours.wall), "speed in units of verification's in batches");
     run.ratio("ledger.of_verification_cpu", times(verify.cpu, ours.cpu), "the same in CPU time");
     run.ratio("ledger.of_log", times(log.wall, ours.wall), "speed in units of the log's");
-    Ok(())
+    if server.is_some() {
+        run.ratio("ledger.of_postgres", times(postgres.wall, ours.wall), "speed in units of PostgreSQL's");
+    }
+    drop(server);
+    growth::run(&run, folder.path(), threads, requesters)
 }
 
 /// A ledger with one asset and accounts that may ask it.
 struct World {
     ledger: Ledger,
+    genesis: Genesis,
+    owner: AccountSecret,
     chain: ChainId,
     asset: AssetId,
     requesters: Vec<AccountSecret>,
+    nonce: Cell<u64>,
 }
 
 impl World {
@@ -104,9 +141,10 @@ impl World {
         };
         let chain = genesis.chain_id();
         let asset = AssetId::of(&chain, &owner.address(), "asset");
-        let ledger = Ledger::create(folder, genesis, owner.clone())?;
+        let ledger = Ledger::create(folder, genesis.clone(), owner.clone())?;
         let requesters = (0..requesters).map(|i| AccountSecret::generate(&format!("Requester {i}")));
-        let world = World { ledger, chain, asset, requesters: requesters.collect::<Result<_, _>>()? };
+        let requesters = requesters.collect::<Result<_, _>>()?;
+        let world = World { ledger, genesis, owner: owner.clone(), chain, asset, requesters, nonce: Cell::new(1) };
         world.ledger.submit(world.sign(&owner, 0, register()))?;
         for requester in &world.requesters {
             let account = requester.public().clone();
@@ -124,8 +162,13 @@ impl World {
 
     /// Granted requests of the requesters in turn.
     fn requests(&self, count: usize) -> Vec<SignedTx> {
+        let first = self.nonce.replace(self.nonce.get() + count as u64);
         let senders = self.requesters.iter().cycle();
-        (1u64..).zip(senders).take(count).map(|(nonce, sender)| self.sign(sender, nonce, request(self.asset))).collect()
+        (first..)
+            .zip(senders)
+            .take(count)
+            .map(|(nonce, sender)| self.sign(sender, nonce, request(self.asset)))
+            .collect()
     }
 }
 
@@ -205,6 +248,23 @@ fn verify_all(txs: &[SignedTx], senders: &[AccountSecret]) -> Result<Cost, Fault
     let prepared: Vec<_> =
         prepared.map(|(tx, key)| (key, tx.hash().0, Signature::from_bytes(&tx.signature.0))).collect();
     Cost::of(|| Ok(prepared.par_iter().try_for_each(|(key, hash, signature)| key.verify_strict(hash, signature))?))
+}
+
+/// The rule of the ledger over the same signatures, in batches.
+fn verify_together(txs: &[SignedTx], senders: &[AccountSecret]) -> Result<Cost, Fault> {
+    let keys = senders.iter().map(|sender| VerificationKeyBytes::from(sender.public().verify_key.0));
+    let keys: Vec<VerificationKeyBytes> = keys.collect();
+    let prepared: Vec<_> =
+        txs.iter().zip(keys.iter().cycle()).map(|(tx, key)| (*key, tx.hash().0, tx.signature.0)).collect();
+    Cost::of(|| {
+        Ok(prepared.par_chunks(TOGETHER).try_for_each(|batch| {
+            let mut verifier = batch::Verifier::new();
+            for (key, hash, signature) in batch {
+                verifier.queue((*key, ed25519_zebra::Signature::from_bytes(signature), hash));
+            }
+            verifier.verify(UnwrapErr(SysRng)).map_err(|error| format!("{error:?}"))
+        })?)
+    })
 }
 
 fn append_all(path: &Path, txs: &[SignedTx], batch: usize) -> Result<Cost, Fault> {

@@ -359,3 +359,73 @@ fn the_same_blocks_give_the_same_state_root_on_every_replay() {
         assert!(replay_block(&w.genesis, &index, &head, &block, 0).is_err());
     }
 }
+
+impl World {
+    /// Transactions of one block, all accepted.
+    fn send_all(&mut self, txs: &[(&AccountSecret, TxBody)]) -> Vec<Receipt> {
+        let signed: Vec<_> = txs
+            .iter()
+            .map(|(by, body)| {
+                self.nonce += 1;
+                sign(&self.genesis, by, self.nonce, self.head.height.0 + 50, body.clone())
+            })
+            .collect();
+        let time_ms = self.head.time_ms + 1;
+        let mut builder = BlockBuilder::begin(&self.genesis, &self.index, &self.head, time_ms).unwrap();
+        let verified = verify_new(&self.genesis.chain_id(), signed, &self.index);
+        let receipts = verified.into_iter().map(|tx| builder.add(&tx.unwrap()).unwrap()).collect();
+        let (block, batch) = builder.seal(0).unwrap();
+        assert_eq!(replay_block(&self.genesis, &self.index, &self.head, &block, 0).unwrap().writes, batch.writes);
+        self.index.apply(&batch).unwrap();
+        self.head = block.header.clone();
+        self.blocks.push(block);
+        receipts
+    }
+}
+
+#[test]
+fn requests_of_one_block_are_listed_answered_and_swept_each_by_itself() {
+    let mut world = network();
+    let owner = world.members[0].clone();
+    let (one, two) = (world.asset(0, "one"), world.asset(0, "two"));
+    for asset in [one, two] {
+        let grant = TxBody::Grant { asset, to: owner.address(), terms: terms() };
+        world.send_all(&[(&owner, grant)]);
+    }
+    let ask = |asset| (&owner, request(asset, vec![Item::Disclose(1)]));
+    let first = world.send_all(&[ask(one), ask(two), ask(one), ask(two), ask(one)]);
+    let second = world.send_all(&[ask(one), ask(one)]);
+    let of_one: Vec<u64> =
+        [&first[0], &first[2], &first[4], &second[0], &second[1]].map(|receipt| receipt.entry_index).to_vec();
+    let listed = |after, limit| -> Vec<u64> {
+        let found = query::requests(&world.index, Some(&one), after, limit).unwrap();
+        found.iter().map(|view| view.entry_index).collect()
+    };
+    assert_eq!(listed(None, 10), of_one);
+    for (at, entry) in of_one.iter().enumerate() {
+        assert_eq!(listed(Some(*entry), 10), of_one[at + 1..]);
+        assert_eq!(listed(Some(*entry), 2), of_one[at + 1..].iter().copied().take(2).collect::<Vec<_>>());
+    }
+    assert_eq!(listed(Some(1_000), 10), [0; 0]);
+    // One is answered; the others wait until the deadline has passed, in order.
+    world.send_all(&[(&owner, answer(first[2].hash, 1))]);
+    let Outcome::Granted { deadline, .. } = first[0].outcome else { panic!("{:?}", first[0]) };
+    while world.head.height <= deadline.next() {
+        assert!(query::has_open_requests(&world.index).unwrap());
+        world.send_all(&[]);
+    }
+    assert!(!query::has_open_requests(&world.index).unwrap());
+    let swept = |block: &Block| -> Vec<_> {
+        let unanswered = |entry: &crate::block::Entry| match &entry.body {
+            crate::block::EntryBody::Unanswered { request } => Some(*request),
+            crate::block::EntryBody::Transaction { .. } => None,
+        };
+        block.entries.iter().filter_map(unanswered).collect()
+    };
+    let blocks: Vec<_> = world.blocks.iter().rev().take(2).map(swept).collect();
+    assert_eq!(blocks[1], [0, 1, 3, 4].map(|at: usize| first[at].hash));
+    assert_eq!(blocks[0], second.iter().map(|receipt| receipt.hash).collect::<Vec<_>>());
+    let statuses = first.iter().map(|receipt| query::request_at(&world.index, receipt.entry_index).unwrap().unwrap());
+    let answered: Vec<bool> = statuses.map(|view| matches!(view.status, RequestStatus::Answered { .. })).collect();
+    assert_eq!(answered, [false, false, true, false, false]);
+}

@@ -1,0 +1,80 @@
+//! What a transaction costs in a ledger that holds a thousand, a hundred thousand and, if asked
+//! for, a million already; and what it costs to replay them.
+
+use std::path::Path;
+
+use sealgate_benches::{Cost, Fault, Run, times};
+use sealgate_ledger::Ledger;
+
+use super::{World, submit_all};
+
+/// Sizes at which the cost is taken.
+const MARKS: [usize; 3] = [1_000, 100_000, 1_000_000];
+/// Transactions signed at a time.
+const CHUNK: usize = 20_000;
+/// Transactions of which the cost is taken.
+const PROBE: usize = 5_000;
+
+pub(crate) fn run(run: &Run, folder: &Path, threads: usize, requesters: usize) -> Result<(), Fault> {
+    let most = run.size("SEALGATE_BENCH_GROWTH", 100_000, 60);
+    let mut world = World::new(&folder.join("growth"), requesters)?;
+    let (mut held, mut first) = (0, None);
+    println!("\na ledger that grows");
+    for mark in MARKS.map(|mark| mark.min(most)) {
+        if mark <= held {
+            break;
+        }
+        while held < mark {
+            let count = CHUNK.min(mark - held);
+            submit_all(&world.ledger, &world.requests(count), threads)?;
+            held += count;
+        }
+        let probe = PROBE.min(mark);
+        let txs = world.requests(probe);
+        let each = submit_all(&world.ledger, &txs, threads)?.over(probe);
+        held += probe;
+        let replay = replay(&mut world, folder)?.over(held);
+        println!(
+            "  at {mark}: {:.1} us wall, {:.1} us CPU a transaction; replayed in {:.1} us wall, {:.1} us CPU each",
+            micros(each.wall),
+            micros(each.cpu),
+            micros(replay.wall),
+            micros(replay.cpu)
+        );
+        let (smallest, smallest_replay) = *first.get_or_insert((each, replay));
+        run.ratio(
+            &format!("ledger.growth.{mark}"),
+            times(each.cpu, smallest.cpu),
+            "a transaction's CPU time / at 1,000",
+        );
+        run.ratio(
+            &format!("ledger.replay.{mark}"),
+            times(replay.cpu, smallest_replay.cpu),
+            "the CPU time of replaying one / at 1,000",
+        );
+        run.ratio(
+            &format!("ledger.replay_of_commit.{mark}"),
+            times(replay.wall, each.wall),
+            "time to replay one / time to commit one",
+        );
+    }
+    Ok(())
+}
+
+/// Opens the ledger with its index gone: every block is read, verified and executed again.
+fn replay(world: &mut World, folder: &Path) -> Result<Cost, Fault> {
+    let dir = folder.join("growth");
+    world.ledger = Ledger::create(&tempfile::tempdir_in(folder)?.keep(), world.genesis.clone(), world.owner.clone())?;
+    std::fs::remove_dir_all(dir.join("index"))?;
+    let mut opened = None;
+    let cost = Cost::of(|| {
+        opened = Some(Ledger::open(&dir, world.owner.clone())?);
+        Ok(())
+    })?;
+    world.ledger = opened.ok_or("the ledger was not opened")?;
+    Ok(cost)
+}
+
+fn micros(time: std::time::Duration) -> f64 {
+    time.as_secs_f64() * 1e6
+}
