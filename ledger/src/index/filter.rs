@@ -47,7 +47,7 @@ impl Filter {
 fn places(hash: &[u8], words: usize) -> impl Iterator<Item = (usize, u64)> {
     hash.chunks(8).take(4).map(move |chunk| {
         let number = chunk.iter().fold(0u64, |number, byte| number << 8 | u64::from(*byte));
-        let word = u128::from(number >> 6) * (words as u128) >> 58;
+        let word = (u128::from(number >> 6) * (words as u128)) >> 58;
         (usize::try_from(word).unwrap_or_default(), 1 << (number & 63))
     })
 }
