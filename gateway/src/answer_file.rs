@@ -28,9 +28,23 @@ use crate::witness::pins::{Witnessed, WitnessedBy};
 /// Largest answer file that is read, in bytes.
 pub const ANSWER_BYTES_MAX: u64 = 32 << 20;
 const FORMAT: &str = "sealgate-answer/2";
-/// The note on an answer whose reader pins no witness.
-pub(crate) const UNWITNESSED: &str =
-    "owner-operated ledger: no witness besides its operator has signed this checkpoint";
+const OWNER_OPERATED: &str = "owner-operated ledger: no witness besides its operator has signed this checkpoint";
+const MEMBERS_ALONE: &str = "no witness besides the ledger's members has signed this checkpoint";
+
+/// The note on what is shown to a reader who pins no witness.
+pub(crate) fn unwitnessed(genesis: &Genesis) -> &'static str {
+    if genesis.network.is_some() { MEMBERS_ALONE } else { OWNER_OPERATED }
+}
+
+/// Takes that note away again.
+pub(crate) fn retract_unwitnessed(notes: &mut Vec<String>) {
+    notes.retain(|note| note != OWNER_OPERATED && note != MEMBERS_ALONE);
+}
+
+/// Who signs a ledger's checkpoints, in words.
+pub(crate) fn signers(genesis: &Genesis) -> &'static str {
+    if genesis.network.is_some() { "more than two thirds of its members" } else { "its operator" }
+}
 
 /// An answer that convinces whoever trusts the ledger, offline.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -246,7 +260,7 @@ impl Verified {
         if said.is_unpinned() {
             return;
         }
-        self.notes.retain(|note| note != UNWITNESSED);
+        retract_unwitnessed(&mut self.notes);
         self.notes.extend(said.notes());
         self.checks.extend(said.checks());
         self.witnesses = said.by;
@@ -286,8 +300,10 @@ impl AnswerFile {
     /// [`AnswerError`], the first check that fails.
     pub fn verify(&self, checkpoint: &Checkpoint, expected: &Address) -> Result<Verified, AnswerError> {
         let mut checks = vec![format!(
-            "ledger '{}': its fingerprint is trusted here, and the checkpoint over {} entries is signed by its operator",
-            self.genesis.name, checkpoint.size
+            "ledger '{}': its fingerprint is trusted here, and the checkpoint over {} entries is signed by {}",
+            self.genesis.name,
+            checkpoint.size,
+            signers(&self.genesis)
         )];
         let published = self.published(checkpoint, &mut checks)?;
         let asked = self.asked(checkpoint, &published, expected, &mut checks)?;
@@ -540,8 +556,11 @@ impl AnswerFile {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = vec![
-            UNWITNESSED.to_owned(),
-            "that the contract's rules were kept rests on the operator until 'sealgate audit --gateway' has replayed them".to_owned(),
+            unwitnessed(&self.genesis).to_owned(),
+            format!(
+                "that the contract's rules were kept rests on {} until 'sealgate audit --gateway' has replayed them",
+                if self.genesis.network.is_some() { "the members" } else { "the operator" }
+            ),
             "agreement with what was published is shown, not that what was published is true".to_owned(),
         ];
         let parameters = match &self.genesis.ceremony {

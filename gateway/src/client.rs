@@ -76,6 +76,13 @@ pub struct Problem {
     pub detail: String,
 }
 
+impl Problem {
+    /// Whether the same call may succeed a little later.
+    pub fn is_busy(&self) -> bool {
+        self.status == 503
+    }
+}
+
 /// An asset with its current version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct AssetDetail {

@@ -7,6 +7,7 @@ use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex as StdMutex};
+use std::time::Duration;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -64,6 +65,11 @@ pub struct Gateway {
     waiting: Semaphore,
     cosigned: Cosigned,
 }
+
+/// How often the record of an answer is submitted again where the ledger takes no more or has not
+/// decided, and after how long.
+const RECORD_TRIES: u32 = 10;
+const RECORD_PAUSE: Duration = Duration::from_secs(1);
 
 /// Why a question gets no answer. The texts are for the requester; what went wrong inside is
 /// logged and not told.
@@ -359,10 +365,20 @@ impl Gateway {
     async fn record(&self, body: TxBody) -> Result<Receipt, AskError> {
         let tx =
             signed(self.ledger.genesis(), self.ledger.head().height, self.owner.account(), body).map_err(internal)?;
-        self.submit(tx).await.map_err(|error| match error {
-            SubmitError::Rejected(why) => AskError::TooLate(format!("the answer is not released: {why}")),
-            other => internal(other),
-        })
+        let mut tries = 0;
+        loop {
+            match self.submit(tx.clone()).await {
+                // Other members are slow to decide: the same transaction again, not another one.
+                Err(SubmitError::Undecided | SubmitError::TooFast(_) | SubmitError::Busy) if tries < RECORD_TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(RECORD_PAUSE).await;
+                }
+                Err(SubmitError::Rejected(why)) => {
+                    return Err(AskError::TooLate(format!("the answer is not released: {why}")));
+                }
+                other => return other.map_err(internal),
+            }
+        }
     }
 
     async fn reserve(&self, case: &Case<'_>, asks: &[KeyAsk]) -> Result<(), BudgetError> {

@@ -2,7 +2,7 @@
 //! Its commands work whether or not a gateway serves from the same folder.
 
 use std::path::{Path, PathBuf};
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sealgate_ledger::account::{AccountPublic, AccountSecret};
 use sealgate_ledger::block::Receipt;
@@ -32,6 +32,9 @@ const UNFINISHED: &str = "init.unfinished";
 pub(crate) const ANSWER_WINDOW_BLOCKS: u64 = 1000;
 /// Denied requests of one account that are recorded in a day.
 pub(crate) const DENIALS_A_DAY: u32 = 1000;
+/// How often a command submits its transaction again where the gateway is busy, and after how long.
+const SUBMIT_TRIES: u32 = 20;
+const SUBMIT_PAUSE: Duration = Duration::from_secs(1);
 /// How long a transaction may wait to be included.
 const EXPIRY_BLOCKS: u64 = EXPIRY_BLOCKS_MAX / 10;
 
@@ -428,9 +431,20 @@ impl Access {
     /// [`OwnerError::Submit`] or [`OwnerError::Client`] when the ledger refuses.
     pub async fn submit(&self, account: &AccountSecret, body: TxBody) -> Result<Receipt, OwnerError> {
         let tx = signed(&self.genesis().await?, self.head().await?, account, body)?;
-        match self {
-            Access::Local(ledger) => Ok(ledger.submit(tx)?),
-            Access::Serving(client) => Ok(client.submit(&tx).await?),
+        let client = match self {
+            Access::Local(ledger) => return Ok(ledger.submit(tx)?),
+            Access::Serving(client) => client,
+        };
+        let mut tries = 0;
+        loop {
+            match client.submit(&tx).await {
+                // The same transaction again: a new one could do the same twice.
+                Err(ClientError::Problem(problem)) if problem.is_busy() && tries < SUBMIT_TRIES => {
+                    tries += 1;
+                    tokio::time::sleep(SUBMIT_PAUSE).await;
+                }
+                other => return Ok(other?),
+            }
         }
     }
 }

@@ -13,7 +13,7 @@ use sealgate_ledger::standing::Handover;
 use sealgate_ledger::tx::{SignedTx, TX_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 
-use crate::answer_file::{PartyKeys, UNWITNESSED};
+use crate::answer_file::{PartyKeys, retract_unwitnessed, unwitnessed};
 use crate::asking::{AskFailure, Session};
 use crate::client::ClientError;
 use crate::home::{Home, HomeError};
@@ -263,7 +263,7 @@ impl Receipt {
 
     fn notes(&self) -> Vec<String> {
         vec![
-            UNWITNESSED.to_owned(),
+            unwitnessed(&self.genesis).to_owned(),
             "that the ledger's rules were kept rests on its members until 'sealgate audit --gateway' has replayed them"
                 .to_owned(),
             "what became of it later is not shown: a grant may have been revoked since, an asset withdrawn".to_owned(),
@@ -278,7 +278,7 @@ impl Shown {
         if said.is_unpinned() {
             return;
         }
-        self.notes.retain(|note| note != UNWITNESSED);
+        retract_unwitnessed(&mut self.notes);
         self.notes.extend(said.notes());
         self.checks.extend(said.checks());
         self.witnesses = said.by;

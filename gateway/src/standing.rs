@@ -10,7 +10,7 @@ use sealgate_ledger::state::{AccountView, GrantView};
 use sealgate_ledger::trie::{LeafDigest, StateKey};
 use serde::Serialize;
 
-use crate::answer_file::UNWITNESSED;
+use crate::answer_file::unwitnessed;
 use crate::asking::{AskFailure, Session, connect};
 use crate::home::HomeError;
 use crate::witness::pins::{Witnessed, time};
@@ -29,6 +29,9 @@ pub struct AsOf {
     /// What the pinned witnesses say of it.
     #[serde(flatten)]
     pub witnessed: Witnessed,
+    /// The note where no witness is pinned.
+    #[serde(skip)]
+    unwitnessed: &'static str,
 }
 
 impl AsOf {
@@ -45,7 +48,7 @@ impl AsOf {
     pub fn notes(&self) -> Vec<String> {
         let mut notes = self.witnessed.notes();
         if self.witnessed.is_unpinned() {
-            notes.push(UNWITNESSED.into());
+            notes.push(self.unwitnessed.into());
         }
         notes.push(format!(
             "changes after {} are not shown: a gateway can hold back newer blocks, not alter these",
@@ -121,6 +124,7 @@ impl Session<'_> {
             time: time(head.header.time_ms / 1000),
             size: checkpoint.size,
             witnessed: home.require_witnessed(genesis, &head.checkpoint)?,
+            unwitnessed: unwitnessed(genesis),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use sealgate_circuits::question::{KEYS_MAX, QuestionError};
 use sealgate_ledger::cosign::WitnessKey;
+use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{Address, ChainId};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
@@ -12,7 +13,7 @@ use unicode_width::UnicodeWidthStr as _;
 use super::output::printable;
 use super::{Failure, GatewayArg, HomeArg, Output};
 use crate::account_file;
-use crate::answer_file::{ANSWER_BYTES_MAX, AnswerFile, RecordAnswer, ResultLine, UNWITNESSED, Verified};
+use crate::answer_file::{ANSWER_BYTES_MAX, AnswerFile, RecordAnswer, ResultLine, Verified, unwitnessed};
 use crate::asking::{AskFailure, Asking, KeyList, Session, ask as ask_question, connect};
 use crate::auditing::{audit_owner, replay};
 use crate::client::Client;
@@ -352,11 +353,11 @@ pub(super) async fn audit(args: Audit, output: &Output) -> Result<(), Failure> {
 }
 
 /// What the pinned witnesses say of a ledger's head, a line each.
-fn witness_lines(said: &Witnessed) -> String {
+fn witness_lines(genesis: &Genesis, said: &Witnessed) -> String {
     let checks = said.checks().into_iter().map(|line| format!("\nok    {line}"));
     let mut notes = said.notes();
     if said.is_unpinned() {
-        notes.push(UNWITNESSED.into());
+        notes.push(unwitnessed(genesis).into());
     }
     printable(&checks.chain(notes.into_iter().map(|line| format!("\nnote  {line}"))).collect::<String>())
 }
@@ -379,7 +380,7 @@ pub(crate) async fn audit_gateway(home: &Home, client: &Client, output: &Output)
     output.result(&result, || {
         format!(
             "ok    {} blocks, {} entries replayed: every signature, outcome, hash and root\n\
-             ok    the replay leads to the operator's signed checkpoint and to every one seen before\n\
+             ok    the replay leads to the signed checkpoint and to every one seen before\n\
              ok    {} assets, {} requests granted, {} denied, {} answered, {} declined, {} unanswered{}{}",
             summary.blocks,
             summary.entries,
@@ -389,7 +390,7 @@ pub(crate) async fn audit_gateway(home: &Home, client: &Client, output: &Output)
             summary.answers,
             summary.declined,
             summary.unanswered,
-            witness_lines(&session.witnessed),
+            witness_lines(&session.genesis, &session.witnessed),
             match &session.genesis.ceremony {
                 None => "\nnote  DEVELOPMENT PARAMETERS on this ledger".into(),
                 Some(digest) => format!("\nnote  parameters from the ceremony with transcript {digest}"),
