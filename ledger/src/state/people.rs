@@ -52,7 +52,8 @@ impl<I: Index + ?Sized> BlockBuilder<'_, I> {
         if query::account(&self.overlay, &to)?.is_some() {
             return Err(Rejection::AlreadyEnrolled(to).into());
         }
-        let new = AccountView::enrolled(successor, self.height(), sender);
+        // Whoever enrolled the first of them may close the last: a stolen key does not escape by this.
+        let new = AccountView::enrolled(successor, self.height(), old.enrolled_by);
         self.overlay.put(keys::account(&to), &AccountView { identity: old.identity.clone(), ..new });
         let owned = self.assets_under(&keys::owned(&sender))?;
         let granted = self.assets_under(&keys::granted(&sender))?;

@@ -209,6 +209,16 @@ fn accounts_are_closed_by_themselves_or_by_the_member_that_enrolled_them() {
     let close = TxBody::CloseAccount { account: account.address() };
     let refused = Rejection::NotOwnAccount { sender: w.members[0].address(), account: account.address() };
     assert_eq!(w.member(0, close.clone()), Err(refused));
+    // Other keys are no way out of it, however often.
+    let mut last = secret("Lost", 31);
+    w.member(1, TxBody::OpenAccount { account: last.public().clone(), identity: vec![] }).unwrap();
+    for seed in [32, 33] {
+        let next = secret("Lost", seed);
+        w.send(&last, TxBody::ReplaceAccount { successor: next.public().clone() }).unwrap();
+        last = next;
+    }
+    w.member(1, TxBody::CloseAccount { account: last.address() }).unwrap();
+    assert!(matches!(w.send(&last, register("x")), Err(Rejection::AccountClosed { .. })));
     w.member(1, close.clone()).unwrap();
     assert!(matches!(w.send(&account, register("x")), Err(Rejection::AccountClosed { successor: None, .. })));
     assert!(matches!(w.member(1, close), Err(Rejection::AccountClosed { .. })));

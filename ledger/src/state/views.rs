@@ -22,7 +22,7 @@ pub struct AccountView {
     pub account: AccountPublic,
     /// The block that enrolled it; 0 for the first members.
     pub height: BlockHeight,
-    /// Who enrolled it: itself, a member, or the account it succeeded.
+    /// Who enrolled it: itself or a member; a successor's is that of the account it succeeded.
     pub enrolled_by: Address,
     /// Who stands behind the name, sealed; empty if the name is the real one.
     #[serde(with = "crate::codec::hex_bytes")]
