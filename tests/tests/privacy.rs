@@ -12,14 +12,21 @@ use sealgate_circuits::value::Value as Cell;
 use sealgate_gateway::account_file;
 use sealgate_gateway::owner::{Owner, signed};
 use sealgate_ledger::Ledger;
+use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::block::{Block, DenyReason, EntryBody, Outcome};
 use sealgate_ledger::codec::encode;
-use sealgate_ledger::ids::BlockHeight;
-use sealgate_ledger::tx::{DeclineReason, GrantTerms, TxBody};
+use sealgate_ledger::genesis::{Genesis, Network};
+use sealgate_ledger::ids::{Address, BlockHeight, TxHash};
+use sealgate_ledger::member::{Certificate, Change, Member};
+use sealgate_ledger::tx::{DeclineReason, GrantTerms, TextContent, TxBody};
 use sealgate_tests::{Table, World, sealgate, text, workspace};
 use serde_json::Value;
 
 const PURPOSE: &str = "licence check";
+/// Who stands behind the pseudonym, and what stands in the text for one reader.
+const REAL_NAME: &str = "Kriminalamt Graz-Süd";
+const SEALED_TEXT: &str = "Aktenzahl Ä-7714 liegt bei Dr. Novak";
+const PUBLIC_TEXT: &str = "Wartung jeden Dienstag ab 19 Uhr";
 /// Constants that the grant fixes, so that they are public.
 const FIXED: i64 = 5_121_212_121_212_121;
 
@@ -35,6 +42,11 @@ fn table(edition: &str) -> Table {
     };
     let columns = [("k", "text"), ("v", "text"), ("n", "int"), ("d", "decimal(2)")];
     Table::new("register", &["k"], &columns, (0..24).map(row).collect()).budget("n", 2)
+}
+
+/// The same cells under another name, for assets that change hands or end.
+fn named_table(name: &str) -> Table {
+    Table { name: name.into(), ..table("eins") }
 }
 
 /// The whole job, told by its parties; what is left is a ledger that nobody serves.
@@ -129,11 +141,73 @@ fn job() -> Job {
     world.publish(&table("zwei").write(world.dir.path())).ok();
     let after = ask("requester", "second.json", &sql(&key(3))).ok();
     assert_eq!(after["version"], 2);
+    people(&world, &server.url);
+    holdings(&world, &server.url);
+    secrets.extend([REAL_NAME, SEALED_TEXT].map(|text| Secret::Text(text.into())));
     drop(server);
     unanswered(&world, &stranger);
     secrets.extend(cells());
     secrets.extend(keys_and_salts(&world));
     Job { world, alike, batches, secrets }
+}
+
+/// A pseudonym is enrolled, gets other keys and ends; the rules change.
+fn people(world: &World, url: &str) {
+    let (owner, pseudonym) = (world.path("owner"), world.path("pseudonym"));
+    world.account("pseudonym");
+    let (public, party) = (world.path("pseudonym/account.public"), world.path("whole/account.public"));
+    let enrol = ["account", "enrol", "--data-dir", &owner, &public, "--real-name", REAL_NAME, "--also", party.as_str()];
+    sealgate(&enrol).ok();
+    let successor = sealgate(&["account", "replace", "--home", &pseudonym, "--gateway", url]).ok();
+    for (reader, known) in [("auditor", true), ("whole", true), ("stranger", false)] {
+        let home = world.path(reader);
+        let who = ["account", "identity", "--home", &home, "--gateway", url, successor["address"].as_str().unwrap()];
+        assert_eq!(sealgate(&who).code == 0, known, "{reader}");
+    }
+    sealgate(&["account", "close", "--home", &pseudonym, "--gateway", url]).ok();
+    sealgate(&["member", "propose", "--data-dir", &owner, "policy", "--denials-a-day", "900"]).ok();
+}
+
+/// Assets change hands and end; small texts are put.
+fn holdings(world: &World, url: &str) {
+    let owner = world.path("owner");
+    let public = |home: &str| account_file::load(world.path(home).as_ref()).unwrap().public().address().to_string();
+    for name in ["spare", "ended"] {
+        world.publish(&named_table(name).write(world.dir.path())).ok();
+    }
+    let given =
+        sealgate(&["asset", "transfer", "--data-dir", &owner, "--asset", "spare", "--to", &public("whole")]).ok();
+    sealgate(&["member", "propose", "--data-dir", &owner, "withdraw", given["asset"].as_str().unwrap()]).ok();
+    sealgate(&["asset", "withdraw", "--data-dir", &owner, "--asset", "ended"]).ok();
+    let sql = format!("SELECT v FROM ended WHERE k = '{}'", table("eins").rows[3][0]);
+    assert!(world.ask(url, "requester", PURPOSE, "ended.json", &sql).error().contains("withdrawn"));
+    let reader = world.path("requester/account.public");
+    for (name, text, to) in
+        [("notice", PUBLIC_TEXT, vec!["--public"]), ("memo", SEALED_TEXT, vec!["--to", reader.as_str()])]
+    {
+        let file = world.path("text.txt");
+        std::fs::write(&file, text).unwrap();
+        let put = ["text", "put", "--data-dir", &owner, "--name", name, "--title", "Ein Text", "--file", &file];
+        sealgate(&[put.as_slice(), &to].concat()).ok();
+    }
+}
+
+/// What cannot happen on an embedded ledger: the bodies, and the genesis, of a ledger of several
+/// organisations.
+fn of_networks(genesis: &Genesis) -> (Vec<TxBody>, Genesis) {
+    let member = Member {
+        certificate: Certificate(vec![0x30, 0x82]),
+        peer: "10.0.0.7:7101".into(),
+        gateway: "https://ledger.example".into(),
+        ..Member::operator(AccountSecret::generate("Member").unwrap().public())
+    };
+    let account: Address = member.account.address();
+    let changes =
+        [Change::Join(member.clone()), Change::Leave { account }, Change::Replace { account, member: member.clone() }];
+    let mut bodies: Vec<TxBody> = changes.into_iter().map(|change| TxBody::Propose { change }).collect();
+    bodies.push(TxBody::Endorse { proposal: TxHash([7; 32]) });
+    let network = Network { authority: Certificate(vec![0x30, 0x82]), members: vec![member] };
+    (bodies, Genesis { network: Some(network), ..genesis.clone() })
 }
 
 /// Every cell of both versions.
@@ -152,7 +226,7 @@ fn keys_and_salts(world: &World) -> Vec<Secret> {
     let mut secrets = Vec::new();
     let owner = Owner::open(world.path("owner").as_ref()).unwrap();
     let ledger = Ledger::open(&owner.ledger_folder(), owner.account().clone()).unwrap();
-    let asset = ledger.assets().unwrap()[0].clone();
+    let asset = ledger.assets().unwrap().into_iter().find(|asset| asset.name == "register").unwrap();
     let keys = owner.asset_keys(&asset.id).unwrap();
     secrets.extend([keys.commitment_key(), keys.place_seed()].map(|key| Secret::Bytes(key.to_vec())));
     for (row, version) in table("eins").rows.iter().flat_map(|row| [(row.clone(), 1), (row.clone(), 2)]) {
@@ -160,8 +234,12 @@ fn keys_and_salts(world: &World) -> Vec<Secret> {
         let salt = Salt::derive(keys.commitment_key(), &key, version);
         secrets.push(Secret::Bytes(encode(&salt)));
     }
-    for home in ["owner", "requester", "auditor", "stranger", "whole"] {
-        let account = account_file::load(world.path(home).as_ref()).unwrap();
+    let mut accounts: Vec<AccountSecret> = ["owner", "requester", "auditor", "stranger", "whole", "pseudonym"]
+        .map(|home| account_file::load(world.path(home).as_ref()).unwrap())
+        .into();
+    accounts.extend(account_file::load_earlier(world.path("pseudonym").as_ref()).unwrap());
+    assert_eq!(accounts.len(), 7, "the pseudonym's first keys are kept");
+    for account in accounts {
         secrets.extend([account.signing_seed(), account.encryption_secret()].map(|key| Secret::Bytes(key.to_vec())));
     }
     for file in sealgate_tests::files_under(world.path("requester/asked").as_ref()) {
@@ -179,8 +257,8 @@ fn unhex(text: &str) -> Vec<u8> {
 fn unanswered(world: &World, stranger: &str) {
     let owner = Owner::open(world.path("owner").as_ref()).unwrap();
     let ledger = Ledger::open(&owner.ledger_folder(), owner.account().clone()).unwrap();
-    let asset = ledger.assets().unwrap()[0].id;
-    let submit = |account: &sealgate_ledger::account::AccountSecret, body: TxBody| {
+    let asset = ledger.assets().unwrap().into_iter().find(|asset| asset.name == "register").unwrap().id;
+    let submit = |account: &AccountSecret, body: TxBody| {
         ledger.submit(signed(ledger.genesis(), ledger.head().height, account, body).unwrap()).unwrap()
     };
     let requester = account_file::load(world.path("requester").as_ref()).unwrap();
@@ -333,6 +411,11 @@ fn named(path: &str) -> String {
         (".account.", "account"),
         (".operator.", "account"),
         (".auditor.", "account"),
+        (".successor.", "account"),
+        (".join.", "member"),
+        (".member.", "member"),
+        (".members.", "member"),
+        (".policy.", "policy"),
         (".version.", "version"),
         (".schema.", "schema"),
         (".terms.", "terms"),
@@ -391,7 +474,8 @@ fn kinds(block: &Block) -> BTreeSet<&'static str> {
                 | DenyReason::Purpose
                 | DenyReason::NotYet
                 | DenyReason::Expired
-                | DenyReason::QuotaUsed => "denied in a word",
+                | DenyReason::QuotaUsed
+                | DenyReason::Withdrawn => "denied in a word",
                 DenyReason::Field { .. } => "denied for a field",
                 DenyReason::Predicate { .. } => "denied for a predicate",
             },
@@ -405,20 +489,48 @@ fn kinds(block: &Block) -> BTreeSet<&'static str> {
             TxBody::Request { .. } => "Request",
             TxBody::Answer { .. } => "Answer",
             TxBody::Decline { reason: DeclineReason::Budget | DeclineReason::TooLarge, .. } => "Decline",
+            TxBody::Transfer { .. } => "Transfer",
+            TxBody::Withdraw { .. } => "Withdraw",
+            TxBody::ReplaceAccount { .. } => "ReplaceAccount",
+            TxBody::CloseAccount { .. } => "CloseAccount",
+            TxBody::Propose { change } => changed(change),
+            TxBody::Endorse { .. } => "Endorse",
+            TxBody::PutText { content: TextContent::Public(_), .. } => "PutText public",
+            TxBody::PutText { content: TextContent::Sealed(_), .. } => "PutText sealed",
         });
     }
     kinds
 }
 
-const KINDS: [&str; 14] = [
+fn changed(change: &Change) -> &'static str {
+    match change {
+        Change::Join(_) => "Propose join",
+        Change::Leave { .. } => "Propose leave",
+        Change::Replace { .. } => "Propose replace",
+        Change::Policy(_) => "Propose policy",
+        Change::Withdraw { .. } => "Propose withdraw",
+    }
+}
+
+/// All but `Endorse` and the changes of members, which an embedded ledger cannot see
+/// ([`of_networks`]).
+const KINDS: [&str; 22] = [
     "Answer",
+    "CloseAccount",
     "Decline",
     "Grant",
     "OpenAccount",
+    "Propose policy",
+    "Propose withdraw",
     "PublishVersion",
+    "PutText public",
+    "PutText sealed",
     "RegisterAsset",
+    "ReplaceAccount",
     "Request",
     "Revoke",
+    "Transfer",
+    "Withdraw",
     "accepted",
     "denied for a field",
     "denied for a predicate",
@@ -438,10 +550,16 @@ fn the_ledger_tells_what_the_page_says_and_no_more() {
     let mut names = BTreeSet::new();
     seen.json.iter().for_each(|block| fields(block, "", &mut names));
     fields(&seen.genesis, "genesis", &mut names);
-    names.extend(["genesis.operator", "genesis.auditor"].map(str::to_owned));
+    let (bodies, genesis) = of_networks(&serde_json::from_value(seen.genesis.clone()).unwrap());
+    for body in &bodies {
+        fields(&serde_json::to_value(body).unwrap(), ".entries.body.transaction.tx.tx.body", &mut names);
+    }
+    fields(&serde_json::to_value(&genesis).unwrap(), "genesis", &mut names);
+    names.extend(["genesis.operator", "policy.auditor"].map(str::to_owned));
     let lines: Vec<&str> = seen.checkpoint.lines().collect();
-    assert!(lines.len() == 5 && lines[0].starts_with("sealgate/") && lines[3].is_empty(), "{}", seen.checkpoint);
-    names.extend(["origin", "size", "root", "signature"].map(|field| format!("checkpoint.{field}")));
+    assert!(lines.len() == 6 && lines[0].starts_with("sealgate/") && lines[4].is_empty(), "{}", seen.checkpoint);
+    assert!(lines[3].starts_with("block "), "{}", seen.checkpoint);
+    names.extend(["origin", "size", "root", "block", "signature"].map(|field| format!("checkpoint.{field}")));
     let page = named_in_the_page();
     let (missing, idle): (Vec<_>, Vec<_>) = (names.difference(&page).collect(), page.difference(&names).collect());
     assert!(missing.is_empty() && idle.is_empty(), "without a line: {missing:?}; lines without a field: {idle:?}");
@@ -461,6 +579,7 @@ fn contents(job: &Job, seen: &Seen) {
     for public in [
         Secret::Text(PURPOSE.into()),
         Secret::Text("register".into()),
+        Secret::Text(PUBLIC_TEXT.into()),
         Secret::Number(FIXED),
         Secret::Bytes(address.0.to_vec()),
     ] {
@@ -511,7 +630,22 @@ fn lengths(job: &Job, seen: &Seen) {
     let bodies: Vec<&Value> = bodies.map(|entry| &entry["body"]["transaction"]["tx"]["tx"]["body"]).collect();
     let lengths: Vec<usize> =
         bodies.iter().filter_map(|body| access(&body["RegisterAsset"]).or(access(&body["PublishVersion"]))).collect();
-    assert_eq!(lengths, [44, 44]);
+    assert_eq!(lengths, [44; 4]);
+    // A sealed identity and a sealed text have the length of any other for as many readers.
+    let field = |body: &Value, at: &[&str]| at.iter().fold(body.clone(), |value, name| value[name].clone());
+    let sealed = |at: &[&str]| -> Vec<usize> {
+        let values = bodies.iter().filter_map(|body| field(body, at).as_str().map(str::len));
+        values.filter(|length| *length > 0).map(|length| length / 2).collect()
+    };
+    let party = AccountSecret::generate("party").unwrap().public().clone();
+    let short = sealgate_gateway::identity::seal("X", &party.address(), &[party.clone(), party.clone()]).unwrap();
+    assert_eq!(sealed(&["OpenAccount", "identity"]), [short.len()]);
+    let copies: Vec<usize> = bodies
+        .iter()
+        .filter_map(|body| body["PutText"]["content"]["sealed"].as_array())
+        .flat_map(|copies| copies.iter().map(|copy| copy["envelope"].as_str().unwrap().len() / 2))
+        .collect();
+    assert_eq!(copies, [8192 + 48]);
 }
 
 fn repetitions(job: &Job, seen: &Seen) {
@@ -525,7 +659,7 @@ fn repetitions(job: &Job, seen: &Seen) {
         }
         times.entry("commitment".into()).or_default().extend(body["Request"]["commitment"].as_str().map(str::to_owned));
         for version in [&body["RegisterAsset"]["version"], &body["PublishVersion"]["version"]] {
-            if version.is_object() {
+            if version.is_object() && (version["number"] == 2 || body["RegisterAsset"]["name"] == "register") {
                 versions.push(version.clone());
             }
         }
