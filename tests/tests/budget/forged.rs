@@ -178,7 +178,7 @@ impl Forged {
     fn record(&self, request: &TxHash, charges: Charges) {
         let owner = self.gateway.owner().account();
         let own = &owner.public().encryption_key;
-        let auditor = self.gateway.ledger().genesis().auditor.clone().unwrap();
+        let auditor = self.gateway.ledger().genesis().policy.auditor.clone().unwrap();
         let charges = match charges {
             Charges::Bytes(bytes) => bytes,
             Charges::Sealed(charges) => seal(&charges, request, own, Some(&auditor.encryption_key)).unwrap(),
