@@ -23,6 +23,9 @@ use serde_json::{Value, json};
 
 mod people;
 
+#[path = "api/matrix.rs"]
+mod matrix;
+
 const SQL: &str = "SELECT name, fee >= 500 FROM people WHERE id = 24";
 
 /// A server, a client, and what a requester holds.
