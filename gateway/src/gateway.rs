@@ -100,7 +100,7 @@ pub enum AskError {
 
 /// A question that can be read, about an asset of this owner's or of another member's.
 enum Admitted {
-    Here(SignedTx, Box<AssetView>, SecretQuestion),
+    Here(Box<(SignedTx, AssetView, SecretQuestion)>),
     Elsewhere(Box<AssetView>),
 }
 
@@ -211,7 +211,7 @@ impl Gateway {
         let _waiting = self.waiting.try_acquire().map_err(|_| AskError::Busy)?;
         relay::catch_up(&self.ledger, &request).await;
         let (tx, asset, secret) = match self.admit(&request)? {
-            Admitted::Here(tx, asset, secret) => (tx, *asset, secret),
+            Admitted::Here(here) => *here,
             Admitted::Elsewhere(asset) if passed_on => return Err(RelayError::Passed(asset.id).into()),
             Admitted::Elsewhere(asset) => {
                 return Ok(relay::pass_on(&self.ledger, &asset.id, &asset.owner, &request).await?);
@@ -276,7 +276,7 @@ impl Gateway {
         }
         secret.question.validate(&view.schema).map_err(|error| malformed(&error))?;
         self.check_seen(request.seen)?;
-        Ok(Admitted::Here(tx, Box::new(view), secret))
+        Ok(Admitted::Here(Box::new((tx, view, secret))))
     }
 
     /// The stored answer of a granted request, made now if there is none, and its entry. The

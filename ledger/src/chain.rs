@@ -1,5 +1,5 @@
 //! A ledger in a folder: the block log, the index that follows it, and the one writer of both.
-//! Who orders the transactions is the [`Engine`]'s matter (docs/spec/ledger.md).
+//! Who orders the transactions is an engine's matter (docs/spec/ledger.md).
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};

@@ -118,7 +118,7 @@ fn scene() -> Scene {
     let stranger = world.account("stranger");
     let hand = Hand::open(&world);
     for account in [&hand.requester, &hand.stranger] {
-        hand.submit(account, TxBody::OpenAccount { account: account.public().clone() });
+        hand.submit(account, TxBody::OpenAccount { account: account.public().clone(), identity: vec![] });
     }
     let shop = hand.ledger.assets().unwrap()[0].clone();
     let (asset, name, area) = (shop.id, Item::Disclose(1), Item::Disclose(4));
@@ -492,7 +492,7 @@ fn the_catalogue_is_searched_in_pages_and_names_are_under_their_owners() {
     world.account("stranger");
     world.grant("shop", &world.requester, &["--disclose", "name", "--purpose", ""]).ok();
     let hand = Hand::open(&world);
-    hand.submit(&hand.requester, TxBody::OpenAccount { account: hand.requester.public().clone() });
+    hand.submit(&hand.requester, TxBody::OpenAccount { account: hand.requester.public().clone(), identity: vec![] });
     let shop = hand.ledger.assets().unwrap()[0].clone();
     let version = hand.ledger.version(&shop.id, 1).unwrap().unwrap().info;
     for number in 0..230 {

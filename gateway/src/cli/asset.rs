@@ -51,7 +51,7 @@ pub(super) async fn run(command: AssetCommand, output: &Output) -> Result<(), Fa
     };
     let owner = Owner::open(&data.data_dir)?;
     let access = owner.access().await?;
-    let asset = access.own_asset(&owner.account().public(), &name).await?.asset.id;
+    let asset = access.own_asset(owner.account().public(), &name).await?.asset.id;
     let (what, body) = match to {
         Some(to) => ("transferred", TxBody::Transfer { asset, to }),
         None => ("withdrawn", TxBody::Withdraw { asset }),
