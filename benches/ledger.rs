@@ -7,35 +7,27 @@
 mod growth;
 #[path = "ledger/postgres.rs"]
 mod postgres;
+#[path = "ledger/world.rs"]
+mod world;
 
 use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::io::Write as _;
 use std::path::Path;
 
-use ed25519_dalek::{Signature, VerifyingKey};
 use ed25519_zebra::{VerificationKeyBytes, batch};
 use getrandom::SysRng;
 use rand_core::UnwrapErr;
 use rayon::prelude::*;
-use sealgate_benches::sample::schema;
 use sealgate_benches::{Cost, Fault, Run, times};
-use sealgate_circuits::bytes::{PlaceKey, TreeRoot};
-use sealgate_circuits::question::{Item, Operand, Operator, Predicate, Shape};
-use sealgate_circuits::value::Value;
-use sealgate_ledger::Ledger;
 use sealgate_ledger::account::AccountSecret;
-use sealgate_ledger::genesis::Genesis;
-use sealgate_ledger::ids::{AssetId, ChainId, Digest};
-use sealgate_ledger::member::Policy;
-use sealgate_ledger::tx::{ColumnSeal, EXPIRY_BLOCKS_MAX, GrantTerms, SignedTx, Tx, TxBody, VersionInfo};
+use sealgate_ledger::tx::SignedTx;
 
 use postgres::Server;
+use world::{World, submit_all, verify_all};
 
 /// Signatures checked together.
 const TOGETHER: usize = 256;
-/// Columns of the asset.
-const COLUMNS: u8 = 15;
 
 fn main() -> Result<(), Fault> {
     let run = Run::begin("ledger", 5);
@@ -62,7 +54,7 @@ fn main() -> Result<(), Fault> {
                 let world = World::new(&folder.path().join(format!("ledger{}", round.get())), requesters)?;
                 txs.replace(world.requests(count));
                 let before = world.ledger.head().height.0;
-                let cost = submit_all(&world.ledger, &txs.borrow(), threads)?;
+                let cost = submit_all(std::slice::from_ref(&world.ledger), &txs.borrow(), threads)?;
                 blocks.set(usize::try_from(world.ledger.head().height.0 - before)?);
                 senders.replace(world.requesters);
                 Ok(cost)
@@ -108,146 +100,6 @@ fn main() -> Result<(), Fault> {
     }
     drop(server);
     growth::run(&run, folder.path(), threads, requesters)
-}
-
-/// A ledger with one asset and accounts that may ask it.
-struct World {
-    ledger: Ledger,
-    genesis: Genesis,
-    owner: AccountSecret,
-    chain: ChainId,
-    asset: AssetId,
-    requesters: Vec<AccountSecret>,
-    nonce: Cell<u64>,
-}
-
-impl World {
-    fn new(folder: &Path, requesters: usize) -> Result<World, Fault> {
-        let owner = AccountSecret::generate("Owner")?;
-        let genesis = Genesis {
-            name: "bench".into(),
-            operator: owner.public().clone(),
-            development: true,
-            ceremony: None,
-            network: None,
-            circuits: vec![],
-            policy: Policy {
-                open_enrolment: true,
-                answer_window_blocks: EXPIRY_BLOCKS_MAX,
-                denials_a_day: 1_000,
-                auditor: None,
-            },
-            created_ms: 1_000,
-        };
-        let chain = genesis.chain_id();
-        let asset = AssetId::of(&chain, &owner.address(), "asset");
-        let ledger = Ledger::create(folder, genesis.clone(), owner.clone())?;
-        let requesters = (0..requesters).map(|i| AccountSecret::generate(&format!("Requester {i}")));
-        let requesters = requesters.collect::<Result<_, _>>()?;
-        let world = World { ledger, genesis, owner: owner.clone(), chain, asset, requesters, nonce: Cell::new(1) };
-        world.ledger.submit(world.sign(&owner, 0, register()))?;
-        for requester in &world.requesters {
-            let account = requester.public().clone();
-            world.ledger.submit(world.sign(requester, 0, TxBody::OpenAccount { account, identity: vec![] }))?;
-            let grant = TxBody::Grant { asset, to: requester.address(), terms: terms() };
-            world.ledger.submit(world.sign(&owner, 0, grant))?;
-        }
-        Ok(world)
-    }
-
-    fn sign(&self, sender: &AccountSecret, nonce: u64, body: TxBody) -> SignedTx {
-        let expiry = self.ledger.head().height.plus(EXPIRY_BLOCKS_MAX);
-        Tx { chain: self.chain, sender: sender.address(), nonce, expiry, body }.sign(sender)
-    }
-
-    /// Granted requests of the requesters in turn.
-    fn requests(&self, count: usize) -> Vec<SignedTx> {
-        let first = self.nonce.replace(self.nonce.get() + count as u64);
-        let senders = self.requesters.iter().cycle();
-        (first..)
-            .zip(senders)
-            .take(count)
-            .map(|(nonce, sender)| self.sign(sender, nonce, request(self.asset)))
-            .collect()
-    }
-}
-
-fn register() -> TxBody {
-    let seal = ColumnSeal { ciphertext: Digest([1; 32]), key_commitment: Digest([2; 32]) };
-    let version = VersionInfo {
-        number: 1,
-        root: TreeRoot([1; 32]),
-        records_rounded: 1024,
-        cipher_suite: "AES-256-GCM".into(),
-        hash_algorithm: "BLAKE3".into(),
-        columns: vec![seal; usize::from(COLUMNS)],
-        manifest: Digest([3; 32]),
-        access: vec![],
-    };
-    TxBody::RegisterAsset {
-        name: "asset".into(),
-        title: "Asset".into(),
-        description: String::new(),
-        data_type: "table".into(),
-        schema: schema(COLUMNS),
-        place_key: PlaceKey([9; 32]),
-        budgets: vec![8; usize::from(COLUMNS)],
-        version,
-    }
-}
-
-fn predicate() -> Predicate {
-    Predicate::compare(2, Operator::Ge, vec![Operand::Fixed(Value::Int(500))])
-}
-
-fn terms() -> GrantTerms {
-    GrantTerms {
-        disclose: vec![1],
-        prove: vec![predicate()],
-        existence: false,
-        purpose: String::new(),
-        not_before_ms: None,
-        until_ms: None,
-        quota: None,
-        bits: None,
-    }
-}
-
-fn request(asset: AssetId) -> TxBody {
-    let items = vec![Item::Disclose(1), Item::Prove(predicate())];
-    TxBody::Request {
-        asset,
-        shape: Shape { items, keys: 1 },
-        purpose: "checking licences".into(),
-        commitment: Digest([5; 32]),
-        consent: None,
-    }
-}
-
-/// Each thread submits its share, one after the other, and waits for every receipt.
-fn submit_all(ledger: &Ledger, txs: &[SignedTx], threads: usize) -> Result<Cost, Fault> {
-    let shares: Vec<Vec<SignedTx>> = txs.chunks(txs.len().div_ceil(threads)).map(<[_]>::to_vec).collect();
-    Cost::of(|| {
-        std::thread::scope(|scope| {
-            let submit = |share: Vec<SignedTx>| {
-                scope.spawn(move || share.into_iter().try_for_each(|tx| ledger.submit(tx).map(drop)))
-            };
-            let running: Vec<_> = shares.into_iter().map(submit).collect();
-            running
-                .into_iter()
-                .try_for_each(|thread| Ok(thread.join().map_err(|_| "a submitting thread panicked")??))
-        })
-    })
-}
-
-/// `verify_strict` of each signature over the transaction's hash, which is what is signed.
-fn verify_all(txs: &[SignedTx], senders: &[AccountSecret]) -> Result<Cost, Fault> {
-    let keys = senders.iter().map(|sender| VerifyingKey::from_bytes(&sender.public().verify_key.0));
-    let keys: Vec<VerifyingKey> = keys.collect::<Result<_, _>>()?;
-    let prepared = txs.iter().zip(keys.iter().cycle());
-    let prepared: Vec<_> =
-        prepared.map(|(tx, key)| (key, tx.hash().0, Signature::from_bytes(&tx.signature.0))).collect();
-    Cost::of(|| Ok(prepared.par_iter().try_for_each(|(key, hash, signature)| key.verify_strict(hash, signature))?))
 }
 
 /// The rule of the ledger over the same signatures, in batches.

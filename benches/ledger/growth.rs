@@ -6,7 +6,7 @@ use std::path::Path;
 use sealgate_benches::{Cost, Fault, Run, times};
 use sealgate_ledger::Ledger;
 
-use super::{World, submit_all};
+use super::world::{World, submit_all};
 
 /// Sizes at which the cost is taken.
 const MARKS: [usize; 3] = [1_000, 100_000, 1_000_000];
@@ -26,12 +26,12 @@ pub(crate) fn run(run: &Run, folder: &Path, threads: usize, requesters: usize) -
         }
         while held < mark {
             let count = CHUNK.min(mark - held);
-            submit_all(&world.ledger, &world.requests(count), threads)?;
+            submit_all(std::slice::from_ref(&world.ledger), &world.requests(count), threads)?;
             held += count;
         }
         let probe = PROBE.min(mark);
         let txs = world.requests(probe);
-        let each = submit_all(&world.ledger, &txs, threads)?.over(probe);
+        let each = submit_all(std::slice::from_ref(&world.ledger), &txs, threads)?.over(probe);
         held += probe;
         let replay = replay(&mut world, folder)?.over(held);
         println!(

@@ -1,0 +1,125 @@
+//! Access requests through four validators on one machine, submitted to all of them: signed, agreed
+//! on, executed and durable on each; beside the embedded ledger with the same load, and beside
+//! verifying the same signatures alone, once and as often as there are validators.
+
+#[path = "ledger/world.rs"]
+mod world;
+
+use std::cell::RefCell;
+use std::net::{SocketAddr, TcpListener};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use sealgate_benches::{Cost, Fault, Run, times};
+use sealgate_ledger::Ledger;
+use sealgate_ledger::account::{AccountSecret, NodeSecret};
+use sealgate_ledger::genesis::{Genesis, Network};
+use sealgate_ledger::member::Member;
+use sealgate_ledger::simplex::{Authority, NodeConfig, Rate, create};
+use sealgate_ledger::tx::SignedTx;
+
+use world::{World, genesis, submit_all, verify_all};
+
+/// Validators.
+const NODES: usize = 4;
+/// How long they may take to find each other.
+const START: Duration = Duration::from_secs(60);
+
+fn main() -> Result<(), Fault> {
+    let run = Run::begin("network", 3);
+    let count = run.size("SEALGATE_BENCH_TXS", 20_000, 40);
+    let threads = run.size("SEALGATE_BENCH_THREADS", 512, 4).clamp(1, count);
+    let requesters = run.size("SEALGATE_BENCH_REQUESTERS", 64, 2).max(1);
+    let folder = tempfile::tempdir()?;
+    println!("# in {}", folder.path().display());
+    let (txs, senders): (RefCell<Vec<SignedTx>>, RefCell<Vec<AccountSecret>>) =
+        (RefCell::default(), RefCell::default());
+    let round = std::cell::Cell::new(0);
+    let next = || {
+        round.set(round.get() + 1);
+        folder.path().join(round.get().to_string())
+    };
+
+    println!("\nall {count} transactions");
+    let [network, embedded, verify] = run.race([
+        (
+            "four validators",
+            Box::new(|| {
+                let (ledgers, world) = network(&next(), requesters)?;
+                txs.replace(world.requests(count));
+                let cost = submit_all(&ledgers, &txs.borrow(), threads)?;
+                senders.replace(world.requesters);
+                Ok(cost)
+            }),
+        ),
+        (
+            "embedded ledger",
+            Box::new(|| {
+                let world = World::new(&next(), requesters)?;
+                submit_all(std::slice::from_ref(&world.ledger), &world.requests(count), threads)
+            }),
+        ),
+        ("verify_strict alone, all cores", Box::new(|| verify_all(&txs.borrow(), &senders.borrow()))),
+    ])?;
+    let a_second = |cost: &Cost| count as f64 / cost.wall.as_secs_f64();
+    println!(
+        "  {:.0} transactions a second by four validators, {:.0} embedded, signatures alone {:.0}",
+        a_second(&network),
+        a_second(&embedded),
+        a_second(&verify)
+    );
+    run.ratio("network.of_25000", a_second(&network) / 25_000.0, "transactions a second in units of 25,000");
+    run.ratio("network.of_embedded", times(embedded.wall, network.wall), "speed in units of the embedded ledger's");
+    run.ratio(
+        "network.of_embedded_cpu",
+        times(embedded.cpu, network.cpu),
+        "the same in CPU time; a quarter is its share",
+    );
+    run.ratio("network.of_verification", times(verify.wall, network.wall), "speed in units of verification's");
+    run.ratio(
+        "network.of_four_verifications_cpu",
+        times(verify.cpu * NODES as u32, network.cpu),
+        "CPU time in units of verifying each signature on each validator",
+    );
+    Ok(())
+}
+
+/// Four validators that listen on this machine, and a world on the first.
+fn network(folder: &Path, requesters: usize) -> Result<(Vec<Ledger>, World), Fault> {
+    let authority = Authority::new("Consortium", NodeSecret::generate()?);
+    let mut parties = Vec::new();
+    for at in 0..NODES {
+        let (account, node) = (AccountSecret::generate(&format!("Member {at}"))?, NodeSecret::generate()?);
+        let certificate = authority.issue(&account.public().name, &node.verify_key())?;
+        let listen: SocketAddr = TcpListener::bind("127.0.0.1:0")?.local_addr()?;
+        let member = Member {
+            node_key: node.verify_key(),
+            certificate,
+            peer: listen.to_string(),
+            gateway: "http://127.0.0.1:1".into(),
+            ..Member::operator(account.public())
+        };
+        parties.push((account, node, member, listen));
+    }
+    let (owner, ..) = parties.first().ok_or("no members")?;
+    let owner = owner.clone();
+    let members = parties.iter().map(|(.., member, _)| member.clone()).collect();
+    let network = Network { authority: authority.certificate()?, members };
+    let genesis = Genesis { network: Some(network), ..genesis(&owner) };
+    let mut ledgers = Vec::new();
+    for (at, (_, node, member, listen)) in parties.into_iter().enumerate() {
+        let mut config = NodeConfig::new(listen, node, member.certificate);
+        config.rate = Rate { per_second: 100_000, burst: 100_000 };
+        ledgers.push(create(&folder.join(at.to_string()), genesis.clone(), config)?);
+    }
+    let first = ledgers.first().ok_or("no nodes")?.clone();
+    let begun = Instant::now();
+    while first.checkpoint().0.is_empty() {
+        if begun.elapsed() > START {
+            return Err("the validators have not found each other".into());
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    let world = World::on(first, genesis, owner, requesters)?;
+    Ok((ledgers, world))
+}
