@@ -306,4 +306,27 @@ fn a_member_joins_and_another_leaves_while_the_ledger_runs() {
     assert!(newcomer.starts_with("sg1"));
     sealgate(&["audit", "--gateway", &network.url(1), "--home", &network.path("newcomer")]).ok();
     network.agree(&[0, 1, 2, 3], network.height(0));
+
+    // The second member gets another node key.
+    let second = network.data(1);
+    let renewed = sealgate(&["network", "request", "--data-dir", &second, "--renew"]).ok();
+    let (asked, member) = (format!("{second}/member.request"), network.path("renewed.json"));
+    sealgate(&["network", "certify", "--authority", &authority, &asked, "--out", &member]).ok();
+    let address = text(&renewed["address"]);
+    let propose = ["member", "propose", "--data-dir", &network.data(0), "replace", &address, &member];
+    let proposal = text(&sealgate(&propose).ok()["proposal"]);
+    for at in [2, 3] {
+        sealgate(&["member", "endorse", "--data-dir", &network.data(at), &proposal]).ok();
+    }
+    network.kill(1);
+    let mut join = vec!["network", "join", "--data-dir", &second, "--genesis", &genesis, "--member", &member];
+    join.extend(["--fingerprint", &network.fingerprint]);
+    sealgate(&join).ok();
+    network.start(1);
+    // It takes part: without it and another there would be no quorum.
+    network.kill(3);
+    wait("an answer with the new key", || {
+        network.ask(1, "bank", "d.json", "SELECT status FROM shop WHERE id = 4").code == 0
+    });
+    network.agree(&[0, 1, 2], network.height(0));
 }
