@@ -19,13 +19,23 @@ use sealgate_circuits::question::{Item, Operand};
 use sealgate_circuits::tree::NodeHash;
 use sealgate_gateway::account_file;
 use sealgate_gateway::answer_file::AnswerFile;
+use sealgate_gateway::client::Governance;
+use sealgate_gateway::identity;
 use sealgate_gateway::messages::{Nonce, SecretAnswer, SecretQuestion};
+use sealgate_gateway::receipt::Receipt;
+use sealgate_gateway::witness::pins::Pins;
 use sealgate_ledger::Ledger;
 use sealgate_ledger::block::EntryBody;
+use sealgate_ledger::checkpoint::SignedCheckpoint;
 use sealgate_ledger::codec::{decode, encode};
-use sealgate_ledger::ids::{BlockHeight, TxHash};
+use sealgate_ledger::cosign::attach;
+use sealgate_ledger::ids::{Address, BlockHeight, TxHash};
+use sealgate_ledger::member::{Change, Member, MemberSet};
+use sealgate_ledger::standing::{AssetStanding, Handover};
+use sealgate_ledger::witness::AddCheckpoint;
 use sealgate_tests::chance::{Chance, count};
-use sealgate_tests::{files_under, manifest, sealgate};
+use sealgate_tests::{World, files_under, manifest, sealgate};
+use serde_json::{Value, json};
 
 mod decoding;
 mod people;
@@ -75,9 +85,10 @@ fn samples() -> Samples {
         decoding::GENESIS.get_or_init(|| file.genesis.clone());
     }
     for call in ["head", "catalogue"] {
-        let said: serde_json::Value = get(&format!("{}/v1/{call}", server.url));
+        let said = get(&format!("{}/v1/{call}", server.url));
         add("messages", serde_json::to_vec(&said).unwrap());
     }
+    shared_ledger(&world, &server.url, &mut add);
     let (home, trail) = (world.path("auditor"), world.path("trail.json"));
     sealgate(&["trail", "--gateway", &server.url, "--home", &home, "--export", &trail]).ok();
     add("trail_file", std::fs::read(trail).unwrap());
@@ -124,7 +135,72 @@ fn samples() -> Samples {
     samples
 }
 
-fn get(url: &str) -> serde_json::Value {
+/// What is proven to stand on a ledger, who its members are, and notes with their cosignatures.
+fn shared_ledger(world: &World, url: &str, add: &mut impl FnMut(&'static str, Vec<u8>)) {
+    let said = |path: &str| get(&format!("{url}/v1/{path}"));
+    let bytes = |value: &Value| serde_json::to_vec(value).unwrap();
+    let asset = said("catalogue")["assets"][0]["asset"]["id"].as_str().unwrap().to_owned();
+    let (requester, auditor) = (&world.requester, &world.auditor);
+    for path in [
+        format!("state/assets/{asset}"),
+        format!("state/assets/{asset}/grants/{requester}"),
+        format!("state/assets/{asset}/grants/{auditor}"),
+        format!("state/accounts/{requester}"),
+        "state/members".into(),
+        "state/policy".into(),
+        "handovers?epoch=0".into(),
+    ] {
+        add("standing", bytes(&said(&path)));
+    }
+    serde_json::from_value::<AssetStanding>(said(&format!("state/assets/{asset}"))).unwrap();
+    // A ledger of one member has no handovers; this one is of the right form.
+    let members = said("state/members");
+    let handover = json!({"head": members["head"], "members": members["value"], "proof": members["proof"]});
+    add("standing", bytes(&json!([handover])));
+    add("standing", encode(&serde_json::from_value::<Handover>(handover).unwrap()));
+    add("standing", bytes(&members["head"]));
+
+    let governance = said("governance");
+    serde_json::from_value::<Governance>(governance.clone()).unwrap();
+    add("member", bytes(&governance));
+    add("member", bytes(&governance["members"]));
+    add("member", bytes(&governance["policy"]));
+    let mut member: Member = serde_json::from_value(governance["members"]["members"][0].clone()).unwrap();
+    add("member", serde_json::to_vec_pretty(&member).unwrap());
+    (member.peer, member.gateway) = ("10.0.0.7:7101".into(), "http://10.0.0.7:7201".into());
+    member.certificate.0 = vec![0x30; 300];
+    add("member", encode(&member));
+    add("member", serde_json::to_vec(&member).unwrap());
+    add("member", encode(&MemberSet { epoch: 3, members: vec![member.clone()] }));
+    add("member", encode(&Change::Join(member.clone())));
+    add("member", serde_json::to_vec(&Change::Leave { account: member.address() }).unwrap());
+
+    let checkpoint = SignedCheckpoint(said("checkpoint")["checkpoint"].as_str().unwrap().to_owned());
+    let witness = decoding::shared::witness_secret();
+    let line = witness.cosign(&checkpoint, 1_800_000_000).unwrap();
+    let cosigned = attach(&checkpoint, [line.as_str()]);
+    assert_eq!(witness.public().cosigned(&cosigned).unwrap(), Some(1_800_000_000));
+    let proof = vec![sealgate_ledger::merkle::NodeHash([5; 32]); 3];
+    add("notes", AddCheckpoint { old: 2, proof, checkpoint: cosigned.clone() }.to_text().into_bytes());
+    add("notes", cosigned.0.into_bytes());
+    add("notes", line.into_bytes());
+    add("notes", witness.public().to_string().into_bytes());
+    add("notes", serde_json::to_vec(&Pins { required: 1, witnesses: vec![witness.public().clone()] }).unwrap());
+
+    let reader = decoding::account_secret().public().clone();
+    for others in [0, 1, 8] {
+        let readers = vec![reader.clone(); others + 1];
+        add("identity", identity::seal("Bank of Dalian", &Address([7; 32]), &readers).unwrap());
+    }
+    let hash = said("trail")[0]["hash"].as_str().unwrap().to_owned();
+    let (home, out) = (world.path("requester"), world.path("receipt.json"));
+    sealgate(&["receipt", &hash, "--gateway", url, "--home", &home, "--out", &out]).ok();
+    let receipt = std::fs::read(out).unwrap();
+    assert!(Receipt::read(&receipt).is_ok());
+    add("receipt", receipt);
+}
+
+fn get(url: &str) -> Value {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
     runtime.block_on(async { serde_json::from_str(&reqwest::get(url).await.unwrap().text().await.unwrap()).unwrap() })
 }

@@ -40,11 +40,13 @@ use sealgate_ods::{AssetLabel, KeyVault, RootKey, ShareManifest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub mod shared;
+
 /// One way in.
 pub type Probe = fn(&[u8]);
 
 /// All ways in; the flag says that reading takes long, so that fewer inputs are tried.
-pub const PROBES: [(&str, bool, Probe); 21] = [
+pub const PROBES: [(&str, bool, Probe); 26] = [
     ("question", false, question),
     ("shape", false, shape),
     ("predicate", false, predicate),
@@ -66,6 +68,11 @@ pub const PROBES: [(&str, bool, Probe); 21] = [
     ("verifying_key", true, verifying_key),
     ("proving_key", true, proving_key),
     ("envelope", true, sealed),
+    ("notes", false, shared::notes),
+    ("standing", false, shared::standing),
+    ("receipt", false, shared::receipt),
+    ("member", false, shared::member),
+    ("identity", false, shared::sealed_identity),
 ];
 
 /// Reads borsh in its one spelling.
