@@ -12,8 +12,9 @@ use sealgate_circuits::value::Value as Cell;
 use sealgate_gateway::account_file;
 use sealgate_gateway::owner::{Owner, signed};
 use sealgate_ledger::Ledger;
-use sealgate_ledger::account::AccountSecret;
+use sealgate_ledger::account::{AccountSecret, NodeSecret};
 use sealgate_ledger::block::{Block, DenyReason, EntryBody, Outcome};
+use sealgate_ledger::checkpoint::Checkpoint;
 use sealgate_ledger::codec::encode;
 use sealgate_ledger::genesis::{Genesis, Network};
 use sealgate_ledger::ids::{Address, BlockHeight, TxHash};
@@ -559,6 +560,7 @@ fn the_ledger_tells_what_the_page_says_and_no_more() {
     let lines: Vec<&str> = seen.checkpoint.lines().collect();
     assert!(lines.len() == 6 && lines[0].starts_with("sealgate/") && lines[4].is_empty(), "{}", seen.checkpoint);
     assert!(lines[3].starts_with("block "), "{}", seen.checkpoint);
+    signed_by_several(&lines, seen.blocks.last().unwrap());
     names.extend(["origin", "size", "root", "block", "signature"].map(|field| format!("checkpoint.{field}")));
     let page = named_in_the_page();
     let (missing, idle): (Vec<_>, Vec<_>) = (names.difference(&page).collect(), page.difference(&names).collect());
@@ -567,6 +569,18 @@ fn the_ledger_tells_what_the_page_says_and_no_more() {
     contents(&job, &seen);
     lengths(&job, &seen);
     repetitions(&job, &seen);
+}
+
+/// On a ledger of several members there are more lines of the last kind and nothing else.
+fn signed_by_several(lines: &[&str], head: &Block) {
+    let (checkpoint, chain) = (Checkpoint::of(&head.header), head.header.chain);
+    let nodes: Vec<NodeSecret> = (1..=4).map(|seed| NodeSecret::from_seed(&[seed; 32])).collect();
+    let signed: Vec<_> = nodes.iter().map(|node| (node.verify_key(), checkpoint.signature(&chain, node))).collect();
+    let note = checkpoint.with(&chain, &signed).0;
+    let several: Vec<&str> = note.lines().collect();
+    assert_eq!(several[..5], lines[..5]);
+    let name = lines[5].rsplit_once(' ').unwrap().0;
+    assert!(several.len() == 9 && several[5..].iter().all(|line| line.starts_with(name)), "{note}");
 }
 
 fn contents(job: &Job, seen: &Seen) {
