@@ -48,9 +48,10 @@ pub struct NewNetwork<'a> {
     pub name: &'a str,
     /// What the members are called.
     pub members: &'a [String],
-    /// The address under which they reach each other.
-    pub host: &'a str,
-    /// Ports: of nodes from here, of gateways from here plus 100.
+    /// The names of their machines, one a member; none puts all of them on this one.
+    pub hosts: &'a [String],
+    /// Ports: nodes listen from here plus 1 on, gateways from here plus 101 on; on machines of
+    /// their own all have the first of them.
     pub base_port: u16,
     /// Whoever may read what answers told.
     pub auditor: Option<AccountPublic>,
@@ -86,10 +87,14 @@ pub fn new_network(new: NewNetwork<'_>) -> Result<(Genesis, Vec<NewMember>), Own
     let mut made = Vec::new();
     let mut members = Vec::new();
     for (at, name) in (0u16..).zip(new.members) {
-        let port = |from: u16| format!("{}:{}", new.host, new.base_port.saturating_add(from).saturating_add(at));
-        let (peer, http) = (port(1), port(101));
+        let host = new.hosts.get(usize::from(at)).map(String::as_str);
+        let step = if host.is_some() { 0 } else { at };
+        let address =
+            |host: &str, from: u16| format!("{host}:{}", new.base_port.saturating_add(from).saturating_add(step));
+        let (reached, own) = host.map_or(("127.0.0.1", "127.0.0.1"), |host| (host, "0.0.0.0"));
+        let (peer, http) = (address(reached, 1), address(reached, 101));
         let folder = dir.join(format!("node{}", at + 1));
-        let listen = NodeFile { peer_listen: peer.clone(), http_listen: http.clone() };
+        let listen = NodeFile { peer_listen: address(own, 1), http_listen: address(own, 101) };
         let mut member = request(&folder, name, &peer, &format!("http://{http}"), &listen)?;
         member.certificate = certify(&authority, &member)?;
         made.push(NewMember { name: name.clone(), data_dir: folder, gateway: member.gateway.clone(), peer });

@@ -365,3 +365,40 @@ fn a_terminal_is_shown_how_far_the_answer_is() {
     assert_eq!((plain.code, plain.stderr.as_str()), (0, ""));
     sealgate(&["audit", "--data-dir", &world.path("owner")]).ok();
 }
+
+#[test]
+fn what_happens_while_an_answer_is_being_proven_decides_about_it() {
+    const COUNT: usize = 80;
+    let (world, table) = (world(COUNT / 4 + 1, "1000"), visits(COUNT / 4 + 1));
+    let server = world.serve();
+    std::fs::write(world.path("keys.csv"), keys_csv(&mixed(COUNT))).unwrap();
+    // A doctored version is published meanwhile: the answer is the bound version's all the same.
+    let mut doctored = table.clone();
+    doctored.rows.iter_mut().for_each(|row| row[3] = "doctored".into());
+    let manifest = doctored.write(world.dir.path());
+    let asking = spawn_ask(&world, &server.url, "a.json");
+    in_the_making(&server.url, &request_on_trail(&server.url, 0), 2);
+    let published = world.publish(&manifest).ok();
+    assert_eq!(published["version"], 2);
+    assert!(asking.wait_with_output().unwrap().status.success());
+    let file = std::fs::read_to_string(world.path("a.json")).unwrap();
+    assert!(file.contains("来访") && !file.contains("doctored"));
+    assert_eq!(world.verify("requester", "a.json").ok()["version"], 1);
+
+    // The grant is revoked meanwhile: nothing is released, and nothing is on the ledger.
+    let asking = spawn_ask(&world, &server.url, "b.json");
+    let request = request_on_trail(&server.url, 1);
+    in_the_making(&server.url, &request, 2);
+    world.revoke("visits", &world.requester).ok();
+    assert!(progress(&server.url, &request).is_some(), "it was still being proven");
+    let output = asking.wait_with_output().unwrap();
+    assert!(!output.status.success());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("not released"), "{said}");
+    assert!(!std::path::Path::new(&world.path("b.json")).exists());
+    let (status, _) = http(&server.url, &format!("GET /v1/answers/{request} HTTP/1.1"), b"");
+    assert_eq!(status, 404);
+    let (_, view) = http(&server.url, &format!("GET /v1/requests/{request} HTTP/1.1"), b"");
+    let view: Value = serde_json::from_slice(&view).unwrap();
+    assert!(view["status"]["granted"].is_object(), "{view}");
+}

@@ -42,10 +42,12 @@ pub(super) struct New {
     /// What the ledger is called.
     #[arg(long, default_value = "consortium")]
     name: String,
-    /// The address under which the nodes reach each other.
-    #[arg(long, default_value = "127.0.0.1")]
-    host: String,
-    /// Nodes listen from this port plus 1 on, gateways from this port plus 101 on.
+    /// The members' machines, separated by commas, where each has one of its own: names or
+    /// addresses under which they reach each other.
+    #[arg(long, value_name = "A,B,…", value_delimiter = ',')]
+    hosts: Vec<String>,
+    /// Nodes listen from this port plus 1 on, gateways from this port plus 101 on; on machines of
+    /// their own all on the first of these.
     #[arg(long, default_value_t = 7100)]
     base_port: u16,
     /// The auditor's account.public: who may open pseudonyms and read what answers told.
@@ -141,6 +143,9 @@ fn new(args: New, output: &Output) -> Result<(), Failure> {
         0 => (1..=args.members).map(|at| format!("Department {at}")).collect(),
         _ => args.names,
     };
+    if !args.hosts.is_empty() && args.hosts.len() != names.len() {
+        return Err(Failure(format!("--hosts names {} machines for {} members", args.hosts.len(), names.len())));
+    }
     let bar = output.progress();
     let progress = |what: &'static str, done: u64, total: u64| bar.count(what, done, total);
     let ceremony = args.parameters.as_deref().map(|folder| Finished::read(folder, &progress)).transpose();
@@ -149,7 +154,7 @@ fn new(args: New, output: &Output) -> Result<(), Failure> {
         dir: &args.dir,
         name: &args.name,
         members: &names,
-        host: &args.host,
+        hosts: &args.hosts,
         base_port: args.base_port,
         auditor,
         ceremony: ceremony?,
