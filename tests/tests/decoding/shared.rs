@@ -69,10 +69,10 @@ pub fn standing(bytes: &[u8]) {
         let _ = standing.verify(&StateKey::grant(&asset, &who), GrantView::leaf);
     }
     if let Some(standing) = json::<Standing<AccountView>>(bytes) {
-        let _ = standing.verify(&StateKey::account(&who), |account| LeafDigest::of(account));
+        let _ = standing.verify(&StateKey::account(&who), LeafDigest::of);
     }
     if let Some(standing) = json::<Standing<MemberSet>>(bytes) {
-        let _ = standing.verify(&StateKey::members(), |members| LeafDigest::of(members));
+        let _ = standing.verify(&StateKey::members(), LeafDigest::of);
     }
     json::<Standing<Policy>>(bytes);
     json::<TextView>(bytes);
