@@ -533,6 +533,51 @@ pub struct Exchange {
     pub request: Vec<u8>,
 }
 
+/// How many digits of a text are numbers that depend on chance or on time and not on what was
+/// asked: nonces, and heights, which empty blocks shift that are made while something waits.
+fn passing(text: &str) -> usize {
+    let digits = |part: &str| part.bytes().take_while(u8::is_ascii_digit).count();
+    let numbers = ["\"nonce\":", "\"expiry\":", "\"height\":", "\"deadline\":", "\\nblock "];
+    numbers.iter().flat_map(|name| text.split(name).skip(1)).map(digits).sum()
+}
+
+impl Exchange {
+    /// What of an exchange depends on the question alone: call, status, head, and the lengths of
+    /// answer and request.
+    pub fn measured(&self) -> (String, u16, Vec<String>, usize, usize) {
+        let text = String::from_utf8_lossy(&self.body);
+        let head =
+            self.head.iter().filter(|line| !line.to_lowercase().starts_with("content-length")).cloned().collect();
+        let hidden = |word: &str| if word.len() == 64 { "HASH".to_owned() } else { word.to_owned() };
+        let call: Vec<String> = self.call.split('/').map(hidden).collect();
+        (call.join("/"), self.status, head, text.len() - passing(&text), self.request.len())
+    }
+}
+
+/// The sizes of the blocks that a gateway shows, without those that only let time pass.
+pub fn block_sizes(url: &str) -> Vec<usize> {
+    let get = |path: &str| {
+        let (status, body) = http(url, &format!("GET {path} HTTP/1.1"), b"");
+        assert_eq!(status, 200, "{path}");
+        String::from_utf8(body).unwrap()
+    };
+    let head: Value = serde_json::from_str(&get("/health")).unwrap();
+    let blocks = (0..=head["height"].as_u64().unwrap()).map(|height| get(&format!("/v1/blocks/{height}")));
+    blocks.filter(|block| !block.contains("\"entries\":[]")).map(|block| block.len() - passing(&block)).collect()
+}
+
+/// An error's text with the request that it names, and the block, taken out.
+pub fn unnamed(error: &str) -> String {
+    let (mut words, mut before) = (Vec::new(), "");
+    for word in error.split(' ') {
+        let bare = word.trim_matches(|c: char| !c.is_ascii_alphanumeric());
+        let number = before == "block" && bare.parse::<u64>().is_ok();
+        words.push(if bare.len() == 64 || number { word.replace(bare, "…") } else { word.to_owned() });
+        before = bare;
+    }
+    words.join(" ")
+}
+
 /// Passes connections on to a gateway and keeps what an onlooker sees.
 pub struct Wire {
     /// Its address.

@@ -8,11 +8,9 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use sealgate_gateway::account_file;
-use sealgate_ledger::Ledger;
-use sealgate_ledger::codec::encode;
-use sealgate_ledger::ids::BlockHeight;
-use sealgate_tests::{Exchange, Run, Table, Wire, World, answers, http, sealgate, sealgate_plain, text};
+use sealgate_tests::{
+    Exchange, Run, Table, Wire, World, answers, block_sizes, http, sealgate, sealgate_plain, text, unnamed,
+};
 use serde_json::Value;
 
 #[path = "budget/forged.rs"]
@@ -424,32 +422,6 @@ fn a_ledger_without_an_auditor_says_so() {
     assert_eq!(told(&world.budget_owner().ok()), BTreeMap::from([("fee".to_owned(), THREE)]));
 }
 
-/// How many digits of a text are numbers that depend on chance or on time and not on the question:
-/// nonces, and heights, which empty blocks shift that are made while something waits.
-fn passing(text: &str) -> usize {
-    let digits = |part: &str| part.bytes().take_while(u8::is_ascii_digit).count();
-    let numbers = ["\"nonce\":", "\"expiry\":", "\"height\":", "\"deadline\":", "\\nblock "];
-    numbers.iter().flat_map(|name| text.split(name).skip(1)).map(digits).sum()
-}
-
-/// What of an exchange depends on the question alone.
-fn measured(exchange: &Exchange) -> (String, u16, Vec<String>, usize, usize) {
-    let text = String::from_utf8_lossy(&exchange.body).into_owned();
-    let head =
-        exchange.head.iter().filter(|line| !line.to_lowercase().starts_with("content-length")).cloned().collect();
-    let mut words: Vec<String> = exchange.call.split('/').map(str::to_owned).collect();
-    words.iter_mut().filter(|word| word.len() == 64).for_each(|word| *word = "HASH".into());
-    (words.join("/"), exchange.status, head, text.len() - passing(&text), exchange.request.len())
-}
-
-/// The sizes of a ledger's blocks, without those that only let time pass.
-fn block_sizes(world: &World) -> Vec<usize> {
-    let account = account_file::load(world.path("owner").as_ref()).unwrap();
-    let ledger = Ledger::open(world.path("owner/ledger").as_ref(), account).unwrap();
-    let blocks = (0..=ledger.head().height.0).map(|height| ledger.block(BlockHeight(height)).unwrap());
-    blocks.filter(|block| !block.entries.is_empty()).map(|block| encode(&block).len()).collect()
-}
-
 #[test]
 fn absent_records_are_declined_like_present_ones() {
     let world = World::audited_with(&pay(60).budget("fee", 4));
@@ -481,18 +453,13 @@ fn absent_records_are_declined_like_present_ones() {
         assert_eq!((here.code == 0, there.code == 0), (answered, answered), "{round}: {here:?} {there:?}");
         // How often progress was asked for is a matter of time.
         let seen = |wire: &Wire| -> Vec<_> {
-            wire.take().iter().filter(|e| !e.call.ends_with("/progress")).map(measured).collect()
+            wire.take().iter().filter(|e| !e.call.ends_with("/progress")).map(Exchange::measured).collect()
         };
         assert_eq!(seen(&wire), seen(&twin_wire), "question {round}");
         if !answered {
             let (here, there) = (here.error(), there.error());
             declined(&here);
-            let pattern = |error: &str| {
-                let (words, rest) = error.split_once("in block ").expect("the block is named");
-                let rest = rest.trim_start_matches(|c: char| c.is_ascii_digit());
-                format!("{words}{rest}").replace(&request_in(error), "HASH")
-            };
-            assert_eq!(pattern(&here), pattern(&there));
+            assert_eq!(unnamed(&here), unnamed(&there));
         }
     }
     let sums = |world: &World, url: &str| {
@@ -507,8 +474,7 @@ fn absent_records_are_declined_like_present_ones() {
     };
     assert_eq!(sums(&world, &server.url), sums(&twin, &twin_server.url));
     assert_eq!(sums(&world, &server.url), [THREE, 2 * THREE]);
-    drop((server, twin_server));
-    let (here, there) = (block_sizes(&world), block_sizes(&twin));
+    let (here, there) = (block_sizes(&server.url), block_sizes(&twin_server.url));
     assert!(here.len() > 10, "{here:?}");
     assert_eq!(here, there, "the blocks have the same sizes");
 }
