@@ -96,7 +96,7 @@ async fn auditors(
     let mut auditors = first.into_iter().chain(&current).map(|auditor| auditor.address()).peekable();
     if auditors.peek().is_none() {
         return Err(Failure(
-            "what was told is sealed to the owner alone (--data-dir): the ledger's rules name no auditor, as 'sealgate \
+            "what was told is sealed to the owner alone (--data-dir): the ledger names no auditor, as 'sealgate \
              init --auditor' does when a ledger is made"
                 .into(),
         ));
