@@ -66,7 +66,10 @@ fn several_parties_make_parameters_and_a_ledger_uses_them() {
     assert!(unready.contains("phase 2 has no contribution yet"), "{unready}");
     let opened = path("opened");
     let state = sealgate(&["ceremony", "advance", &file, "--out", &opened]).ok();
-    assert_eq!((state["phase"].as_u64(), state["contributions"][0].as_u64()), (Some(2), Some(contributors().len() as u64)));
+    assert_eq!(
+        (state["phase"].as_u64(), state["contributions"][0].as_u64()),
+        (Some(2), Some(contributors().len() as u64))
+    );
     let (second, file) = round(&path, opened, 2);
     digests.extend(second);
 
