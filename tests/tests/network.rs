@@ -5,7 +5,7 @@ use std::io::Read as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use sealgate_ledger::account::AccountSecret;
@@ -26,12 +26,15 @@ struct Network {
     base_port: u16,
 }
 
-/// A port from which on 210 are free as far as a look tells.
+/// A port from which on those of a network are free as far as a look tells; another one for each
+/// network of this process, and none of those that the system gives to clients.
 fn free_base() -> u16 {
-    let start = 20_000 + u16::try_from(std::process::id() % 200).unwrap() * 200;
-    (0..20)
-        .map(|step| start.wrapping_add(step * 211) % 40_000 + 20_000)
-        .find(|base| (1..=10).chain(101..=110).all(|at| TcpListener::bind(("127.0.0.1", base + at)).is_ok()))
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() % 30).unwrap() * 400;
+    let free = |base: &u16| (1..=5).chain(101..=105).all(|at| TcpListener::bind(("127.0.0.1", base + at)).is_ok());
+    (0..40)
+        .map(|_| 18_000 + (own + TAKEN.fetch_add(1, Ordering::Relaxed) * 200) % 12_000)
+        .find(free)
         .expect("free ports")
 }
 
