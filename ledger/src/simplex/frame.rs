@@ -1,4 +1,4 @@
-//! Frames: what goes over a connection between two nodes (docs/spec/network.md#frames).
+//! Frames: what goes over a connection between two nodes (docs/spec/network.md#connections).
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 

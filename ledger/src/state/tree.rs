@@ -1,4 +1,4 @@
-//! What of the state is in the state tree (docs/spec/state.md#leaves).
+//! What of the state is in the state tree (docs/spec/state.md#keys).
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use serde::{Deserialize, Serialize};
