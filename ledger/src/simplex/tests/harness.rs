@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU16, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::super::{Authority, NodeConfig, NodeError, Timeouts, create, open};
@@ -49,8 +49,18 @@ pub(super) fn timeouts() -> Timeouts {
     }
 }
 
+/// An address that stays free until a node listens there: another one for each call of this process,
+/// and none of those (32,768 and up) that the system gives to outgoing connections.
 fn free_address() -> SocketAddr {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap()
+    const PORTS: std::ops::Range<u16> = 30_200..32_700;
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() % 25).unwrap() * 100;
+    let ports = PORTS.end - PORTS.start;
+    (0..ports)
+        .map(|_| PORTS.start + (own + TAKEN.fetch_add(1, Ordering::Relaxed)) % ports)
+        .map(|port| SocketAddr::from(([127, 0, 0, 1], port)))
+        .find(|address| TcpListener::bind(address).is_ok())
+        .expect("free ports")
 }
 
 pub(super) fn authority() -> Authority {
