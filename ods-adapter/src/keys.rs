@@ -12,6 +12,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::seal::{AttemptId, DataKey, KeyCommitment, Stream};
 use crate::secret::{NONCE_BYTES, Secret, TAG_BYTES, random, write_private};
+use crate::suite::CipherSuite;
 
 /// Longest label of an asset, in bytes: its hexadecimal form must stay a file name.
 pub const LABEL_BYTES_MAX: usize = 110;
@@ -232,7 +233,7 @@ impl AssetKeys {
     pub fn seal_access(&self, content: &[u8]) -> Result<Vec<u8>, KeyError> {
         let nonce: [u8; NONCE_BYTES] = random().map_err(KeyError::Random)?;
         let mut sealed = content.to_vec();
-        let cipher = self.kek.derive("sealgate/ods/access/1", &[]).cipher();
+        let cipher = self.kek.derive("sealgate/ods/access/1", &[]).cipher(CipherSuite::Aes256Gcm);
         cipher
             .seal(nonce, self.label.0.as_bytes(), &mut sealed)
             .map_err(|_| KeyError::NotOpened("access information"))?;
@@ -247,7 +248,7 @@ impl AssetKeys {
         let failed = KeyError::NotOpened("access information");
         let Some((nonce, rest)) = sealed.split_first_chunk::<NONCE_BYTES>() else { return Err(failed) };
         let mut content = rest.to_vec();
-        let cipher = self.kek.derive("sealgate/ods/access/1", &[]).cipher();
+        let cipher = self.kek.derive("sealgate/ods/access/1", &[]).cipher(CipherSuite::Aes256Gcm);
         cipher.open(*nonce, self.label.0.as_bytes(), &mut content).map_err(|_| failed)?;
         Ok(content)
     }
@@ -295,13 +296,13 @@ fn wrap_secret(
 ) -> Result<[u8; 48], KeyError> {
     let mut sealed = Vec::with_capacity(32 + TAG_BYTES);
     sealed.extend_from_slice(secret);
-    wrapping.cipher().seal(nonce, aad, &mut sealed).map_err(|_| KeyError::NotOpened("a key"))?;
+    wrapping.cipher(CipherSuite::Aes256Gcm).seal(nonce, aad, &mut sealed).map_err(|_| KeyError::NotOpened("a key"))?;
     sealed.try_into().map_err(|_| KeyError::NotOpened("a key"))
 }
 
 fn unwrap_secret(wrapping: &Secret, nonce: [u8; NONCE_BYTES], aad: &[u8], sealed: &[u8; 48]) -> Option<Secret> {
     let mut opened = Zeroizing::new(sealed.to_vec());
-    wrapping.cipher().open(nonce, aad, &mut opened).ok()?;
+    wrapping.cipher(CipherSuite::Aes256Gcm).open(nonce, aad, &mut opened).ok()?;
     opened.as_slice().try_into().ok().map(Secret::from_bytes)
 }
 

@@ -9,6 +9,7 @@ pub mod seal;
 mod secret;
 pub mod source;
 pub mod store;
+pub mod suite;
 pub mod table;
 
 pub use keys::{AssetKeys, AssetLabel, KeyError, KeyVault, RootKey};
@@ -19,6 +20,7 @@ pub use secret::{create_private_dir, write_private};
 pub use source::csv::CsvSource;
 pub use source::{Row, Source, SourceError};
 pub use store::{Store, StoreError};
+pub use suite::{CipherSuite, HashAlgorithm, UnknownAlgorithm};
 pub use table::{
     ColumnSeal, Lookup, Record, Report, SealError, SealRequest, SealedTable, SealedVersion, VerifyRequest,
     list_attempts, remove_attempt, remove_stale_spills, seal_table, verify_objects,

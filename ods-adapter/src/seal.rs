@@ -7,6 +7,7 @@ use zeroize::Zeroizing;
 
 use crate::keys::{AssetLabel, KeyError};
 use crate::secret::{Cipher, NONCE_BYTES, NotOpened, Secret, TAG_BYTES, random};
+use crate::suite::CipherSuite;
 
 /// Plaintexts are padded to a multiple of this, so that their length says little.
 pub const PAD_BYTES: usize = 256;
@@ -85,7 +86,7 @@ impl DataKey {
 
     /// What seals and opens the chunks of `stream` as `attempt` wrote it.
     pub(crate) fn sealer(&self, label: &AssetLabel, attempt: AttemptId, stream: Stream) -> Sealer {
-        let cipher = self.0.derive("sealgate/ods/chunk-key/1", &[]).cipher();
+        let cipher = self.0.derive("sealgate/ods/chunk-key/1", &[]).cipher(CipherSuite::Aes256Gcm);
         Sealer { cipher, label: label.clone(), attempt, stream, commitment: self.commitment() }
     }
 }

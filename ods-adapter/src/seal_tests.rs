@@ -13,7 +13,7 @@ fn vectors(name: &str) -> Option<String> {
 }
 
 fn cipher(key: &[u8]) -> Cipher {
-    Secret::from_bytes(key.try_into().unwrap()).cipher()
+    Secret::from_bytes(key.try_into().unwrap()).cipher(CipherSuite::Aes256Gcm)
 }
 
 fn sealer() -> Sealer {

@@ -12,6 +12,8 @@ use sealgate_circuits::bytes::tagged_hash;
 use sha2::Sha256;
 use zeroize::Zeroize as _;
 
+use crate::suite::CipherSuite;
+
 /// Bytes of a GCM nonce.
 pub(crate) const NONCE_BYTES: usize = 12;
 /// Bytes that GCM adds to a plaintext.
@@ -53,8 +55,10 @@ impl Secret {
         Secret(out)
     }
 
-    pub(crate) fn cipher(&self) -> Cipher {
-        Cipher(Aes256Gcm::new(&self.0.into()))
+    pub(crate) fn cipher(&self, suite: CipherSuite) -> Cipher {
+        match suite {
+            CipherSuite::Aes256Gcm => Cipher(Aes256Gcm::new(&self.0.into())),
+        }
     }
 }
 
