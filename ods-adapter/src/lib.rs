@@ -11,6 +11,8 @@ pub mod source;
 pub mod store;
 pub mod suite;
 pub mod table;
+#[cfg(test)]
+mod testing;
 
 pub use keys::{AssetKeys, AssetLabel, KeyError, KeyVault, RootKey};
 pub use manifest::{ManifestError, ShareManifest};

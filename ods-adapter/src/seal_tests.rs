@@ -1,20 +1,14 @@
 use super::*;
 use crate::secret::Cipher;
-use std::path::PathBuf;
-
-fn vectors(name: &str) -> Option<String> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/vectors").join(name);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Some(text),
-        Err(_) => {
-            eprintln!("skipped: {} is not here", path.display());
-            None
-        }
-    }
-}
+use crate::testing::vectors;
 
 fn cipher(key: &[u8]) -> Cipher {
     Secret::from_bytes(key.try_into().unwrap()).cipher(CipherSuite::Aes256Gcm)
+}
+
+fn sm4_gcm(key: &[u8]) -> Cipher {
+    // What stands behind the sixteen bytes of the key must not matter.
+    Secret::from_bytes([key, &[0x55; 16]].concat().try_into().unwrap()).cipher(CipherSuite::Sm4Gcm)
 }
 
 fn place() -> SegmentPlace {
@@ -33,14 +27,13 @@ fn sealer() -> Sealer {
 
 const HERE: ChunkPlace = ChunkPlace { chunk: 5, last: false };
 
-#[test]
-fn wycheproof_aes_gcm() {
-    let Some(text) = vectors("wycheproof/aes_gcm_test.json") else { return };
+fn wycheproof(file: &str, key_bits: u64, cipher: fn(&[u8]) -> Cipher) {
+    let Some(text) = vectors(file) else { return };
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     let (mut valid, mut invalid) = (0, 0);
     for group in json["testGroups"].as_array().unwrap() {
         if (group["keySize"].as_u64(), group["ivSize"].as_u64(), group["tagSize"].as_u64())
-            != (Some(256), Some(96), Some(128))
+            != (Some(key_bits), Some(96), Some(128))
         {
             continue;
         }
@@ -62,6 +55,31 @@ fn wycheproof_aes_gcm() {
         }
     }
     assert!(valid > 20 && invalid > 20, "{valid} {invalid}");
+}
+
+#[test]
+fn wycheproof_aes_gcm() {
+    wycheproof("wycheproof/aes_gcm_test.json", 256, cipher);
+}
+
+#[test]
+fn wycheproof_sm4_gcm() {
+    wycheproof("wycheproof/sm4_gcm_test.json", 128, sm4_gcm);
+}
+
+#[test]
+fn sm4_gcm_of_rfc_8998() {
+    let Some(text) = vectors("sm4/rfc8998.txt") else { return };
+    let field = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} ="))).unwrap();
+        hex::decode(line.split_once('=').unwrap().1.trim()).unwrap()
+    };
+    let nonce: [u8; 12] = field("IV").try_into().unwrap();
+    let mut buffer = field("PLAINTEXT");
+    sm4_gcm(&field("KEY")).seal(nonce, &field("AAD"), &mut buffer).unwrap();
+    assert_eq!(buffer, [field("CIPHERTEXT"), field("TAG")].concat());
+    sm4_gcm(&field("KEY")).open(nonce, &field("AAD"), &mut buffer).unwrap();
+    assert_eq!(buffer, field("PLAINTEXT"));
 }
 
 #[test]
