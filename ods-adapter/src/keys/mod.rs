@@ -236,14 +236,20 @@ impl AssetKeys {
     pub fn open_access(&self, sealed: &[u8]) -> Result<Vec<u8>, KeyError> {
         let failed = KeyError::NotOpened("access information");
         let Some((nonce, rest)) = sealed.split_first_chunk::<NONCE_BYTES>() else { return Err(failed) };
-        open_with(self.keks().map(access_key), *nonce, self.label.0.as_bytes(), rest)
+        open_with(CipherSuite::Aes256Gcm, self.keks().map(access_key), *nonce, self.label.0.as_bytes(), rest)
             .map(|content| content.to_vec())
             .ok_or(failed)
     }
 
     /// Seals one attempt's manifest: the one message under its key.
-    pub(crate) fn seal_manifest(&self, attempt: AttemptId, aad: &[u8], content: &mut Vec<u8>) -> Result<(), KeyError> {
-        let cipher = self.manifest_key(&self.kek, attempt).cipher(CipherSuite::Aes256Gcm);
+    pub(crate) fn seal_manifest(
+        &self,
+        attempt: AttemptId,
+        suite: CipherSuite,
+        aad: &[u8],
+        content: &mut Vec<u8>,
+    ) -> Result<(), KeyError> {
+        let cipher = self.manifest_key(&self.kek, attempt).cipher(suite);
         cipher.seal([0; NONCE_BYTES], aad, content).map_err(|_| KeyError::NotOpened("a manifest"))
     }
 
@@ -251,11 +257,12 @@ impl AssetKeys {
     pub(crate) fn open_manifest(
         &self,
         attempt: AttemptId,
+        suite: CipherSuite,
         aad: &[u8],
         sealed: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
         let keys = self.keks().map(|kek| self.manifest_key(kek, attempt));
-        open_with(keys, [0; NONCE_BYTES], aad, sealed).ok_or(KeyError::NotOpened("the version's manifest"))
+        open_with(suite, keys, [0; NONCE_BYTES], aad, sealed).ok_or(KeyError::NotOpened("the version's manifest"))
     }
 
     fn manifest_key(&self, kek: &Secret, attempt: AttemptId) -> Secret {
@@ -297,15 +304,15 @@ fn data_wrapping(kek: &Secret) -> Secret {
 
 /// What one of the keys opens. None binds to its content, but all of them are this asset's own.
 fn open_with(
-    keys: impl Iterator<Item = Secret>,
+    suite: CipherSuite,
+    mut keys: impl Iterator<Item = Secret>,
     nonce: [u8; NONCE_BYTES],
     aad: &[u8],
     sealed: &[u8],
 ) -> Option<Zeroizing<Vec<u8>>> {
-    let mut keys = keys;
     keys.find_map(|key| {
         let mut opened = Zeroizing::new(sealed.to_vec());
-        key.cipher(CipherSuite::Aes256Gcm).open(nonce, aad, &mut opened).ok().map(|()| opened)
+        key.cipher(suite).open(nonce, aad, &mut opened).ok().map(|()| opened)
     })
 }
 
