@@ -6,6 +6,7 @@ pub mod keys;
 pub mod manifest;
 pub mod progress;
 pub mod seal;
+pub mod sealed_stream;
 mod secret;
 pub mod source;
 pub mod store;
