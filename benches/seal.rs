@@ -17,8 +17,8 @@ use sealgate_circuits::schema::Schema;
 use sealgate_circuits::tree::{Leaf, Subtree, branch, build};
 use sealgate_circuits::value::Value;
 use sealgate_ods::{
-    AssetKeys, AssetLabel, CipherSuite, CsvSource, HashAlgorithm, Read, SealRequest, ShareManifest, Source as _, Store,
-    seal_table, silent,
+    AssetKeys, AssetLabel, CipherSuite, HashAlgorithm, Read, SealRequest, ShareManifest, Store, seal_table, silent,
+    source,
 };
 
 const COLUMNS: [(&str, &str); 15] = [
@@ -163,7 +163,7 @@ fn manifest(folder: &Path) -> Result<ShareManifest, Fault> {
 
 fn request(folder: &Path, manifest: &ShareManifest, keys: &Arc<AssetKeys>) -> Result<SealRequest, Fault> {
     Ok(SealRequest {
-        source: Some(Box::new(CsvSource::open(manifest)?)),
+        source: Some(source::open(manifest)?),
         previous: None,
         suite: CipherSuite::default(),
         hash: HashAlgorithm::default(),
@@ -178,7 +178,7 @@ fn request(folder: &Path, manifest: &ShareManifest, keys: &Arc<AssetKeys>) -> Re
 }
 
 fn rows_of(manifest: &ShareManifest) -> Result<Vec<Vec<Value>>, Fault> {
-    let mut source = CsvSource::open(manifest)?;
+    let mut source = source::open(manifest)?;
     let mut rows = Vec::new();
     while let Some(Read::Row(row)) = source.next()? {
         rows.push(row.values);
