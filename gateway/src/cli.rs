@@ -12,6 +12,7 @@ mod budget;
 mod catalogue;
 mod ceremony;
 mod export;
+mod manifest;
 mod member;
 mod meter;
 #[cfg(feature = "simplex")]
@@ -52,6 +53,9 @@ enum Command {
     Account(account::AccountCommand),
     /// Trust a ledger: pin the fingerprint that its operator gave you.
     Trust(requester::Trust),
+    /// Make a share manifest from what a table holds.
+    #[command(subcommand)]
+    Manifest(manifest::ManifestCommand),
     /// Answer questions over HTTP.
     Serve(owner::Serve),
     /// Seal a table and publish it as a new asset, or as an asset's next version.
@@ -146,6 +150,7 @@ pub async fn run() -> ExitCode {
         Command::Init(args) => owner::init(args, &output),
         Command::Account(command) => account::run(command, &output).await,
         Command::Trust(args) => requester::trust(args, &output),
+        Command::Manifest(command) => manifest::run(command, &output).await,
         Command::Serve(args) => owner::serve(args, &output).await,
         Command::Publish(args) => owner::publish(args, &output).await,
         Command::Grant(args) => access::grant(args, &output).await,

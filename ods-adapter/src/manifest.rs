@@ -11,10 +11,11 @@ use toml::Spanned;
 
 use crate::suite::{CipherSuite, HashAlgorithm};
 
+pub mod infer;
 mod source;
 
 use source::RawSource;
-pub use source::{CsvSpec, PostgresSpec, Relation, SourceKind, SourceSpec, Tls};
+pub use source::{BadUrl, CsvSpec, PostgresSpec, Relation, SourceKind, SourceSpec, Tls};
 
 /// Longest name of an asset, in bytes.
 pub const ASSET_NAME_BYTES_MAX: usize = 64;

@@ -123,6 +123,64 @@ pub struct PostgresSpec {
     pub password_file: Option<PathBuf>,
 }
 
+/// Why a database's address cannot be used.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a database is written as postgres://USER@HOST:PORT/DATABASE: {0}")]
+pub struct BadUrl(&'static str);
+
+impl PostgresSpec {
+    /// A database by its address, `postgres://USER@HOST:PORT/DATABASE`. The host may be the folder of
+    /// a socket, `%2F` for each slash.
+    ///
+    /// # Errors
+    /// [`BadUrl`]: a part is missing, or there is one that has no place here, such as a password.
+    pub fn of_url(
+        url: &str,
+        relation: Relation,
+        tls: Option<Tls>,
+        password_file: Option<PathBuf>,
+    ) -> Result<Self, BadUrl> {
+        use tokio_postgres::config::Host;
+        let config: tokio_postgres::Config = url.parse().map_err(|_| BadUrl("this is none"))?;
+        if config.get_password().is_some() {
+            return Err(BadUrl("no password in it, others see it; PGPASSWORD or a file has it"));
+        }
+        if url.contains('?') {
+            return Err(BadUrl("nothing behind the database's name"));
+        }
+        let host = match config.get_hosts() {
+            [Host::Tcp(host)] => host.clone(),
+            [Host::Unix(folder)] => folder.to_string_lossy().into_owned(),
+            _ => return Err(BadUrl("one host is needed")),
+        };
+        let default = if host.starts_with('/') { Tls::Off } else { Tls::VerifyFull(None) };
+        Ok(Self {
+            host,
+            port: config.get_ports().first().copied().unwrap_or(POSTGRES_PORT),
+            database: config.get_dbname().ok_or(BadUrl("the database is missing"))?.to_owned(),
+            user: config.get_user().ok_or(BadUrl("the user is missing"))?.to_owned(),
+            relation,
+            tls: tls.unwrap_or(default),
+            password_file,
+        })
+    }
+}
+
+impl Relation {
+    /// A table by its name, `TABLE` or `SCHEMA.TABLE`; `None` if that is not what `name` is.
+    pub fn table(name: &str) -> Option<Self> {
+        let parts: Vec<String> = name.split('.').map(str::to_owned).collect();
+        let good = parts.len() <= 2 && parts.iter().all(|part| !part.is_empty());
+        good.then_some(Self::Table(parts))
+    }
+
+    /// A query, without the semicolons behind it; `None` if nothing is left.
+    pub fn query(text: &str) -> Option<Self> {
+        let trimmed = text.trim_start().trim_end_matches(|c: char| c == ';' || c.is_whitespace());
+        (!trimmed.is_empty()).then(|| Self::Query(trimmed.to_owned()))
+    }
+}
+
 /// What is read of a database.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Relation {
@@ -255,19 +313,10 @@ impl RawSource {
         let host = text(&self.host, "host")?;
         let socket = host.starts_with('/');
         let relation = match (&self.table, &self.query) {
-            (Some(table), None) => {
-                let parts: Vec<String> = table.get_ref().split('.').map(str::to_owned).collect();
-                if parts.len() > 2 || parts.iter().any(String::is_empty) {
-                    return Err(reader.wrong(table, "a table is written as \"table\" or \"schema.table\"".into()));
-                }
-                Relation::Table(parts)
-            }
+            (Some(table), None) => Relation::table(table.get_ref())
+                .ok_or_else(|| reader.wrong(table, "a table is written as \"table\" or \"schema.table\"".into()))?,
             (None, Some(query)) => {
-                let trimmed = query.get_ref().trim_start().trim_end_matches(|c: char| c == ';' || c.is_whitespace());
-                if trimmed.is_empty() {
-                    return Err(reader.wrong(query, "the query is empty".into()));
-                }
-                Relation::Query(trimmed.to_owned())
+                Relation::query(query.get_ref()).ok_or_else(|| reader.wrong(query, "the query is empty".into()))?
             }
             (Some(_), Some(query)) => return Err(reader.wrong(query, "give 'table' or 'query', not both".into())),
             (None, None) => return Err(reader.wrong(&self.kind, "a postgres source needs 'table' or 'query'".into())),

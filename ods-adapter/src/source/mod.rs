@@ -16,6 +16,7 @@ use std::borrow::Cow;
 use sealgate_circuits::value::Value;
 
 pub use error::SourceError;
+pub(crate) use text::mark_of;
 
 use crate::manifest::{ShareManifest, SourceSpec};
 

@@ -77,7 +77,7 @@ impl TextFile {
 }
 
 /// Which encoding's mark the file begins with, and its length.
-fn mark_of(start: &[u8]) -> Option<(&'static Encoding, u64)> {
+pub(crate) fn mark_of(start: &[u8]) -> Option<(&'static Encoding, u64)> {
     match start {
         [0xef, 0xbb, 0xbf, ..] => Some((UTF_8, 3)),
         [0xff, 0xfe, ..] => Some((UTF_16LE, 2)),
