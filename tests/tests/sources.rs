@@ -43,6 +43,7 @@ fn read(text: &str, folder: &Path) -> Result<(Rows, Vec<Rejected>), String> {
             Read::Rejected(row) => rejected.push(row),
         }
     }
+    assert_eq!(source.next().unwrap(), None);
     Ok((rows, rejected))
 }
 
@@ -179,7 +180,7 @@ fn one_snapshot(server: &Postgres, folder: &Path) {
 }
 
 fn what_is_wrong(server: &Postgres, folder: &Path) {
-    server.sql("CREATE SEQUENCE s; CREATE TABLE plain (id int, note text); INSERT INTO plain VALUES (1, 'a')");
+    server.sql("CREATE SEQUENCE s; CREATE TABLE plain (id int, note text); INSERT INTO plain VALUES (1, 'a'); GRANT ALL ON plain, s TO reader");
     let both = columns(&[("id", "int"), ("note", "text")]);
     for (source, rest, expected) in [
         ("table = 'nowhere'", &both, "relation \"nowhere\" does not exist"),

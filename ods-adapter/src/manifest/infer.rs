@@ -217,6 +217,11 @@ fn usable(table: &mut dyn Table, source: &SourceSpec) -> Result<(Vec<String>, Ve
     Ok((usable, left_out))
 }
 
+/// A number of things, in words.
+fn count(number: u64, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
+}
+
 /// Why no type of ours holds a column of a file that has types of its own.
 fn held(source: &SourceSpec, name: &String) -> Result<Option<String>, InferError> {
     if !matches!(source, SourceSpec::Parquet(_)) {

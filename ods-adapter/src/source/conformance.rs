@@ -55,6 +55,7 @@ fn read(kind: &str, path: &Path, columns: &[(&str, &str)], options: &str) -> Out
     }
     let (done, total) = source.size_hint().unwrap();
     assert_eq!(done, total, "{kind}");
+    assert_eq!(source.next().unwrap(), None, "{kind}: behind the last row");
     Ok((rows, rejected))
 }
 

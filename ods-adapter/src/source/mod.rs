@@ -69,7 +69,7 @@ impl std::fmt::Display for Rejected {
 /// Rows of a table, one after the other, in an order that does not change while the source does
 /// not. After an error nothing more may be asked.
 pub trait Source: Send {
-    /// The next row; `None` after the last. Values fit the manifest's schema and no key is null.
+    /// The next row; `None` after the last, however often it is asked. Values fit the manifest's schema and no key is null.
     ///
     /// # Errors
     /// [`SourceError`], naming source, row and column. A row that is no record is an error or
@@ -115,7 +115,7 @@ pub(crate) trait Table: Send {
     /// Says which columns the rows are to have. Each must be there once.
     fn choose(&mut self, names: &[String]) -> Result<(), SourceError>;
 
-    /// Goes to the next row; `None` after the last.
+    /// Goes to the next row; `None` after the last, however often it is asked.
     fn advance(&mut self) -> Result<Option<Place>, SourceError>;
 
     /// The cell of the row in the column chosen at this position: null, a text, or what is wrong.

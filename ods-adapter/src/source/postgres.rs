@@ -36,6 +36,7 @@ pub(super) struct PostgresTable {
     /// The current row in the batch, from 1.
     at: usize,
     rows_read: u64,
+    ended: bool,
 }
 
 impl PostgresTable {
@@ -55,7 +56,7 @@ impl PostgresTable {
         thread.spawn(run).map_err(|error| failed(&error.to_string()))?;
         let columns = block_on(columns).unwrap_or_else(|_| Err("the connection ended".into()));
         let columns = columns.map_err(|what| failed(&what))?;
-        Ok(Self { name, columns, choice: Some(choice), batches, batch: Vec::new(), at: 0, rows_read: 0 })
+        Ok(Self { name, columns, choice: Some(choice), batches, batch: Vec::new(), at: 0, rows_read: 0, ended: false })
     }
 }
 
@@ -74,9 +75,15 @@ impl Table for PostgresTable {
     }
 
     fn advance(&mut self) -> Result<Option<Place>, SourceError> {
+        if self.ended {
+            return Ok(None);
+        }
         if self.at == self.batch.len() {
             let batch = match block_on(self.batches.recv()) {
-                Some(Ok(batch)) if batch.is_empty() => return Ok(None),
+                Some(Ok(batch)) if batch.is_empty() => {
+                    self.ended = true;
+                    return Ok(None);
+                }
                 Some(Ok(batch)) => batch,
                 Some(Err(what)) => return Err(self.failed(&what)),
                 None => return Err(self.failed("the connection ended")),
