@@ -275,6 +275,7 @@ fn unanswered(world: &World, stranger: &str) {
         .unwrap();
     submit(&requester, body);
     let terms = GrantTerms {
+        whole: vec![],
         disclose: vec![1],
         prove: vec![],
         existence: false,
