@@ -223,13 +223,12 @@ pub async fn audit_owner(
         let keys = Arc::new(owner.asset_keys(&asset.id).map_err(OwnerError::from)?);
         for number in 1..=asset.current {
             let Some(version) = replay.version(&asset.id, number)? else { continue };
-            let attempt = owner.attempt(&keys, &version).map_err(OwnerError::from)?;
+            let version = owner.version_ref(&keys, &version)?;
             let report = verify_objects(VerifyRequest {
                 store: owner.store().clone(),
                 keys: Arc::clone(&keys),
                 schema: asset.schema.clone(),
-                attempt,
-                manifest_digest: version.info.manifest.0,
+                version,
                 recompute_in: recompute.then(|| owner.folder().join("spill")),
                 progress: Arc::clone(&progress),
             })

@@ -521,10 +521,9 @@ impl Gateway {
             .version(&asset.id, version)?
             .ok_or_else(|| OwnerError::NoAsset(format!("{} version {version}", asset.name)))?;
         let keys = self.owner.asset_keys(&asset.id)?;
-        let attempt = self.owner.attempt(&keys, &view)?;
-        let manifest = &view.info.manifest.0;
+        let version_ref = self.owner.version_ref(&keys, &view)?;
         let store = self.owner.store().clone();
-        let table = SealedTable::open(store, Arc::new(keys), asset.schema.clone(), attempt, manifest).await?;
+        let table = SealedTable::open(store, Arc::new(keys), asset.schema.clone(), &version_ref).await?;
         let table = Arc::new(table);
         if tables.len() >= TABLES_MAX {
             tables.clear();

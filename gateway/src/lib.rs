@@ -29,6 +29,7 @@ pub mod publishing;
 pub mod receipt;
 pub mod relay;
 pub mod serving;
+pub mod set_aside;
 pub mod standing;
 pub mod trail;
 pub mod witness;

@@ -15,6 +15,8 @@ use sealgate_ledger::{Ledger, LedgerError, SubmitError};
 use sealgate_ods::keys::{AssetKeys, AssetLabel, KeyError, KeyVault, RootKey};
 use sealgate_ods::seal::AttemptId;
 use sealgate_ods::store::{Store, StoreError};
+use sealgate_ods::suite::UnknownAlgorithm;
+use sealgate_ods::table::VersionRef;
 use serde::{Deserialize, Serialize};
 
 use crate::account_file::{self, ACCOUNT_FILE};
@@ -81,6 +83,9 @@ pub enum OwnerError {
         "the ledger is in use, and the gateway at {0} serves another one: stop what uses this folder, then try again"
     )]
     OtherLedger(String),
+    /// A version was sealed or hashed with what this program does not know.
+    #[error("a version cannot be read: {0}")]
+    Suite(#[from] UnknownAlgorithm),
     /// The account book of what answers told does not add up.
     #[error("the ledger's account of what answers have told: {0}")]
     Budget(#[from] crate::budget::BudgetError),
@@ -259,14 +264,20 @@ impl Owner {
         if self.vault.path(&label).exists() { self.vault.asset(&label) } else { self.vault.create_asset(&label) }
     }
 
-    /// The attempt under which a version's objects lie.
+    /// Where a version is found in the store.
     ///
     /// # Errors
-    /// [`KeyError`] when the access information is another asset's.
-    pub fn attempt(&self, keys: &AssetKeys, version: &VersionView) -> Result<AttemptId, KeyError> {
+    /// [`OwnerError::Keys`] when the access information is another asset's, [`OwnerError::Suite`]
+    /// when it is sealed or hashed with what this program does not know.
+    pub fn version_ref(&self, keys: &AssetKeys, version: &VersionView) -> Result<VersionRef, OwnerError> {
         let access = keys.open_access(&version.info.access)?;
-        let bytes: [u8; 16] = access.try_into().map_err(|_| KeyError::NotOpened("access information"))?;
-        Ok(AttemptId(bytes))
+        let attempt: [u8; 16] = access.try_into().map_err(|_| KeyError::NotOpened("access information"))?;
+        Ok(VersionRef {
+            attempt: AttemptId(attempt),
+            manifest_digest: version.info.manifest.0,
+            suite: version.info.cipher_suite.parse()?,
+            hash: version.info.hash_algorithm.parse()?,
+        })
     }
 
     /// Opens the ledger to run it: an embedded one, or this member's node of a network.

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::File;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use sealgate_ledger::SubmitError;
@@ -12,22 +12,20 @@ use sealgate_ledger::ids::{AssetId, Digest};
 use sealgate_ledger::state::VersionView;
 use sealgate_ledger::tx::{ColumnSeal, TxBody, VersionInfo};
 use sealgate_ods::keys::AssetKeys;
-use sealgate_ods::manifest::{ManifestError, ShareManifest};
+use sealgate_ods::manifest::{ManifestError, OnBadRow, ShareManifest};
 use sealgate_ods::progress::ProgressSink;
 use sealgate_ods::seal::AttemptId;
-use sealgate_ods::source::SourceError;
-use sealgate_ods::source::csv::CsvSource;
+use sealgate_ods::source::{self, Rejected, SourceError};
+use sealgate_ods::suite::{CipherSuite, HashAlgorithm};
 use sealgate_ods::table::{
-    SealError, SealRequest, SealedVersion, list_attempts, remove_attempt, remove_stale_spills, seal_table,
+    Changes, RejectedSink, SealError, SealRequest, SealedVersion, list_attempts, remove_attempt, remove_stale_spills,
+    seal_table,
 };
 
 use crate::client::AssetDetail;
 use crate::files::FileError;
 use crate::owner::{Access, Owner, OwnerError, label};
-
-/// What sealed tables are sealed and hashed with.
-const CIPHER_SUITE: &str = "AES-256-GCM";
-const HASH_ALGORITHM: &str = "BLAKE3";
+use crate::set_aside::Report;
 
 /// Why a table was not published. The ledger is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -80,8 +78,12 @@ pub struct Published {
     pub version: u32,
     /// Records in it.
     pub records: u64,
-    /// Bytes sealed.
-    pub bytes_sealed: u64,
+    /// Bytes written, all objects together.
+    pub bytes_written: u64,
+    /// What it changes.
+    pub changes: Changes,
+    /// Where the rows that were set aside are told, if there were any.
+    pub report: Option<PathBuf>,
     /// The transaction's receipt.
     pub receipt: Receipt,
 }
@@ -107,14 +109,23 @@ pub async fn publish(
     if let Some(detail) = &existing {
         same_budgets(manifest, &detail.asset.budgets)?;
     }
-    let source = CsvSource::open(manifest)?;
+    let source = source::open(manifest)?;
     // A published asset whose keys are lost must not get new ones: they open nothing.
     let keys = if existing.is_some() { owner.asset_keys(&asset) } else { owner.asset_keys_or_new(&asset) };
     let keys = Arc::new(keys.map_err(OwnerError::from)?);
     remove_orphans(owner, &access, &asset, &keys, existing.as_ref()).await?;
     let number = existing.as_ref().map_or(1, |detail| detail.asset.current + 1);
+    let previous = existing.as_ref().map(|detail| owner.version_ref(&keys, &detail.version)).transpose()?;
+    let report = match manifest.on_bad_row() {
+        OnBadRow::Stop => None,
+        OnBadRow::SetAside => Some(Arc::new(Report::new(owner.folder(), manifest.asset_name(), number))),
+    };
     let sealed = seal_table(SealRequest {
-        source: Box::new(source),
+        source: Some(source),
+        previous,
+        suite: CipherSuite::default(),
+        hash: HashAlgorithm::default(),
+        rejected: report.clone().map(|report| -> RejectedSink { Arc::new(move |row: &Rejected| report.add(row)) }),
         schema: schema.clone(),
         keys: Arc::clone(&keys),
         store: owner.store().clone(),
@@ -123,6 +134,7 @@ pub async fn publish(
         progress,
     })
     .await?;
+    let report = report.map(|report| report.finish()).transpose().map_err(OwnerError::from)?.flatten();
     let registered = register(owner, &access, manifest, &keys, &sealed, existing.as_ref()).await;
     if registered.is_err() {
         let label = label(&asset).map_err(OwnerError::from)?;
@@ -130,7 +142,7 @@ pub async fn publish(
         // the version may be registered, and then its objects must stay: the next publish tells.
         use SubmitError::{Busy, Rejected, Undone};
         if matches!(registered, Err(OwnerError::Submit(Rejected(_) | Busy | Undone(_))))
-            && let Err(error) = remove_attempt(owner.store(), &label, sealed.attempt).await
+            && let Err(error) = remove_attempt(owner.store(), &label, sealed.reference.attempt).await
         {
             tracing::warn!(%error, "what the refused version wrote is left to the next publish");
         }
@@ -140,8 +152,10 @@ pub async fn publish(
         name: manifest.asset_name().into(),
         version: number,
         records: sealed.records,
-        bytes_sealed: sealed.bytes_sealed,
+        bytes_written: sealed.bytes_written,
+        changes: sealed.changes,
         receipt: registered?,
+        report,
     })
 }
 
@@ -194,8 +208,8 @@ async fn register(
         number: sealed.version,
         root: sealed.root,
         records_rounded: sealed.records.max(1).next_power_of_two(),
-        cipher_suite: CIPHER_SUITE.into(),
-        hash_algorithm: HASH_ALGORITHM.into(),
+        cipher_suite: sealed.reference.suite.name().into(),
+        hash_algorithm: sealed.reference.hash.name().into(),
         columns: sealed
             .columns
             .iter()
@@ -204,8 +218,8 @@ async fn register(
                 key_commitment: Digest(column.key_commitment.0),
             })
             .collect(),
-        manifest: Digest(sealed.manifest_digest),
-        access: keys.seal_access(sealed.attempt.as_bytes())?,
+        manifest: Digest(sealed.reference.manifest_digest),
+        access: keys.seal_access(sealed.reference.attempt.as_bytes())?,
     };
     let body = match existing {
         Some(detail) => TxBody::PublishVersion { asset: detail.asset.id, version },
@@ -238,7 +252,7 @@ async fn remove_orphans(
     let mut known: BTreeSet<AttemptId> = BTreeSet::new();
     if let Some(detail) = existing {
         for number in 1..=detail.asset.current {
-            known.insert(owner.attempt(keys, &version(access, detail, number).await?)?);
+            known.insert(owner.version_ref(keys, &version(access, detail, number).await?)?.attempt);
         }
     }
     let label = label(asset)?;

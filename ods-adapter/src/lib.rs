@@ -11,17 +11,19 @@ pub mod source;
 pub mod store;
 pub mod suite;
 pub mod table;
+#[cfg(test)]
+mod testing;
 
 pub use keys::{AssetKeys, AssetLabel, KeyError, KeyVault, RootKey};
 pub use manifest::{ManifestError, ShareManifest};
 pub use progress::{Phase, Progress, ProgressSink, silent};
-pub use seal::{AttemptId, DataKey, KeyCommitment};
+pub use seal::{AttemptId, ChunkKey, DataKey, KeyCommitment, SegmentKey};
 pub use secret::{create_private_dir, write_private};
 pub use source::csv::CsvSource;
-pub use source::{Row, Source, SourceError};
+pub use source::{Read, Rejected, Row, Source, SourceError};
 pub use store::{Store, StoreError};
 pub use suite::{CipherSuite, HashAlgorithm, UnknownAlgorithm};
 pub use table::{
-    ColumnSeal, Lookup, Record, Report, SealError, SealRequest, SealedTable, SealedVersion, VerifyRequest,
-    list_attempts, remove_attempt, remove_stale_spills, seal_table, verify_objects,
+    Changes, ColumnSeal, ColumnSegment, Lookup, Record, Report, SealError, SealRequest, SealedTable, SealedVersion,
+    VerifyRequest, VersionRef, list_attempts, remove_attempt, remove_stale_spills, seal_table, verify_objects,
 };

@@ -64,6 +64,17 @@ pub enum SourceKind {
     Csv,
 }
 
+/// What happens when a row of the source is no record.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OnBadRow {
+    /// Nothing is published.
+    #[default]
+    Stop,
+    /// The other rows are published; this one goes into the owner's report.
+    SetAside,
+}
+
 /// Where one column's cells come from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ColumnSource {
@@ -83,6 +94,7 @@ pub struct ShareManifest {
     source_kind: SourceKind,
     source_path: PathBuf,
     delimiter: u8,
+    on_bad_row: OnBadRow,
     schema: Schema,
     budgets: Vec<u16>,
     columns: Vec<ColumnSource>,
@@ -151,6 +163,11 @@ impl ShareManifest {
         self.delimiter
     }
 
+    /// What happens when a row of the source is no record.
+    pub fn on_bad_row(&self) -> OnBadRow {
+        self.on_bad_row
+    }
+
     /// The public schema; it passes [`Schema::validate`].
     pub fn schema(&self) -> Schema {
         self.schema.clone()
@@ -193,6 +210,8 @@ struct RawSource {
     kind: SourceKind,
     path: PathBuf,
     delimiter: Option<Spanned<String>>,
+    #[serde(default)]
+    on_bad_row: OnBadRow,
     null: Option<Vec<String>>,
 }
 
@@ -271,6 +290,7 @@ impl Reader<'_> {
             source_kind: raw.source.kind,
             source_path: folder.join(raw.source.path),
             delimiter,
+            on_bad_row: raw.source.on_bad_row,
             schema,
             budgets,
             columns: sources,
@@ -391,6 +411,7 @@ use = []
             ("\"licences\"", "\"a/b\"", "line 3: 'a/b' cannot name an asset"),
             ("title", "tittle", "line 4"),
             ("\"csv\"", "\"xml\"", "line 6"),
+            ("\"csv\"", "\"csv\"\non_bad_row = \"skip\"", "line 7"),
             ("\"licences.csv\"", "\"x\"\ndelimiter = \";;\"", "line 8: ';;' cannot delimit"),
             ("[\"LicenceRSN\"]", "[\"Nope\"]", "line 9: the key names 'Nope'"),
             ("[\"LicenceRSN\"]", "[]", "the key must name one or more"),

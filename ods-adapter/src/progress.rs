@@ -5,7 +5,9 @@ use std::sync::Arc;
 /// What is being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
-    /// Rows are read, committed and sealed.
+    /// Rows are read from the source.
+    Reading,
+    /// Rows are compared with the last version; new and changed ones are committed and sealed.
     Sealing,
     /// Leaves are sorted by place and sealed.
     Sorting,

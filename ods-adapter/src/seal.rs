@@ -1,12 +1,12 @@
-//! Sealing of chunks: AES-256-GCM under a data key that belongs to one stream of one attempt
-//! (docs/spec/store.md#chunks).
+//! Sealing of chunks: each under a key of its own, which follows from a data key that belongs to
+//! one stream of one attempt (docs/spec/store.md#chunks).
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use subtle::ConstantTimeEq as _;
 use zeroize::Zeroizing;
 
 use crate::keys::{AssetLabel, KeyError};
-use crate::secret::{Cipher, NONCE_BYTES, NotOpened, Secret, TAG_BYTES, random};
+use crate::secret::{NONCE_BYTES, NotOpened, Secret, TAG_BYTES, random};
 use crate::suite::CipherSuite;
 
 /// Plaintexts are padded to a multiple of this, so that their length says little.
@@ -44,8 +44,7 @@ pub enum Stream {
     Index,
 }
 
-/// A key for one stream of one attempt. Whoever holds a column's key reads that column of that
-/// attempt and nothing else.
+/// A key for one stream of one attempt, from which the keys of its segments follow.
 #[derive(Clone, Debug)]
 pub struct DataKey(Secret);
 
@@ -58,7 +57,40 @@ impl DataKey {
         Secret::generate().map(Self).map_err(KeyError::Random)
     }
 
-    /// A key received from its owner; compare [`DataKey::check`] before use.
+    pub(crate) fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Secret::from_bytes(bytes))
+    }
+
+    pub(crate) fn expose(&self) -> &[u8; 32] {
+        self.0.expose()
+    }
+
+    /// What stands beside the wrapped key (docs/spec/store.md#keys).
+    pub(crate) fn commitment(&self) -> KeyCommitment {
+        commitment(&self.0)
+    }
+
+    /// Compares the key with a commitment, in constant time.
+    ///
+    /// # Errors
+    /// [`KeyError::Commitment`] when it is another key.
+    pub(crate) fn check(&self, commitment: &KeyCommitment) -> Result<(), KeyError> {
+        same(&self.commitment(), commitment)
+    }
+
+    /// The key of one segment.
+    pub fn segment_key(&self, segment: u32) -> SegmentKey {
+        SegmentKey(self.0.derive("sealgate/ods/segment-key/1", &[&segment.to_le_bytes()]))
+    }
+}
+
+/// The key of one segment of a stream. Whoever holds a column's reads that segment of that column
+/// and nothing else.
+#[derive(Clone, Debug)]
+pub struct SegmentKey(Secret);
+
+impl SegmentKey {
+    /// A key received from its owner; compare [`SegmentKey::check`] before use.
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
         Self(Secret::from_bytes(bytes))
     }
@@ -68,9 +100,9 @@ impl DataKey {
         self.0.expose()
     }
 
-    /// What the ledger records of the key (docs/spec/store.md#keys).
+    /// What the segment's header and the ledger record of the key (docs/spec/store.md#keys).
     pub fn commitment(&self) -> KeyCommitment {
-        KeyCommitment(*self.0.derive("sealgate/ods/key-commitment/1", &[]).expose())
+        commitment(&self.0)
     }
 
     /// Compares the key with a commitment, in constant time.
@@ -78,62 +110,121 @@ impl DataKey {
     /// # Errors
     /// [`KeyError::Commitment`] when it is another key.
     pub fn check(&self, commitment: &KeyCommitment) -> Result<(), KeyError> {
-        match bool::from(self.commitment().0.ct_eq(&commitment.0)) {
-            true => Ok(()),
-            false => Err(KeyError::Commitment),
-        }
+        same(&self.commitment(), commitment)
     }
 
-    /// What seals and opens the chunks of `stream` as `attempt` wrote it.
-    pub(crate) fn sealer(&self, label: &AssetLabel, attempt: AttemptId, stream: Stream) -> Sealer {
-        let cipher = self.0.derive("sealgate/ods/chunk-key/1", &[]).cipher(CipherSuite::Aes256Gcm);
-        Sealer { cipher, label: label.clone(), attempt, stream, commitment: self.commitment() }
+    /// The key of one chunk. A keyed BLAKE3, because a large table has a great many.
+    pub fn chunk_key(&self, chunk: u32) -> ChunkKey {
+        ChunkKey(Secret::from_bytes(blake3::keyed_hash(self.0.expose(), &chunk.to_le_bytes()).into()))
     }
 }
 
-/// Seals and opens the chunks of one stream. Nonces are counters: within one attempt every
-/// (segment, chunk) is sealed once, and a key never outlives its attempt.
-pub(crate) struct Sealer {
-    cipher: Cipher,
-    label: AssetLabel,
+/// The key that seals one chunk.
+#[derive(Clone, Debug)]
+pub struct ChunkKey(Secret);
+
+impl ChunkKey {
+    /// A key received from its owner.
+    pub fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(Secret::from_bytes(bytes))
+    }
+
+    /// The key itself, to be shown to an auditor who samples a record.
+    pub fn expose(&self) -> &[u8; 32] {
+        self.0.expose()
+    }
+}
+
+fn commitment(key: &Secret) -> KeyCommitment {
+    KeyCommitment(*key.derive("sealgate/ods/key-commitment/1", &[]).expose())
+}
+
+fn same(found: &KeyCommitment, expected: &KeyCommitment) -> Result<(), KeyError> {
+    match bool::from(found.0.ct_eq(&expected.0)) {
+        true => Ok(()),
+        false => Err(KeyError::Commitment),
+    }
+}
+
+/// Which segment: part of all associated data.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct SegmentPlace {
+    pub(crate) label: AssetLabel,
     pub(crate) attempt: AttemptId,
     pub(crate) stream: Stream,
-    pub(crate) commitment: KeyCommitment,
-}
-
-/// Where a chunk belongs: part of its nonce and all of its associated data.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct ChunkPlace {
     pub(crate) segment: u32,
-    pub(crate) chunk: u32,
-    /// Whether no chunk of the segment follows.
-    pub(crate) last: bool,
 }
 
-impl Sealer {
+impl SegmentPlace {
     /// Length, content and zeros up to a multiple of [`PAD_BYTES`], sealed.
-    pub(crate) fn seal(&self, place: ChunkPlace, content: &[u8]) -> Result<Vec<u8>, NotOpened> {
+    fn seal(&self, suite: CipherSuite, key: &ChunkKey, at: ChunkPlace, content: &[u8]) -> Result<Vec<u8>, NotOpened> {
         let length = u32::try_from(content.len()).map_err(|_| NotOpened)?;
         let padded = padded_bytes(content.len());
         let mut buffer = Vec::with_capacity(padded + TAG_BYTES);
         buffer.extend_from_slice(&length.to_le_bytes());
         buffer.extend_from_slice(content);
         buffer.resize(padded, 0);
-        self.cipher.seal(nonce(place), &self.aad(place), &mut buffer)?;
+        key.0.cipher(suite).seal(self.nonce(at), &self.aad(at), &mut buffer)?;
         Ok(buffer)
     }
 
     /// The content of a sealed chunk, if it belongs here and is unchanged.
-    pub(crate) fn open(&self, place: ChunkPlace, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
+    pub(crate) fn open(
+        &self,
+        suite: CipherSuite,
+        key: &ChunkKey,
+        at: ChunkPlace,
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
         let mut buffer = Zeroizing::new(sealed.to_vec());
-        self.cipher.open(nonce(place), &self.aad(place), &mut buffer)?;
+        key.0.cipher(suite).open(self.nonce(at), &self.aad(at), &mut buffer)?;
         unframe(&buffer).map(|content| Zeroizing::new(content.to_vec())).ok_or(NotOpened)
     }
 
-    fn aad(&self, place: ChunkPlace) -> Vec<u8> {
-        let named = ("sealgate/ods/chunk/1", self.label.as_str(), self.attempt, self.stream);
-        let position = (place.segment, place.chunk, place.last);
-        borsh::to_vec(&(named, position)).unwrap_or_default()
+    fn aad(&self, at: ChunkPlace) -> Vec<u8> {
+        let named = ("sealgate/ods/chunk/2", self.label.as_str(), self.attempt, self.stream);
+        borsh::to_vec(&(named, (self.segment, at.chunk, at.last))).unwrap_or_default()
+    }
+
+    /// Each chunk has a key of its own; that its nonce is its position too costs nothing.
+    fn nonce(&self, at: ChunkPlace) -> [u8; NONCE_BYTES] {
+        let mut nonce = [0u8; NONCE_BYTES];
+        let counters = self.segment.to_be_bytes().into_iter().chain([0; 4]).chain(at.chunk.to_be_bytes());
+        for (to, from) in nonce.iter_mut().zip(counters) {
+            *to = from;
+        }
+        nonce
+    }
+}
+
+/// Seals and opens the chunks of one segment. Within one attempt every (segment, chunk) is sealed
+/// once, and a key never outlives its attempt.
+pub(crate) struct Sealer {
+    pub(crate) place: SegmentPlace,
+    pub(crate) commitment: KeyCommitment,
+    suite: CipherSuite,
+    key: SegmentKey,
+}
+
+/// Where in its segment a chunk belongs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct ChunkPlace {
+    pub(crate) chunk: u32,
+    /// Whether no chunk of the segment follows.
+    pub(crate) last: bool,
+}
+
+impl Sealer {
+    pub(crate) fn new(place: SegmentPlace, suite: CipherSuite, key: SegmentKey) -> Self {
+        Self { place, commitment: key.commitment(), suite, key }
+    }
+
+    pub(crate) fn seal(&self, at: ChunkPlace, content: &[u8]) -> Result<Vec<u8>, NotOpened> {
+        self.place.seal(self.suite, &self.key.chunk_key(at.chunk), at, content)
+    }
+
+    pub(crate) fn open(&self, at: ChunkPlace, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
+        self.place.open(self.suite, &self.key.chunk_key(at.chunk), at, sealed)
     }
 }
 
@@ -148,15 +239,6 @@ fn unframe(framed: &[u8]) -> Option<&[u8]> {
     let (content, padding) = rest.split_at_checked(length)?;
     let canonical = framed.len() == padded_bytes(length) && padding.iter().all(|byte| *byte == 0);
     canonical.then_some(content)
-}
-
-fn nonce(place: ChunkPlace) -> [u8; NONCE_BYTES] {
-    let mut nonce = [0u8; NONCE_BYTES];
-    let counters = place.segment.to_be_bytes().into_iter().chain([0; 4]).chain(place.chunk.to_be_bytes());
-    for (to, from) in nonce.iter_mut().zip(counters) {
-        *to = from;
-    }
-    nonce
 }
 
 #[cfg(test)]

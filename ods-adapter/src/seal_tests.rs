@@ -1,35 +1,39 @@
 use super::*;
-use std::path::PathBuf;
-
-fn vectors(name: &str) -> Option<String> {
-    let path = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/vectors").join(name);
-    match std::fs::read_to_string(&path) {
-        Ok(text) => Some(text),
-        Err(_) => {
-            eprintln!("skipped: {} is not here", path.display());
-            None
-        }
-    }
-}
+use crate::secret::Cipher;
+use crate::testing::vectors;
 
 fn cipher(key: &[u8]) -> Cipher {
     Secret::from_bytes(key.try_into().unwrap()).cipher(CipherSuite::Aes256Gcm)
 }
 
-fn sealer() -> Sealer {
-    DataKey::from_bytes([7; 32]).sealer(&AssetLabel::new("a").unwrap(), AttemptId([1; 16]), Stream::Column(3))
+fn sm4_gcm(key: &[u8]) -> Cipher {
+    // What stands behind the sixteen bytes of the key must not matter.
+    Secret::from_bytes([key, &[0x55; 16]].concat().try_into().unwrap()).cipher(CipherSuite::Sm4Gcm)
 }
 
-const HERE: ChunkPlace = ChunkPlace { segment: 2, chunk: 5, last: false };
+fn place() -> SegmentPlace {
+    let label = AssetLabel::new("a").unwrap();
+    SegmentPlace { label, attempt: AttemptId([1; 16]), stream: Stream::Column(3), segment: 2 }
+}
 
-#[test]
-fn wycheproof_aes_gcm() {
-    let Some(text) = vectors("wycheproof/aes_gcm_test.json") else { return };
+fn sealer_at(place: SegmentPlace) -> Sealer {
+    let key = DataKey::from_bytes([7; 32]).segment_key(2);
+    Sealer::new(place, CipherSuite::Aes256Gcm, key)
+}
+
+fn sealer() -> Sealer {
+    sealer_at(place())
+}
+
+const HERE: ChunkPlace = ChunkPlace { chunk: 5, last: false };
+
+fn wycheproof(file: &str, key_bits: u64, cipher: fn(&[u8]) -> Cipher) {
+    let Some(text) = vectors(file) else { return };
     let json: serde_json::Value = serde_json::from_str(&text).unwrap();
     let (mut valid, mut invalid) = (0, 0);
     for group in json["testGroups"].as_array().unwrap() {
         if (group["keySize"].as_u64(), group["ivSize"].as_u64(), group["tagSize"].as_u64())
-            != (Some(256), Some(96), Some(128))
+            != (Some(key_bits), Some(96), Some(128))
         {
             continue;
         }
@@ -51,6 +55,31 @@ fn wycheproof_aes_gcm() {
         }
     }
     assert!(valid > 20 && invalid > 20, "{valid} {invalid}");
+}
+
+#[test]
+fn wycheproof_aes_gcm() {
+    wycheproof("wycheproof/aes_gcm_test.json", 256, cipher);
+}
+
+#[test]
+fn wycheproof_sm4_gcm() {
+    wycheproof("wycheproof/sm4_gcm_test.json", 128, sm4_gcm);
+}
+
+#[test]
+fn sm4_gcm_of_rfc_8998() {
+    let Some(text) = vectors("sm4/rfc8998.txt") else { return };
+    let field = |name: &str| {
+        let line = text.lines().find(|line| line.starts_with(&format!("{name} ="))).unwrap();
+        hex::decode(line.split_once('=').unwrap().1.trim()).unwrap()
+    };
+    let nonce: [u8; 12] = field("IV").try_into().unwrap();
+    let mut buffer = field("PLAINTEXT");
+    sm4_gcm(&field("KEY")).seal(nonce, &field("AAD"), &mut buffer).unwrap();
+    assert_eq!(buffer, [field("CIPHERTEXT"), field("TAG")].concat());
+    sm4_gcm(&field("KEY")).open(nonce, &field("AAD"), &mut buffer).unwrap();
+    assert_eq!(buffer, field("PLAINTEXT"));
 }
 
 #[test]
@@ -89,20 +118,27 @@ fn nist_aes_gcm() {
 fn a_chunk_opens_only_in_its_own_place() {
     let sealed = sealer().seal(HERE, b"content").unwrap();
     assert_eq!(sealer().open(HERE, &sealed).unwrap().as_slice(), b"content");
-    for place in [ChunkPlace { segment: 3, ..HERE }, ChunkPlace { chunk: 4, ..HERE }, ChunkPlace { last: true, ..HERE }]
-    {
-        assert!(sealer().open(place, &sealed).is_err());
+    for at in [ChunkPlace { chunk: 4, ..HERE }, ChunkPlace { last: true, ..HERE }] {
+        assert!(sealer().open(at, &sealed).is_err());
     }
-    let (key, label) = (DataKey::from_bytes([7; 32]), AssetLabel::new("a").unwrap());
     for other in [
-        key.sealer(&AssetLabel::new("b").unwrap(), AttemptId([1; 16]), Stream::Column(3)),
-        key.sealer(&label, AttemptId([2; 16]), Stream::Column(3)),
-        key.sealer(&label, AttemptId([1; 16]), Stream::Column(4)),
-        key.sealer(&label, AttemptId([1; 16]), Stream::Leaves),
-        DataKey::from_bytes([8; 32]).sealer(&label, AttemptId([1; 16]), Stream::Column(3)),
+        SegmentPlace { label: AssetLabel::new("b").unwrap(), ..place() },
+        SegmentPlace { attempt: AttemptId([2; 16]), ..place() },
+        SegmentPlace { stream: Stream::Column(4), ..place() },
+        SegmentPlace { stream: Stream::Leaves, ..place() },
+        SegmentPlace { segment: 3, ..place() },
     ] {
-        assert!(other.open(HERE, &sealed).is_err());
+        assert!(sealer_at(other).open(HERE, &sealed).is_err());
     }
+    for key in [DataKey::from_bytes([8; 32]).segment_key(2), DataKey::from_bytes([7; 32]).segment_key(3)] {
+        assert!(Sealer::new(place(), CipherSuite::Aes256Gcm, key).open(HERE, &sealed).is_err());
+    }
+    // A chunk's key opens that chunk and no other.
+    let key = DataKey::from_bytes([7; 32]).segment_key(2).chunk_key(HERE.chunk);
+    assert_eq!(place().open(CipherSuite::Aes256Gcm, &key, HERE, &sealed).unwrap().as_slice(), b"content");
+    let next = ChunkPlace { chunk: 6, ..HERE };
+    let other = sealer().seal(next, b"other").unwrap();
+    assert!(place().open(CipherSuite::Aes256Gcm, &key, next, &other).is_err());
 }
 
 #[test]

@@ -1,15 +1,17 @@
-//! Thirty-two secret bytes, AES-256-GCM over them, and files only their owner may read.
+//! Thirty-two secret bytes, authenticated ciphers keyed with them, and files only their owner may read.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _};
 use std::path::Path;
 
+use aes_gcm::aead::consts::U12;
 use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
-use aes_gcm::{Aes256Gcm, Nonce};
+use aes_gcm::{Aes256Gcm, AesGcm, Nonce};
 use hkdf::Hkdf;
 use sealgate_circuits::bytes::tagged_hash;
 use sha2::Sha256;
+use sm4::Sm4;
 use zeroize::Zeroize as _;
 
 use crate::suite::CipherSuite;
@@ -18,6 +20,9 @@ use crate::suite::CipherSuite;
 pub(crate) const NONCE_BYTES: usize = 12;
 /// Bytes that GCM adds to a plaintext.
 pub(crate) const TAG_BYTES: usize = 16;
+
+/// Bytes of an SM4 key.
+const SM4_KEY_BYTES: usize = 16;
 
 /// A ciphertext that does not open: another key, another place, or changed bytes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -55,9 +60,17 @@ impl Secret {
         Secret(out)
     }
 
+    /// The suite's cipher under this key; one with shorter keys uses the first bytes.
     pub(crate) fn cipher(&self, suite: CipherSuite) -> Cipher {
         match suite {
-            CipherSuite::Aes256Gcm => Cipher(Aes256Gcm::new(&self.0.into())),
+            CipherSuite::Aes256Gcm => Cipher::Aes256Gcm(Box::new(Aes256Gcm::new(&self.0.into()))),
+            CipherSuite::Sm4Gcm => {
+                let mut key = [0u8; SM4_KEY_BYTES];
+                key.iter_mut().zip(self.0).for_each(|(to, from)| *to = from);
+                let cipher = Cipher::Sm4Gcm(Box::new(Sm4Gcm::new(&key.into())));
+                key.zeroize();
+                cipher
+            }
         }
     }
 }
@@ -80,18 +93,33 @@ impl std::fmt::Debug for Secret {
     }
 }
 
-/// AES-256-GCM with a 96-bit nonce and a 128-bit tag behind the ciphertext.
-pub(crate) struct Cipher(Aes256Gcm);
+type Sm4Gcm = AesGcm<Sm4, U12>;
+
+/// A keyed cipher of a suite: 96-bit nonce, 128-bit tag behind the ciphertext.
+pub(crate) enum Cipher {
+    Aes256Gcm(Box<Aes256Gcm>),
+    Sm4Gcm(Box<Sm4Gcm>),
+}
 
 impl Cipher {
     /// Seals `buffer` in place and appends the tag.
     pub(crate) fn seal(&self, nonce: [u8; NONCE_BYTES], aad: &[u8], buffer: &mut Vec<u8>) -> Result<(), NotOpened> {
-        self.0.encrypt_in_place(&Nonce::from(nonce), aad, buffer).map_err(|_| NotOpened)
+        let nonce = Nonce::from(nonce);
+        match self {
+            Cipher::Aes256Gcm(cipher) => cipher.encrypt_in_place(&nonce, aad, buffer),
+            Cipher::Sm4Gcm(cipher) => cipher.encrypt_in_place(&nonce, aad, buffer),
+        }
+        .map_err(|_| NotOpened)
     }
 
     /// Opens `buffer` in place and removes the tag; on failure its content is of no meaning.
     pub(crate) fn open(&self, nonce: [u8; NONCE_BYTES], aad: &[u8], buffer: &mut Vec<u8>) -> Result<(), NotOpened> {
-        self.0.decrypt_in_place(&Nonce::from(nonce), aad, buffer).map_err(|_| NotOpened)
+        let nonce = Nonce::from(nonce);
+        match self {
+            Cipher::Aes256Gcm(cipher) => cipher.decrypt_in_place(&nonce, aad, buffer),
+            Cipher::Sm4Gcm(cipher) => cipher.decrypt_in_place(&nonce, aad, buffer),
+        }
+        .map_err(|_| NotOpened)
     }
 }
 

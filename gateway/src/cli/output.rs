@@ -115,6 +115,7 @@ impl Bar {
 impl ProgressSink for Bar {
     fn report(&self, progress: Progress) {
         let what = match progress.phase {
+            Phase::Reading => "reading the source",
             Phase::Sealing => "sealing and committing",
             Phase::Sorting => "building the tree",
             Phase::Checking => "reading objects back",

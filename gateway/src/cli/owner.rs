@@ -6,6 +6,7 @@ use clap::Args;
 use sealgate_circuits::bytes::CeremonyDigest;
 use sealgate_ledger::account::AccountPublic;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
+use sealgate_ods::table::Changes;
 use serde::Serialize;
 
 use super::{DataArg, Failure, Output};
@@ -155,8 +156,35 @@ struct PublishResult {
     name: String,
     version: u32,
     records: u64,
+    changes: ChangesResult,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    set_aside: Option<PathBuf>,
     transaction: TxHash,
     block: BlockHeight,
+}
+
+/// What a version changes, as the owner is told.
+#[derive(Serialize)]
+pub(super) struct ChangesResult {
+    unchanged: u64,
+    changed: u64,
+    added: u64,
+    removed: u64,
+    set_aside: u64,
+}
+
+impl From<Changes> for ChangesResult {
+    fn from(changes: Changes) -> Self {
+        let Changes { unchanged, changed, added, removed, set_aside, .. } = changes;
+        ChangesResult { unchanged, changed, added, removed, set_aside }
+    }
+}
+
+impl std::fmt::Display for ChangesResult {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let ChangesResult { unchanged, changed, added, removed, .. } = self;
+        write!(f, "{added} added, {changed} changed, {removed} removed, {unchanged} as they were")
+    }
 }
 
 pub(super) async fn publish(args: Publish, output: &Output) -> Result<(), Failure> {
@@ -171,13 +199,22 @@ pub(super) async fn publish(args: Publish, output: &Output) -> Result<(), Failur
         name: published.name,
         version: published.version,
         records: published.records,
+        changes: published.changes.into(),
+        set_aside: published.report,
         transaction: published.receipt.hash,
         block: published.receipt.height,
     };
     output.result(&result, || {
-        format!(
-            "published   {} version {} ({} records)\nasset       {}\ntransaction {}\nblock       {}",
-            result.name, result.version, result.records, result.asset, result.transaction, result.block
+        let mut text = format!("published   {} version {} ({} records)\n", result.name, result.version, result.records);
+        if result.version > 1 {
+            text.push_str(&format!("changes     {}\n", result.changes));
+        }
+        if let Some(report) = &result.set_aside {
+            text.push_str(&format!("set aside   {} rows: {}\n", result.changes.set_aside, report.display()));
+        }
+        text + &format!(
+            "asset       {}\ntransaction {}\nblock       {}",
+            result.asset, result.transaction, result.block
         )
     });
     Ok(())

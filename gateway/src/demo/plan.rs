@@ -5,8 +5,7 @@ use sealgate_circuits::question::sql::parse_question;
 use sealgate_circuits::schema::{Column, Schema};
 use sealgate_circuits::value::{ColumnType, Value};
 use sealgate_ods::manifest::ShareManifest;
-use sealgate_ods::source::Source as _;
-use sealgate_ods::source::csv::CsvSource;
+use sealgate_ods::source::{self, Read};
 
 use crate::cli::Failure;
 
@@ -31,10 +30,10 @@ impl Plan {
     pub(super) fn make(manifest: &ShareManifest) -> Result<Plan, Failure> {
         let schema = manifest.schema();
         schema.validate()?;
-        let mut source = CsvSource::open(manifest)?;
+        let mut source = source::open(manifest)?;
         let mut rows: Vec<Vec<Value>> = Vec::new();
         while rows.len() < ROWS {
-            let Some(row) = source.next()? else { break };
+            let Some(Read::Row(row)) = source.next()? else { break };
             rows.push(row.values);
         }
         let unfit = |what: &str| Failure(format!("{}: the demo needs {what}", manifest.path().display()));

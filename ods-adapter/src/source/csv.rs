@@ -1,15 +1,15 @@
 //! Comma-separated values (RFC 4180, and what is found in practice: BOM, CRLF, other delimiters).
 
 use std::fs::File;
-use std::io::{self, Read, Seek as _, SeekFrom};
+use std::io::{self, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use csv::{ByteRecord, Position, Reader, ReaderBuilder};
 use sealgate_circuits::schema::Column;
 use sealgate_circuits::value::Value;
 
-use super::{Row, Source, SourceError};
-use crate::manifest::{ColumnSource, ShareManifest};
+use super::{Read, Rejected, Row, Source, SourceError};
+use crate::manifest::{ColumnSource, OnBadRow, ShareManifest};
 
 /// UTF-8's byte order mark.
 const BOM: [u8; 3] = [0xef, 0xbb, 0xbf];
@@ -25,6 +25,7 @@ pub struct CsvSource {
     record: ByteRecord,
     columns: Vec<CellColumn>,
     header_cells: usize,
+    on_bad_row: OnBadRow,
     rows_read: u64,
     delimiter: u8,
     /// Bytes before the first that the CSV reader sees.
@@ -65,6 +66,7 @@ impl CsvSource {
             record: ByteRecord::new(),
             columns: Vec::new(),
             header_cells: 0,
+            on_bad_row: manifest.on_bad_row(),
             rows_read: 0,
             delimiter: manifest.delimiter(),
             skipped_bytes,
@@ -84,7 +86,7 @@ impl CsvSource {
         for (index, cell) in self.record.iter().enumerate() {
             let name = std::str::from_utf8(cell).map_err(|error| SourceError::Encoding {
                 path: self.path.clone(),
-                place: format!("header, cell {}", index + 1),
+                cell: index + 1,
                 byte: error.valid_up_to(),
             })?;
             names.push(name.to_owned());
@@ -135,48 +137,50 @@ impl CsvSource {
         Ok(true)
     }
 
-    fn value(&self, column: &CellColumn) -> Result<Value, SourceError> {
-        let (path, row, line) = (|| self.path.clone(), self.rows_read, self.line);
-        let name = || column.column.name.clone();
-        let cell = self.record.get(column.cell).unwrap_or_default();
-        let text = std::str::from_utf8(cell).map_err(|error| SourceError::Encoding {
-            path: path(),
-            place: format!("row {row} (line {line}), column '{}'", name()),
-            byte: error.valid_up_to(),
-        })?;
-        if column.source.nulls.iter().any(|null| null == text) {
-            return match column.is_key {
-                true => Err(SourceError::NullKey { path: path(), row, line, column: name() }),
-                false => Ok(Value::Null),
-            };
+    /// The row just read as the schema's values, or what is wrong with it and in which column.
+    fn values(&self) -> Result<Vec<Value>, (Option<String>, String)> {
+        if self.record.len() != self.header_cells {
+            let what = format!("{} cells where the header has {}", self.record.len(), self.header_cells);
+            return Err((None, what));
         }
-        Value::parse(text, column.column.kind).map_err(|source| SourceError::Value {
-            path: path(),
-            row,
-            line,
-            column: name(),
-            source,
-        })
+        let named = |column: &CellColumn| {
+            let cell = self.record.get(column.cell).unwrap_or_default();
+            value(cell, column).map_err(|what| (Some(column.column.name.clone()), what))
+        };
+        self.columns.iter().map(named).collect()
     }
 }
 
+fn value(cell: &[u8], column: &CellColumn) -> Result<Value, String> {
+    let text = std::str::from_utf8(cell).map_err(|error| {
+        format!("not UTF-8 at byte {} of the cell. Convert the file to UTF-8 first", error.valid_up_to())
+    })?;
+    if !column.source.nulls.iter().any(|null| null == text) {
+        return Value::parse(text, column.column.kind).map_err(|error| error.to_string());
+    }
+    if column.is_key {
+        return Err("null in a key column; each record needs a key".into());
+    }
+    Ok(Value::Null)
+}
+
 impl Source for CsvSource {
-    fn next(&mut self) -> Result<Option<Row>, SourceError> {
+    fn next(&mut self) -> Result<Option<Read>, SourceError> {
         if !self.advance()? {
             return Ok(None);
         }
         self.rows_read += 1;
-        if self.record.len() != self.header_cells {
-            return Err(SourceError::Cells {
-                path: self.path.clone(),
-                row: self.rows_read,
-                line: self.line,
-                found: self.record.len(),
-                expected: self.header_cells,
-            });
+        let (number, line) = (self.rows_read, Some(self.line));
+        match self.values() {
+            Ok(values) => Ok(Some(Read::Row(Row { number, line, values }))),
+            Err((column, what)) => {
+                let row = Rejected { row: number, line, column, what };
+                match self.on_bad_row {
+                    OnBadRow::Stop => Err(SourceError::Row { name: self.name(), row }),
+                    OnBadRow::SetAside => Ok(Some(Read::Rejected(row))),
+                }
+            }
         }
-        let values = self.columns.iter().map(|column| self.value(column)).collect::<Result<_, _>>()?;
-        Ok(Some(Row { number: self.rows_read, line: self.line, values }))
     }
 
     fn size_hint(&self) -> Option<(u64, u64)> {
@@ -216,7 +220,7 @@ struct Tee<R> {
     kept_from: u64,
 }
 
-impl<R: Read> Read for Tee<R> {
+impl<R: io::Read> io::Read for Tee<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let read = self.inner.read(buffer)?;
         self.kept.extend_from_slice(buffer.get(..read).unwrap_or_default());

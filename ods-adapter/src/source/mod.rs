@@ -4,17 +4,64 @@ pub mod csv;
 
 use std::path::PathBuf;
 
-use sealgate_circuits::value::{Value, ValueError};
+use sealgate_circuits::value::Value;
+
+use crate::manifest::{ShareManifest, SourceKind};
+
+/// What a source says of one row.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Read {
+    /// It is a record.
+    Row(Row),
+    /// It is not, and the manifest says to set such rows aside.
+    Rejected(Rejected),
+}
 
 /// One row of a source, typed by the schema.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Row {
-    /// Its number among the data rows, from 1, without gaps.
+    /// Its number among the data rows, from 1; rejected rows count too.
     pub number: u64,
-    /// The line on which it starts, from 1.
-    pub line: u64,
+    /// The line on which it starts, from 1, where the source has lines.
+    pub line: Option<u64>,
     /// One value a column, in the schema's order, each null or of its column's type.
     pub values: Vec<Value>,
+}
+
+/// Why one row is no record. It may quote the row: for the owner's eyes only.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rejected {
+    /// The row's number among the data rows, from 1.
+    pub row: u64,
+    /// The line on which it starts, from 1, where the source has lines.
+    pub line: Option<u64>,
+    /// The column at fault, as the schema calls it, where it is one.
+    pub column: Option<String>,
+    /// What is wrong; a few hundred bytes at most, whatever the row holds.
+    pub what: String,
+}
+
+impl std::fmt::Display for Rejected {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "row {}", self.row)?;
+        if let Some(line) = self.line {
+            write!(f, " (line {line})")?;
+        }
+        if let Some(column) = &self.column {
+            write!(f, ", column '{column}'")?;
+        }
+        write!(f, ": {}", self.what)
+    }
+}
+
+/// Opens the source of a manifest and finds the manifest's columns in it.
+///
+/// # Errors
+/// [`SourceError`]: it cannot be reached or read, or misses or repeats a column.
+pub fn open(manifest: &ShareManifest) -> Result<Box<dyn Source>, SourceError> {
+    Ok(match manifest.source_kind() {
+        SourceKind::Csv => Box::new(csv::CsvSource::open(manifest)?),
+    })
 }
 
 /// Why a source gives no rows. Every message names the file and where in it.
@@ -56,27 +103,21 @@ pub enum SourceError {
         /// How often it is there.
         times: usize,
     },
-    /// A row has more or fewer cells than the header.
-    #[error("{path}, row {row} (line {line}): {found} cells where the header has {expected}")]
-    Cells {
-        /// The file.
-        path: PathBuf,
-        /// The data row, from 1.
-        row: u64,
-        /// The line on which it starts.
-        line: u64,
-        /// Cells in the row.
-        found: usize,
-        /// Cells in the header.
-        expected: usize,
+    /// A row is no record, and the manifest says to stop at such rows.
+    #[error("{name}, {row}")]
+    Row {
+        /// The source.
+        name: String,
+        /// Where, and what is wrong.
+        row: Rejected,
     },
-    /// A cell is not UTF-8.
-    #[error("{path}, {place}: not UTF-8 at byte {byte} of the cell. Convert the file to UTF-8 first")]
+    /// The header is not UTF-8.
+    #[error("{path}, header, cell {cell}: not UTF-8 at byte {byte} of the cell. Convert the file to UTF-8 first")]
     Encoding {
         /// The file.
         path: PathBuf,
-        /// Row, line and column, or the header.
-        place: String,
+        /// The cell, from 1.
+        cell: usize,
         /// Offset of the first bad byte in the cell.
         byte: usize,
     },
@@ -90,32 +131,6 @@ pub enum SourceError {
         /// The line on which it starts.
         line: u64,
     },
-    /// A cell is not a value of its column's type.
-    #[error("{path}, row {row} (line {line}), column '{column}': {source}")]
-    Value {
-        /// The file.
-        path: PathBuf,
-        /// The data row, from 1.
-        row: u64,
-        /// The line on which it starts.
-        line: u64,
-        /// The column, as the schema calls it.
-        column: String,
-        /// What is wrong with the cell.
-        source: ValueError,
-    },
-    /// A key column is null.
-    #[error("{path}, row {row} (line {line}), column '{column}': null in a key column; each record needs a key")]
-    NullKey {
-        /// The file.
-        path: PathBuf,
-        /// The data row, from 1.
-        row: u64,
-        /// The line on which it starts.
-        line: u64,
-        /// The column, as the schema calls it.
-        column: String,
-    },
 }
 
 /// Rows of a table, one after the other, in an order that does not change while the source does
@@ -124,8 +139,9 @@ pub trait Source: Send {
     /// The next row; `None` after the last. Values fit the manifest's schema and no key is null.
     ///
     /// # Errors
-    /// [`SourceError`], naming file, row and column.
-    fn next(&mut self) -> Result<Option<Row>, SourceError>;
+    /// [`SourceError`], naming file, row and column. A row that is no record is an error or
+    /// [`Read::Rejected`], as the manifest says.
+    fn next(&mut self) -> Result<Option<Read>, SourceError>;
 
     /// Bytes read so far and in all, where that is known.
     fn size_hint(&self) -> Option<(u64, u64)>;

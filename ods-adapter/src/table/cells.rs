@@ -7,10 +7,9 @@ use sealgate_circuits::value::{ColumnType, Value};
 use super::layout::CHUNK_ROWS;
 use crate::store::StoreError;
 
-/// The content of a chunk: the cells of column `column` in `rows`.
-pub(crate) fn encode(rows: &[Vec<Value>], column: usize) -> Vec<u8> {
-    let cells: Vec<&Value> = rows.iter().filter_map(|row| row.get(column)).collect();
-    borsh::to_vec(&cells).unwrap_or_default()
+/// The content of a chunk with these cells.
+pub(crate) fn encode<'a>(cells: impl Iterator<Item = &'a Value>) -> Vec<u8> {
+    borsh::to_vec(&cells.collect::<Vec<_>>()).unwrap_or_default()
 }
 
 /// Reads a chunk's content back; every cell must be null or of type `kind`.

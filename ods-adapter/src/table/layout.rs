@@ -4,7 +4,7 @@ use object_store::path::Path;
 use zeroize::Zeroizing;
 
 use crate::keys::AssetLabel;
-use crate::seal::{AttemptId, ChunkPlace, KeyCommitment, Sealer, Stream};
+use crate::seal::{AttemptId, ChunkPlace, KeyCommitment, Sealer, SegmentPlace, Stream};
 use crate::secret::NotOpened;
 use crate::store::StoreError;
 
@@ -15,7 +15,7 @@ pub(crate) const SEGMENT_VALUE_BYTES: usize = 32 << 20;
 /// Rows in a chunk.
 pub(crate) const CHUNK_ROWS: usize = 64;
 /// The format's number.
-pub(crate) const FORMAT: u16 = 1;
+pub(crate) const FORMAT: u16 = 2;
 
 const MAGIC: [u8; 8] = *b"SGSEGMNT";
 const FORMAT_AT: usize = 8;
@@ -44,11 +44,11 @@ pub(crate) fn attempt_path(label: &AssetLabel, attempt: AttemptId) -> Path {
 }
 
 /// The object of one segment of a stream.
-pub(crate) fn object_path(label: &AssetLabel, attempt: AttemptId, stream: Stream, segment: u32) -> Path {
-    let folder = attempt_path(label, attempt);
-    match stream {
-        Stream::Column(column) => folder.join(format!("c{column}")).join(format!("s{segment}")),
-        Stream::Leaves => folder.join("leaves").join(format!("g{segment}")),
+pub(crate) fn object_path(place: &SegmentPlace) -> Path {
+    let folder = attempt_path(&place.label, place.attempt);
+    match place.stream {
+        Stream::Column(column) => folder.join(format!("c{column}")).join(format!("s{}", place.segment)),
+        Stream::Leaves => folder.join("leaves").join(format!("g{}", place.segment)),
         Stream::Index => folder.join("index"),
     }
 }
@@ -71,8 +71,8 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    pub(crate) fn of(sealer: &Sealer, segment: u32, items: u32, chunks: u32) -> Self {
-        let Sealer { stream, attempt, commitment, .. } = *sealer;
+    pub(crate) fn of(place: &SegmentPlace, commitment: KeyCommitment, items: u32, chunks: u32) -> Self {
+        let SegmentPlace { stream, attempt, segment, .. } = *place;
         Self { stream, segment, attempt, commitment, items, chunks }
     }
 
@@ -130,7 +130,6 @@ impl Header {
 /// Seals `contents`, one chunk each, into a whole object. Also returns each chunk's sealed length.
 pub(crate) fn seal_object<C: AsRef<[u8]>>(
     sealer: &Sealer,
-    segment: u32,
     items: u32,
     contents: &[C],
 ) -> Result<(Vec<u8>, Vec<u32>), NotOpened> {
@@ -138,25 +137,26 @@ pub(crate) fn seal_object<C: AsRef<[u8]>>(
     let mut lengths = Vec::with_capacity(contents.len());
     let mut body = Vec::new();
     for (chunk, content) in (0..count).zip(contents) {
-        let place = ChunkPlace { segment, chunk, last: chunk + 1 == count };
-        let sealed = sealer.seal(place, content.as_ref())?;
+        let sealed = sealer.seal(ChunkPlace { chunk, last: chunk + 1 == count }, content.as_ref())?;
         lengths.push(u32::try_from(sealed.len()).map_err(|_| NotOpened)?);
         body.extend_from_slice(&sealed);
     }
     let mut object = Vec::with_capacity(HEADER_BYTES + lengths.len() * LENGTH_BYTES + body.len());
-    object.extend_from_slice(&Header::of(sealer, segment, items, count).encode());
+    object.extend_from_slice(&Header::of(&sealer.place, sealer.commitment, items, count).encode());
     object.extend(lengths.iter().flat_map(|length| length.to_le_bytes()));
     object.extend_from_slice(&body);
     Ok((object, lengths))
 }
 
-/// Opens every chunk of a whole object; nothing may follow the last one.
+/// Opens every chunk of a whole object of so many items; nothing may follow the last one.
 pub(crate) fn open_object(
     sealer: &Sealer,
-    header: &Header,
+    items: u32,
+    chunks: u32,
     object: &Path,
     bytes: &[u8],
 ) -> Result<Vec<Zeroizing<Vec<u8>>>, StoreError> {
+    let header = Header::of(&sealer.place, sealer.commitment, items, chunks);
     let ranges = header.chunk_ranges(object, bytes)?;
     let end = ranges.last().map_or(header.chunks_at(), |(offset, length)| offset + length);
     if end != bytes.len() as u64 {
@@ -165,19 +165,19 @@ pub(crate) fn open_object(
     let open = |(chunk, (offset, length)): (u32, &(u64, u64))| {
         let range = usize::try_from(*offset).ok().zip(usize::try_from(offset + length).ok());
         let sealed = range.and_then(|(start, end)| bytes.get(start..end)).unwrap_or_default();
-        open_chunk(sealer, header, object, chunk, sealed)
+        open_chunk(sealer, chunks, object, chunk, sealed)
     };
-    (0..header.chunks).zip(&ranges).map(open).collect()
+    (0..chunks).zip(&ranges).map(open).collect()
 }
 
-/// Opens one chunk of a segment.
+/// Opens one of the chunks of a segment.
 pub(crate) fn open_chunk(
     sealer: &Sealer,
-    header: &Header,
+    chunks: u32,
     object: &Path,
     chunk: u32,
     sealed: &[u8],
 ) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-    let place = ChunkPlace { segment: header.segment, chunk, last: chunk + 1 == header.chunks };
-    sealer.open(place, sealed).map_err(|_| StoreError::damaged(object, Some(chunk), "it does not open with its key"))
+    let at = ChunkPlace { chunk, last: chunk + 1 == chunks };
+    sealer.open(at, sealed).map_err(|_| StoreError::damaged(object, Some(chunk), "it does not open with its key"))
 }

@@ -6,7 +6,7 @@ use sealgate_circuits::record::RecordCommitment;
 use sealgate_circuits::tree::{Leaf, NodeHash, Subtree, branch, build};
 
 /// Bytes of one entry.
-pub(crate) const ENTRY_BYTES: usize = 76;
+pub(crate) const ENTRY_BYTES: usize = 108;
 /// A bucket holds on average so many leaves to twice as many.
 pub(crate) const BUCKET_LEAVES: u64 = 64;
 /// Most bits that choose a group of buckets.
@@ -25,12 +25,29 @@ pub(crate) struct RowPlace {
     pub(crate) index: u32,
 }
 
-/// A leaf, where its record lies, and which version last wrote it.
+impl RowPlace {
+    /// Of the leaf that belongs to no record.
+    pub(crate) const NONE: RowPlace = RowPlace { segment: u32::MAX, index: u32::MAX };
+}
+
+/// By what a sync knows a record again without opening it: keyed hashes of its key and of its
+/// values (docs/spec/store.md#sync).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Tags {
+    pub(crate) key: [u8; TAG_BYTES],
+    pub(crate) row: [u8; TAG_BYTES],
+}
+
+/// Bytes of one tag.
+pub(crate) const TAG_BYTES: usize = 16;
+
+/// A leaf, where its record lies, which version last wrote it, and the record's tags.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct LeafEntry {
     pub(crate) leaf: Leaf,
     pub(crate) row: RowPlace,
     pub(crate) written_version: u32,
+    pub(crate) tags: Tags,
 }
 
 impl LeafEntry {
@@ -38,7 +55,9 @@ impl LeafEntry {
         let fields = self.leaf.place.0.into_iter().chain(self.leaf.commitment.0);
         let numbers = [self.row.segment, self.row.index, self.written_version];
         let mut bytes = [0u8; ENTRY_BYTES];
-        for (to, from) in bytes.iter_mut().zip(fields.chain(numbers.into_iter().flat_map(u32::to_le_bytes))) {
+        let numbers = numbers.into_iter().flat_map(u32::to_le_bytes);
+        let all = fields.chain(numbers).chain(self.tags.key).chain(self.tags.row);
+        for (to, from) in bytes.iter_mut().zip(all) {
             *to = from;
         }
         bytes
@@ -49,7 +68,9 @@ impl LeafEntry {
         let mut hash = || -> [u8; 32] { std::array::from_fn(|_| rest.next().unwrap_or_default()) };
         let leaf = Leaf { place: Place(hash()), commitment: RecordCommitment(hash()) };
         let mut number = || u32::from_le_bytes(std::array::from_fn(|_| rest.next().unwrap_or_default()));
-        Self { leaf, row: RowPlace { segment: number(), index: number() }, written_version: number() }
+        let (row, written_version) = (RowPlace { segment: number(), index: number() }, number());
+        let mut tag = || -> [u8; TAG_BYTES] { std::array::from_fn(|_| rest.next().unwrap_or_default()) };
+        Self { leaf, row, written_version, tags: Tags { key: tag(), row: tag() } }
     }
 }
 

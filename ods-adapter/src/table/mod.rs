@@ -1,20 +1,26 @@
 //! Sealed tables (docs/spec/store.md): written once by [`seal_table`], read record by record
 //! through [`SealedTable`], checked whole by [`verify_objects`].
 
+mod blinding;
 mod cells;
+pub mod columns;
 mod layout;
 mod leaves;
 mod read;
 mod spill;
+mod sync;
 mod verify;
 mod version;
 mod worker;
 mod write;
 
+pub use blinding::BlindingSeed;
+pub use columns::{ColumnSeal, ColumnSegment, column_seal, open_segment};
 pub use read::{Lookup, Record, SealedTable};
 pub use spill::remove_stale_spills;
 pub use verify::{Report, VerifyRequest, verify_objects};
-pub use write::{ColumnSeal, SealError, SealRequest, SealedVersion, seal_table};
+pub use version::VersionRef;
+pub use write::{Changes, RejectedSink, SealError, SealRequest, SealedVersion, seal_table};
 
 use object_store::path::Path;
 

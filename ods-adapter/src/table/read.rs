@@ -17,7 +17,7 @@ use super::layout::{self, CHUNK_ROWS, Header};
 use super::leaves::{
     BucketEntry, LeafEntry, RowPlace, TreeTop, buckets_per_group, decode_bucket, leaves_of, subtree_of,
 };
-use super::version::{SegmentEntry, VersionManifest};
+use super::version::{SegmentEntry, VersionManifest, VersionRef};
 use super::worker::Committer;
 use crate::keys::AssetKeys;
 use crate::seal::{AttemptId, DataKey, Sealer, Stream};
@@ -60,14 +60,14 @@ pub struct SealedTable {
     schema: Schema,
     committer: Committer,
     manifest: VersionManifest,
-    column_sealers: BTreeMap<AttemptId, Vec<Sealer>>,
-    leaves_sealer: Sealer,
+    column_keys: BTreeMap<AttemptId, Vec<DataKey>>,
+    leaves_key: DataKey,
     buckets: Vec<BucketEntry>,
     top: TreeTop,
 }
 
 impl SealedTable {
-    /// Opens the version that `attempt` wrote, if its manifest is the one registered.
+    /// Opens a version, if its manifest is the one registered.
     ///
     /// # Errors
     /// [`StoreError::Missing`] or [`StoreError::Damaged`] naming the manifest or the index,
@@ -76,21 +76,32 @@ impl SealedTable {
         store: Store,
         keys: Arc<AssetKeys>,
         schema: Schema,
-        attempt: AttemptId,
-        manifest_digest: &[u8; 32],
+        version: &VersionRef,
     ) -> Result<Self, StoreError> {
-        let manifest = read_manifest(&store, &keys, &schema, attempt, manifest_digest).await?;
-        let index_path = layout::object_path(keys.label(), attempt, Stream::Index, 0);
+        let manifest = read_manifest(&store, &keys, &schema, version).await?;
+        let index_path = layout::object_path(&manifest.own_place(&keys, Stream::Index, 0));
         let (buckets, top) = open_index(&manifest, &keys, &index_path, &store.read(&index_path).await?)?;
-        let mut column_sealers = BTreeMap::new();
+        let mut column_keys = BTreeMap::new();
         for known in &manifest.column_keys {
             let columns = (0u8..).take(schema.columns.len());
-            let sealers = columns.map(|column| manifest.column_sealer(&keys, known.attempt, column));
-            column_sealers.insert(known.attempt, sealers.collect::<Result<Vec<_>, _>>()?);
+            let of_attempt = columns.map(|column| manifest.column_key(&keys, known.attempt, column));
+            column_keys.insert(known.attempt, of_attempt.collect::<Result<Vec<_>, _>>()?);
         }
-        let leaves_sealer = manifest.leaves_sealer(&keys)?;
+        let leaves_key = manifest.leaves_key(&keys)?;
         let committer = Committer::new(&schema, &keys);
-        Ok(Self { store, keys, schema, committer, manifest, column_sealers, leaves_sealer, buckets, top })
+        Ok(Self { store, keys, schema, committer, manifest, column_keys, leaves_key, buckets, top })
+    }
+
+    pub(crate) fn manifest(&self) -> &VersionManifest {
+        &self.manifest
+    }
+
+    pub(crate) fn keys(&self) -> &AssetKeys {
+        &self.keys
+    }
+
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
     }
 
     /// The schema.
@@ -123,21 +134,6 @@ impl SealedTable {
         self.committer.place_secret().public()
     }
 
-    /// The keys of a whole column, one for each attempt whose segments the version has.
-    ///
-    /// # Errors
-    /// [`StoreError::Damaged`] when the manifest has no such column, [`StoreError::Keys`].
-    pub fn column_keys(&self, column: u8) -> Result<Vec<(AttemptId, DataKey)>, StoreError> {
-        let unwrap = |known: &super::version::ColumnKeys| {
-            let wrapped = known.columns.get(usize::from(column)).ok_or_else(|| {
-                let object = layout::manifest_path(self.keys.label(), self.manifest.attempt);
-                StoreError::damaged(&object, None, format!("it has no column {column}"))
-            })?;
-            Ok((known.attempt, self.keys.unwrap_key(wrapped, known.attempt, Stream::Column(column))?))
-        };
-        self.manifest.column_keys.iter().map(unwrap).collect()
-    }
-
     /// Looks up a key, values in the order of [`Schema::key`]. Reads one bucket of leaves and one
     /// chunk a column, present or not, and checks everything it returns: the path leads to the
     /// version's root, and the values open the leaf's commitment.
@@ -159,7 +155,7 @@ impl SealedTable {
         };
         let values = self.read_row(segment, index).await?;
         let version = entry.as_ref().map_or(self.manifest.version, |entry| entry.written_version);
-        let object = layout::object_path(self.keys.label(), segment.attempt, Stream::Column(0), segment.segment);
+        let object = layout::object_path(&self.manifest.segment_place(&self.keys, segment, 0));
         let wrong =
             |_| StoreError::damaged(&object, Some(index / CHUNK_ROWS as u32), "its row does not fit the schema");
         let row_key = self.committer.key_bytes(&values).map_err(wrong)?;
@@ -207,15 +203,13 @@ impl SealedTable {
     async fn read_bucket(&self, bucket: u32) -> Result<(ObjectPath, Vec<LeafEntry>), StoreError> {
         let bits = self.manifest.bucket_bits;
         let (group, chunk) = (bucket / buckets_per_group(bits), bucket % buckets_per_group(bits));
-        let object = layout::object_path(self.keys.label(), self.manifest.attempt, Stream::Leaves, group);
+        let place = self.manifest.own_place(&self.keys, Stream::Leaves, group);
+        let object = layout::object_path(&place);
         let known = usize::try_from(bucket).ok().and_then(|at| self.buckets.get(at));
-        let leaves = usize::try_from(group).ok().and_then(|at| self.manifest.groups.get(at)).map(|group| group.leaves);
-        let (Some(known), Some(leaves)) = (known, leaves) else {
-            return Err(StoreError::damaged(&object, None, "the index does not know it"));
-        };
-        let header = Header::of(&self.leaves_sealer, group, leaves, buckets_per_group(bits));
+        let known = known.ok_or_else(|| StoreError::damaged(&object, None, "the index does not know it"))?;
+        let sealer = Sealer::new(place, self.manifest.suite, self.leaves_key.segment_key(group));
         let sealed = self.store.read_range(&object, known.offset, u64::from(known.bytes)).await?;
-        let content = layout::open_chunk(&self.leaves_sealer, &header, &object, chunk, &sealed)?;
+        let content = layout::open_chunk(&sealer, buckets_per_group(bits), &object, chunk, &sealed)?;
         let entries = decode_bucket(&content).filter(|entries| subtree_of(entries, bits) == known.subtree);
         let entries = entries
             .ok_or_else(|| StoreError::damaged(&object, Some(chunk), "its leaves are not those of the index"))?;
@@ -242,12 +236,14 @@ impl SealedTable {
     }
 
     async fn read_row(&self, segment: &SegmentEntry, index: u32) -> Result<Vec<Value>, StoreError> {
-        let sealers = self.column_sealers.get(&segment.attempt).map_or(&[][..], Vec::as_slice);
-        let cells = self.schema.columns.iter().zip(sealers);
-        let values = try_join_all(cells.map(|(column, sealer)| async move {
-            let object = layout::object_path(self.keys.label(), segment.attempt, sealer.stream, segment.segment);
+        let keys = self.column_keys.get(&segment.attempt).map_or(&[][..], Vec::as_slice);
+        let cells = (0u8..).zip(self.schema.columns.iter().zip(keys));
+        let values = try_join_all(cells.map(|(number, (column, key))| async move {
+            let place = self.manifest.segment_place(&self.keys, segment, number);
+            let object = layout::object_path(&place);
             let chunk = index / CHUNK_ROWS as u32;
-            let content = self.read_chunk(&object, sealer, &segment.header(sealer), chunk).await?;
+            let sealer = Sealer::new(place, self.manifest.suite, key.segment_key(segment.segment));
+            let content = self.read_chunk(&object, &sealer, segment, chunk).await?;
             let rows = cells::rows_in_chunk(segment.rows, chunk);
             let values = cells::decode(&object, chunk, &content, column.kind, rows)?;
             let value = values.into_iter().nth(index as usize % CHUNK_ROWS);
@@ -261,16 +257,17 @@ impl SealedTable {
         &self,
         object: &ObjectPath,
         sealer: &Sealer,
-        header: &Header,
+        segment: &SegmentEntry,
         chunk: u32,
     ) -> Result<zeroize::Zeroizing<Vec<u8>>, StoreError> {
+        let header = Header::of(&sealer.place, sealer.commitment, segment.rows, segment.chunks());
         let head = self.store.read_range(object, 0, header.chunks_at()).await?;
         let ranges = header.chunk_ranges(object, &head)?;
         let range = usize::try_from(chunk).ok().and_then(|chunk| ranges.get(chunk));
         let (offset, length) =
             *range.ok_or_else(|| StoreError::damaged(object, Some(chunk), "it has no such chunk"))?;
         let sealed = self.store.read_range(object, offset, length).await?;
-        layout::open_chunk(sealer, header, object, chunk, &sealed)
+        layout::open_chunk(sealer, segment.chunks(), object, chunk, &sealed)
     }
 }
 
@@ -279,15 +276,14 @@ pub(crate) async fn read_manifest(
     store: &Store,
     keys: &AssetKeys,
     schema: &Schema,
-    attempt: AttemptId,
-    digest: &[u8; 32],
+    version: &VersionRef,
 ) -> Result<VersionManifest, StoreError> {
-    let object = layout::manifest_path(keys.label(), attempt);
-    let manifest = VersionManifest::open(&object, &store.read(&object).await?, keys, attempt, digest)?;
+    let object = layout::manifest_path(keys.label(), version.attempt);
+    let manifest = VersionManifest::open(&object, &store.read(&object).await?, keys, version)?;
     let columns = schema.columns.len();
     let whole = manifest.segments.iter().all(|segment| segment.columns.len() == columns)
         && manifest.column_keys.iter().all(|known| known.columns.len() == columns);
-    if manifest.schema != schema.digest() || !whole {
+    if manifest.schema != schema.digest() || manifest.columns() != columns || !whole {
         return Err(StoreError::damaged(&object, None, "it was sealed under another schema"));
     }
     Ok(manifest)
@@ -300,19 +296,19 @@ pub(crate) fn open_index(
     object: &ObjectPath,
     bytes: &[u8],
 ) -> Result<(Vec<BucketEntry>, TreeTop), StoreError> {
-    manifest.index.check(object, bytes)?;
+    manifest.index.check(manifest.hash, object, bytes)?;
     let sealer = manifest.index_sealer(keys)?;
     let count = 1u32.checked_shl(u32::from(manifest.bucket_bits)).unwrap_or_default();
-    let header = Header::of(&sealer, 0, count, count.div_ceil(super::leaves::INDEX_BUCKETS as u32));
+    let chunks = count.div_ceil(super::leaves::INDEX_BUCKETS as u32);
     let mut buckets: Vec<BucketEntry> = Vec::new();
-    for (chunk, content) in (0u32..).zip(layout::open_object(&sealer, &header, object, bytes)?) {
+    for (chunk, content) in (0u32..).zip(layout::open_object(&sealer, count, chunks, object, bytes)?) {
         let part = Vec::<BucketEntry>::try_from_slice(&content)
             .map_err(|error| StoreError::damaged(object, Some(chunk), error.to_string()))?;
         buckets.extend(part);
     }
     let leaves: u64 = buckets.iter().map(|bucket| u64::from(bucket.leaves)).sum();
     let top = TreeTop::new(buckets.iter().map(|bucket| bucket.subtree).collect());
-    if buckets.len() as u64 != u64::from(count) || leaves != manifest.records || top.root() != manifest.root {
+    if buckets.len() as u64 != u64::from(count) || leaves != manifest.records + 1 || top.root() != manifest.root {
         return Err(StoreError::damaged(object, None, "its buckets are not those of the registered root"));
     }
     Ok((buckets, top))

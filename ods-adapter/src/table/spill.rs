@@ -1,4 +1,5 @@
-//! Leaves on their way from row order to place order: an external sort by partition.
+//! What waits on disk while it is sorted: an external sort by partition, sealed under a key that
+//! only this process has.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -6,76 +7,158 @@ use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
+use zeroize::Zeroizing;
 
 use super::leaves::{ENTRY_BYTES, LeafEntry};
-use crate::secret::create_private_dir;
+use crate::secret::{Cipher, NONCE_BYTES, Secret, create_private_dir};
 use crate::store::StoreError;
+use crate::suite::CipherSuite;
 
 /// Partitions of a spill; one of them must fit into memory.
 pub(crate) const PARTITIONS: usize = 256;
-/// A partition's entries are written out when so many bytes have gathered.
-const GATHERED_BYTES: usize = 64 << 10;
+/// What gathers for a partition is written out when it has so many bytes.
+const GATHERED_BYTES: usize = 16 << 10;
 /// What the names of spill folders start with.
 const PREFIX: &str = "spill-";
+/// Bytes of the length before a sealed block.
+const LENGTH_BYTES: usize = 4;
 
-/// Up to 256 files of leaf entries in a folder of mode 0700 that vanishes with the value. It holds
-/// no record values: places and commitments tell nothing without the asset's keys.
+/// Up to 256 files in a folder of mode 0700 that vanishes with the value; nothing is written while
+/// little has gathered.
 pub(crate) struct Spill {
     folder: TempDir,
-    gathered: Vec<Vec<u8>>,
+    cipher: Cipher,
+    blocks: u64,
+    gathered: Vec<Zeroizing<Vec<u8>>>,
 }
 
 impl Spill {
     pub(crate) fn new(parent: &Path) -> Result<Self, StoreError> {
-        let make = || -> io::Result<TempDir> {
+        let make = || -> io::Result<(TempDir, Secret)> {
             create_private_dir(parent)?;
-            tempfile::Builder::new().prefix(PREFIX).permissions(fs::Permissions::from_mode(0o700)).tempdir_in(parent)
+            let mode = fs::Permissions::from_mode(0o700);
+            let folder = tempfile::Builder::new().prefix(PREFIX).permissions(mode).tempdir_in(parent)?;
+            Ok((folder, Secret::generate()?))
         };
-        let folder = make().map_err(|source| StoreError::Folder { path: parent.to_owned(), source })?;
-        Ok(Self { folder, gathered: vec![Vec::new(); PARTITIONS] })
+        let (folder, key) = make().map_err(|source| StoreError::Folder { path: parent.to_owned(), source })?;
+        let gathered = std::iter::repeat_with(Zeroizing::default).take(PARTITIONS).collect();
+        Ok(Self { folder, cipher: key.cipher(CipherSuite::Aes256Gcm), blocks: 0, gathered })
     }
 
-    /// Adds an entry to a partition below [`PARTITIONS`].
-    pub(crate) fn add(&mut self, partition: usize, entry: &LeafEntry) -> Result<(), StoreError> {
-        let full = match self.gathered.get_mut(partition) {
-            None => return Err(StoreError::Internal(format!("partition {partition} of {PARTITIONS}"))),
-            Some(gathered) => {
-                gathered.extend_from_slice(&entry.encode());
-                gathered.len() >= GATHERED_BYTES
-            }
-        };
-        if full { self.write_out(partition) } else { Ok(()) }
+    /// Adds bytes to a partition below [`PARTITIONS`].
+    pub(crate) fn add(&mut self, partition: usize, bytes: &[u8]) -> Result<(), StoreError> {
+        let gathered = self.gathered.get_mut(partition);
+        let gathered =
+            gathered.ok_or_else(|| StoreError::Internal(format!("partition {partition} of {PARTITIONS}")))?;
+        gathered.extend_from_slice(bytes);
+        if gathered.len() < GATHERED_BYTES {
+            return Ok(());
+        }
+        let block = std::mem::take(gathered);
+        self.write_out(partition, block)
     }
 
-    /// Takes back every entry of a partition, in the order of adding.
-    pub(crate) fn take(&mut self, partition: usize) -> Result<Vec<LeafEntry>, StoreError> {
+    /// Adds a leaf.
+    pub(crate) fn add_leaf(&mut self, partition: usize, entry: &LeafEntry) -> Result<(), StoreError> {
+        self.add(partition, &entry.encode())
+    }
+
+    /// Takes back everything in a partition, in the order of adding.
+    pub(crate) fn take(&mut self, partition: usize) -> Result<Zeroizing<Vec<u8>>, StoreError> {
         let path = self.path(partition);
-        let mut bytes = match fs::read(&path) {
+        let file = match fs::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             other => other.map_err(|source| StoreError::Folder { path: path.clone(), source })?,
         };
-        bytes.append(self.gathered.get_mut(partition).unwrap_or(&mut Vec::new()));
+        let cut = || StoreError::Folder { path: path.clone(), source: io::Error::other("the spill file was changed") };
+        let mut bytes = Zeroizing::new(Vec::with_capacity(file.len()));
+        let mut rest = file.as_slice();
+        while let Some((length, behind)) = rest.split_first_chunk::<LENGTH_BYTES>() {
+            let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| cut())?;
+            let (block, behind) = behind.split_at_checked(length).ok_or_else(cut)?;
+            let (nonce, sealed) = block.split_first_chunk::<NONCE_BYTES>().ok_or_else(cut)?;
+            let mut opened = Zeroizing::new(sealed.to_vec());
+            self.cipher.open(*nonce, &partition.to_le_bytes(), &mut opened).map_err(|_| cut())?;
+            bytes.extend_from_slice(&opened);
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            return Err(cut());
+        }
+        if let Some(gathered) = self.gathered.get_mut(partition) {
+            bytes.extend_from_slice(&std::mem::take(gathered));
+        }
         let _ = fs::remove_file(&path);
+        Ok(bytes)
+    }
+
+    /// Takes back every leaf of a partition, in the order of adding.
+    pub(crate) fn take_leaves(&mut self, partition: usize) -> Result<Vec<LeafEntry>, StoreError> {
+        let bytes = self.take(partition)?;
         let (entries, rest) = bytes.as_chunks::<ENTRY_BYTES>();
         match rest {
             [] => Ok(entries.iter().map(LeafEntry::decode).collect()),
-            _ => Err(StoreError::Folder { path, source: io::Error::other("the spill file was cut") }),
+            _ => Err(StoreError::Internal("a spill of leaves holds something else".into())),
         }
     }
 
-    fn write_out(&mut self, partition: usize) -> Result<(), StoreError> {
+    /// One sealed block behind the others: its length, a nonce that counts, the ciphertext.
+    fn write_out(&mut self, partition: usize, mut block: Zeroizing<Vec<u8>>) -> Result<(), StoreError> {
         let path = self.path(partition);
-        let Some(gathered) = self.gathered.get_mut(partition) else { return Ok(()) };
+        let mut nonce = [0u8; NONCE_BYTES];
+        for (to, from) in nonce.iter_mut().zip(self.blocks.to_le_bytes()) {
+            *to = from;
+        }
+        self.blocks += 1;
+        let failed = || StoreError::Internal("a block of a spill does not seal".into());
+        self.cipher.seal(nonce, &partition.to_le_bytes(), &mut block).map_err(|_| failed())?;
+        let length = u32::try_from(NONCE_BYTES + block.len()).map_err(|_| failed())?;
+        let sealed = [length.to_le_bytes().as_slice(), &nonce, &block].concat();
         let append = || -> io::Result<()> {
-            OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?.write_all(gathered)
+            OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?.write_all(&sealed)
         };
-        append().map_err(|source| StoreError::Folder { path: path.clone(), source })?;
-        gathered.clear();
-        Ok(())
+        append().map_err(|source| StoreError::Folder { path: path.clone(), source })
     }
 
     fn path(&self, partition: usize) -> PathBuf {
         self.folder.path().join(format!("p{partition}"))
+    }
+}
+
+/// Leaves on their way to the order of a version's segments and rows.
+pub(crate) struct RowOrder {
+    spill: Spill,
+    segments: usize,
+    pending: Vec<LeafEntry>,
+    loaded: usize,
+}
+
+impl RowOrder {
+    /// For a version of so many segments.
+    pub(crate) fn new(parent: &Path, segments: usize) -> Result<Self, StoreError> {
+        Ok(Self { spill: Spill::new(parent)?, segments, pending: Vec::new(), loaded: 0 })
+    }
+
+    pub(crate) fn add(&mut self, entry: &LeafEntry) -> Result<(), StoreError> {
+        self.spill.add_leaf(self.partition(entry.row.segment as usize), entry)
+    }
+
+    /// The leaves of the next segment in row order; segments are asked for one after the other.
+    pub(crate) fn take(&mut self, segment: usize) -> Result<Vec<LeafEntry>, StoreError> {
+        while self.loaded <= self.partition(segment) {
+            let mut entries = self.spill.take_leaves(self.loaded)?;
+            entries.sort_unstable_by_key(|entry| entry.row);
+            self.pending.append(&mut entries);
+            self.loaded += 1;
+        }
+        let mine = self.pending.partition_point(|entry| entry.row.segment as usize <= segment);
+        let rest = self.pending.split_off(mine);
+        Ok(std::mem::replace(&mut self.pending, rest))
+    }
+
+    /// Segments in order, evenly spread.
+    fn partition(&self, segment: usize) -> usize {
+        segment.min(self.segments.saturating_sub(1)) * PARTITIONS / self.segments.max(1)
     }
 }
 

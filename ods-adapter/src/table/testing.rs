@@ -12,8 +12,9 @@ use super::{
 };
 use crate::keys::{AssetKeys, AssetLabel};
 use crate::progress::silent;
-use crate::source::{Row, Source, SourceError};
+use crate::source::{Read, Row, Source, SourceError};
 use crate::store::{Store, StoreError};
+use crate::suite::{CipherSuite, HashAlgorithm};
 
 /// Rows that are already here.
 pub(crate) struct Rows {
@@ -22,9 +23,9 @@ pub(crate) struct Rows {
 }
 
 impl Source for Rows {
-    fn next(&mut self) -> Result<Option<Row>, SourceError> {
+    fn next(&mut self) -> Result<Option<Read>, SourceError> {
         self.number += 1;
-        Ok(self.rows.next().map(|values| Row { number: self.number, line: self.number + 1, values }))
+        Ok(self.rows.next().map(|values| Read::Row(Row { number: self.number, line: None, values })))
     }
 
     fn size_hint(&self) -> Option<(u64, u64)> {
@@ -83,7 +84,11 @@ impl Bench {
 
     pub(crate) fn request(&self, source: Box<dyn Source>) -> SealRequest {
         SealRequest {
-            source,
+            source: Some(source),
+            previous: None,
+            suite: CipherSuite::default(),
+            hash: HashAlgorithm::default(),
+            rejected: None,
             schema: self.schema.clone(),
             keys: Arc::clone(&self.keys),
             store: self.store.clone(),
@@ -97,9 +102,16 @@ impl Bench {
         seal_table(self.request(source(rows))).await
     }
 
+    /// The next version after `last` with these rows.
+    pub(crate) async fn sync(&self, last: &SealedVersion, rows: &[Vec<Value>]) -> Result<SealedVersion, SealError> {
+        let request =
+            SealRequest { previous: Some(last.reference), version: last.version + 1, ..self.request(source(rows)) };
+        seal_table(request).await
+    }
+
     pub(crate) async fn open(&self, version: &SealedVersion) -> Result<SealedTable, StoreError> {
         let (store, keys, schema) = (self.store.clone(), Arc::clone(&self.keys), self.schema.clone());
-        SealedTable::open(store, keys, schema, version.attempt, &version.manifest_digest).await
+        SealedTable::open(store, keys, schema, &version.reference).await
     }
 
     pub(crate) async fn verify(&self, version: &SealedVersion, recompute: bool) -> Result<Report, StoreError> {
@@ -107,8 +119,7 @@ impl Bench {
             store: self.store.clone(),
             keys: Arc::clone(&self.keys),
             schema: self.schema.clone(),
-            attempt: version.attempt,
-            manifest_digest: version.manifest_digest,
+            version: version.reference,
             recompute_in: recompute.then(|| self.spill()),
             progress: silent(),
         })

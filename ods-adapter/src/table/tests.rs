@@ -13,7 +13,7 @@ use super::testing::{Bench, Rows, check, int_and_text, numbered, schema, source}
 use super::{Lookup, SealError, list_attempts, remove_attempt, remove_stale_spills, seal_table};
 use crate::keys::{AssetKeys, AssetLabel};
 use crate::progress::Progress;
-use crate::source::Source as _;
+use crate::source::{Read, Source as _};
 use crate::store::StoreError;
 use crate::{CsvSource, ShareManifest};
 
@@ -29,7 +29,7 @@ async fn tables_of_every_size_come_back() {
         let version = bench.seal(&rows).await.unwrap();
         assert_eq!(version.records, n as u64);
         let stored: u64 = bench.files().iter().map(|file| fs::metadata(file).unwrap().len()).sum();
-        assert_eq!(version.bytes_sealed, stored);
+        assert_eq!(version.bytes_written, stored);
         let table = bench.open(&version).await.unwrap();
         assert_eq!((table.root(), table.records()), (version.root, n as u64));
         for row in rows.iter().step_by(if n > 300 { 17 } else { 1 }) {
@@ -70,7 +70,10 @@ async fn the_licences_come_back_whole() {
     let bench = Bench::new(manifest.schema());
     assert_eq!(bench.schema.columns.len(), 23);
     let mut reader = CsvSource::open(&manifest).unwrap();
-    let rows: Vec<_> = std::iter::from_fn(|| reader.next().unwrap()).map(|row| row.values).collect();
+    let mut rows = Vec::new();
+    while let Some(Read::Row(row)) = reader.next().unwrap() {
+        rows.push(row.values);
+    }
     assert_eq!(rows.len(), 3260);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&seen);
@@ -89,7 +92,8 @@ async fn the_licences_come_back_whole() {
     assert!(bench.verify(&version, true).await.unwrap().recomputed);
     // The tree of the whole table in memory has the same root.
     let committer = super::worker::Committer::new(&bench.schema, &bench.keys);
-    let mut leaves: Vec<_> = rows.iter().map(|row| committer.leaf(row, 1).unwrap()).collect();
+    let mut leaves: Vec<_> = rows.iter().map(|row| committer.leaf(row, None, 1).unwrap()).collect();
+    leaves.push(table.manifest().blinding.leaf());
     leaves.sort();
     assert_eq!(tree::build(&leaves, 0).root(), version.root);
 }
@@ -129,6 +133,7 @@ proptest! {
             },
             row: super::leaves::RowPlace { segment: 7, index: i as u32 },
             written_version: 9,
+            tags: super::leaves::Tags { key: [1; 16], row: [i as u8; 16] },
         }).collect();
         entries.sort_by_key(|entry| entry.leaf.place);
         let all = super::leaves::leaves_of(&entries);
@@ -212,12 +217,12 @@ async fn attempts_are_listed_and_removed() {
     let bench = Bench::new(int_and_text());
     let (a, b) = (bench.seal(&numbered(5)).await.unwrap(), bench.seal(&numbered(6)).await.unwrap());
     assert_ne!(a.root, b.root);
-    let mut both = [a.attempt, b.attempt];
+    let mut both = [a.reference.attempt, b.reference.attempt];
     both.sort();
     assert_eq!(list_attempts(&bench.store, bench.keys.label()).await.unwrap(), both);
-    remove_attempt(&bench.store, bench.keys.label(), a.attempt).await.unwrap();
-    remove_attempt(&bench.store, bench.keys.label(), a.attempt).await.unwrap();
-    assert_eq!(list_attempts(&bench.store, bench.keys.label()).await.unwrap(), [b.attempt]);
+    remove_attempt(&bench.store, bench.keys.label(), a.reference.attempt).await.unwrap();
+    remove_attempt(&bench.store, bench.keys.label(), a.reference.attempt).await.unwrap();
+    assert_eq!(list_attempts(&bench.store, bench.keys.label()).await.unwrap(), [b.reference.attempt]);
     bench.verify(&b, true).await.unwrap();
     assert!(matches!(bench.open(&a).await, Err(StoreError::Missing { .. })));
     fs::create_dir_all(bench.spill().join("spill-crashed")).unwrap();
@@ -244,7 +249,8 @@ async fn a_dropped_future_leaves_nothing() {
 async fn other_keys_schemas_and_digests_open_nothing() {
     let mut bench = Bench::new(int_and_text());
     let version = bench.seal(&numbered(5)).await.unwrap();
-    let other = super::SealedVersion { manifest_digest: [0; 32], ..version.clone() };
+    let mut other = version.clone();
+    other.reference.manifest_digest = [0; 32];
     assert!(matches!(bench.open(&other).await, Err(StoreError::Damaged { .. })));
     let right = std::mem::replace(&mut bench.schema, schema(&[ColumnType::Int, ColumnType::Int], &[0]));
     assert!(matches!(bench.open(&version).await, Err(StoreError::Damaged { .. })));
@@ -350,7 +356,7 @@ async fn another_versions_objects_do_not_pass() {
     let bench = Bench::new(int_and_text());
     let (a, b) = (bench.seal(&numbered(100)).await.unwrap(), bench.seal(&numbered(100)).await.unwrap());
     let key = [Value::Int(5)];
-    let folder = |version: &super::SealedVersion| version.attempt.to_string();
+    let folder = |version: &super::SealedVersion| version.reference.attempt.to_string();
     for file in bench.files().iter().filter(|file| file.to_string_lossy().contains(&folder(&a))) {
         let other = file.to_string_lossy().replace(&folder(&a), &folder(&b));
         let whole = fs::read(file).unwrap();

@@ -10,16 +10,16 @@ use sealgate_circuits::schema::Schema;
 use sealgate_circuits::value::Value;
 use tokio::task::spawn_blocking;
 
-use super::cells;
+use super::columns::open_cells;
 use super::layout::{self, CHUNK_ROWS, Header};
 use super::leaves::{BucketEntry, LeafEntry, bucket_of, buckets_per_group, decode_bucket, subtree_of};
 use super::read::{open_index, read_manifest};
-use super::spill::{PARTITIONS, Spill};
-use super::version::{SegmentEntry, VersionManifest};
+use super::spill::RowOrder;
+use super::version::{SegmentEntry, VersionManifest, VersionRef};
 use super::worker::Committer;
 use crate::keys::AssetKeys;
 use crate::progress::{Phase, Progress, ProgressSink};
-use crate::seal::{AttemptId, Stream};
+use crate::seal::{Sealer, Stream};
 use crate::store::{Store, StoreError};
 
 /// Everything that [`verify_objects`] needs.
@@ -30,10 +30,8 @@ pub struct VerifyRequest {
     pub keys: Arc<AssetKeys>,
     /// The public schema.
     pub schema: Schema,
-    /// The attempt that wrote the version.
-    pub attempt: AttemptId,
-    /// The manifest digest that was registered.
-    pub manifest_digest: [u8; 32],
+    /// The version.
+    pub version: VersionRef,
     /// Where leaves wait to be sorted, when places and commitments are to be computed again from
     /// the records; `None` leaves that out.
     pub recompute_in: Option<PathBuf>,
@@ -64,8 +62,9 @@ pub struct Report {
 /// The first damage: [`StoreError::Missing`], [`StoreError::Damaged`] or [`StoreError::Extra`]
 /// naming the object and the chunk; [`StoreError::Service`] when the store fails.
 pub async fn verify_objects(request: VerifyRequest) -> Result<Report, StoreError> {
-    let VerifyRequest { store, keys, schema, attempt, manifest_digest, recompute_in, progress } = request;
-    let manifest = read_manifest(&store, &keys, &schema, attempt, &manifest_digest).await?;
+    let VerifyRequest { store, keys, schema, version, recompute_in, progress } = request;
+    let manifest = read_manifest(&store, &keys, &schema, &version).await?;
+    let attempt = version.attempt;
     let objects = manifest.objects(&keys);
     let manifest_path = layout::manifest_path(keys.label(), attempt);
     let known: BTreeSet<Path> = objects.iter().map(|(path, _)| path.clone()).chain([manifest_path.clone()]).collect();
@@ -86,7 +85,8 @@ pub async fn verify_objects(request: VerifyRequest) -> Result<Report, StoreError
         records: manifest.records,
         recomputed: recompute_in.is_some(),
     };
-    let spill = recompute_in.map(|folder| Spill::new(&folder)).transpose()?;
+    let segments = manifest.segments.len();
+    let order = recompute_in.map(|folder| RowOrder::new(&folder, segments)).transpose()?;
     let committer = Committer::new(&schema, &keys);
     let checker = Checker {
         keys,
@@ -94,7 +94,7 @@ pub async fn verify_objects(request: VerifyRequest) -> Result<Report, StoreError
         manifest,
         committer,
         progress,
-        spill,
+        order,
         report,
         bytes_done: manifest_bytes,
         rows_done: 0,
@@ -109,7 +109,7 @@ struct Checker {
     manifest: VersionManifest,
     committer: Committer,
     progress: Arc<dyn ProgressSink>,
-    spill: Option<Spill>,
+    order: Option<RowOrder>,
     report: Report,
     bytes_done: u64,
     rows_done: u64,
@@ -118,27 +118,25 @@ struct Checker {
 impl Checker {
     async fn run(self, store: Store) -> Result<Report, StoreError> {
         let mut checker = self;
-        let index_path = checker.path(checker.manifest.attempt, Stream::Index, 0);
+        let index_path = checker.own(Stream::Index, 0);
         let index = store.read(&index_path).await?;
         let (buckets, _) = open_index(&checker.manifest, &checker.keys, &index_path, &index)?;
         checker.count(index.len(), buckets.len().div_ceil(super::leaves::INDEX_BUCKETS));
         let buckets = Arc::new(buckets);
         for group in (0u32..).take(checker.manifest.groups.len()) {
-            let object = checker.path(checker.manifest.attempt, Stream::Leaves, group);
+            let object = checker.own(Stream::Leaves, group);
             let (bytes, buckets) = (store.read(&object).await?, Arc::clone(&buckets));
             checker = checker.step(move |checker| checker.check_group(group, &object, &bytes, &buckets)).await?;
         }
-        let mut pending: Vec<LeafEntry> = Vec::new();
-        let mut loaded = 0;
         for position in 0..checker.manifest.segments.len() {
             let Some(segment) = checker.manifest.segments.get(position).cloned() else { break };
             let mut columns = Vec::with_capacity(segment.columns.len());
             for column in (0u8..).take(segment.columns.len()) {
-                let object = checker.path(segment.attempt, Stream::Column(column), segment.segment);
+                let object = layout::object_path(&checker.manifest.segment_place(&checker.keys, &segment, column));
                 let bytes = store.read(&object).await?;
                 columns.push((object, bytes));
             }
-            let here = checker.entries_of(position, &mut pending, &mut loaded)?;
+            let here = checker.order.as_mut().map(|order| order.take(position)).transpose()?;
             checker = checker.step(move |checker| checker.check_segment(position, &segment, &columns, here)).await?;
         }
         Ok(checker.report)
@@ -152,8 +150,8 @@ impl Checker {
         done.map_err(|error| StoreError::Internal(error.to_string()))?
     }
 
-    fn path(&self, attempt: AttemptId, stream: Stream, segment: u32) -> Path {
-        layout::object_path(self.keys.label(), attempt, stream, segment)
+    fn own(&self, stream: Stream, segment: u32) -> Path {
+        layout::object_path(&self.manifest.own_place(&self.keys, stream, segment))
     }
 
     fn count(&mut self, bytes: usize, chunks: usize) {
@@ -183,11 +181,12 @@ impl Checker {
         let per_group = buckets_per_group(bits);
         let entry = usize::try_from(group).ok().and_then(|group| self.manifest.groups.get(group));
         let entry = *entry.ok_or_else(|| StoreError::damaged(object, None, "the manifest does not know it"))?;
-        entry.object.check(object, bytes)?;
-        let sealer = self.manifest.leaves_sealer(&self.keys)?;
-        let header = Header::of(&sealer, group, entry.leaves, per_group);
+        entry.object.check(self.manifest.hash, object, bytes)?;
+        let key = self.manifest.leaves_key(&self.keys)?.segment_key(group);
+        let sealer = Sealer::new(self.manifest.own_place(&self.keys, Stream::Leaves, group), self.manifest.suite, key);
+        let header = Header::of(&sealer.place, sealer.commitment, entry.leaves, per_group);
         let ranges = header.chunk_ranges(object, bytes)?;
-        let contents = layout::open_object(&sealer, &header, object, bytes)?;
+        let contents = layout::open_object(&sealer, entry.leaves, per_group, object, bytes)?;
         let known = buckets.iter().skip((group * per_group) as usize);
         for (chunk, ((content, known), range)) in (0u32..).zip(contents.iter().zip(known).zip(ranges)) {
             let bucket = group * per_group + chunk;
@@ -200,40 +199,21 @@ impl Checker {
             let entries = decode_bucket(content).filter(as_indexed);
             let entries = entries
                 .ok_or_else(|| StoreError::damaged(object, Some(chunk), "its leaves are not those of the index"))?;
-            let segments = self.manifest.segments.len();
             for entry in &entries {
-                let segment = entry.row.segment as usize;
-                let rows = self.manifest.segments.get(segment).map_or(0, |segment| segment.rows);
+                if *entry == self.manifest.blinding.entry() {
+                    continue;
+                }
+                let rows = self.manifest.segments.get(entry.row.segment as usize).map_or(0, |segment| segment.rows);
                 if entry.row.index >= rows {
                     return Err(StoreError::damaged(object, Some(chunk), "a leaf names a row that does not exist"));
                 }
-                if let Some(spill) = &mut self.spill {
-                    spill.add(partition_of(segment, segments), entry)?;
+                if let Some(order) = &mut self.order {
+                    order.add(entry)?;
                 }
             }
         }
         self.count(bytes.len(), contents.len());
         Ok(())
-    }
-
-    /// The leaves of one segment in row order, where they are wanted.
-    fn entries_of(
-        &mut self,
-        position: usize,
-        pending: &mut Vec<LeafEntry>,
-        loaded: &mut usize,
-    ) -> Result<Option<Vec<LeafEntry>>, StoreError> {
-        let segments = self.manifest.segments.len();
-        let Some(spill) = &mut self.spill else { return Ok(None) };
-        while *loaded <= partition_of(position, segments) {
-            let mut entries = spill.take(*loaded)?;
-            entries.sort_unstable_by_key(|entry| entry.row);
-            pending.append(&mut entries);
-            *loaded += 1;
-        }
-        let mine = pending.partition_point(|entry| entry.row.segment as usize <= position);
-        let rest = pending.split_off(mine);
-        Ok(Some(std::mem::replace(pending, rest)))
     }
 
     fn check_segment(
@@ -245,17 +225,12 @@ impl Checker {
     ) -> Result<(), StoreError> {
         let open = |column: usize, (object, bytes): &(Path, bytes::Bytes)| -> Result<Vec<Value>, StoreError> {
             let unknown = || StoreError::damaged(object, None, "the manifest does not know it");
-            segment.columns.get(column).ok_or_else(unknown)?.check(object, bytes)?;
+            segment.columns.get(column).ok_or_else(unknown)?.check(self.manifest.hash, object, bytes)?;
             let number = u8::try_from(column).map_err(|_| unknown())?;
             let kind = self.schema.at(number).ok_or_else(unknown)?.kind;
-            let sealer = self.manifest.column_sealer(&self.keys, segment.attempt, number)?;
-            let contents = layout::open_object(&sealer, &segment.header(&sealer), object, bytes)?;
-            let mut values = Vec::with_capacity(contents.len() * CHUNK_ROWS);
-            for (chunk, content) in (0u32..).zip(&contents) {
-                let rows = cells::rows_in_chunk(segment.rows, chunk);
-                values.extend(cells::decode(object, chunk, content, kind, rows)?);
-            }
-            Ok(values)
+            let key = self.manifest.column_key(&self.keys, segment.attempt, number)?.segment_key(segment.segment);
+            let place = self.manifest.segment_place(&self.keys, segment, number);
+            open_cells(&Sealer::new(place, self.manifest.suite, key), kind, segment.rows, object, bytes)
         };
         let columns: Vec<Vec<Value>> =
             objects.par_iter().enumerate().map(|(column, object)| open(column, object)).collect::<Result<_, _>>()?;
@@ -286,8 +261,10 @@ impl Checker {
             entries.iter().map(|_| columns.iter_mut().filter_map(Iterator::next).collect()).collect();
         let check = |(index, (values, entry)): (usize, (&Vec<Value>, &LeafEntry))| {
             let in_place = entry.row.segment as usize == position && entry.row.index as usize == index;
-            let leaf = self.committer.leaf(values, entry.written_version);
-            match in_place && leaf.is_ok_and(|leaf| leaf == entry.leaf) {
+            let leaf = self.committer.leaf(values, None, entry.written_version);
+            let tags = self.committer.tags(values, &borsh::to_vec(values).unwrap_or_default());
+            let same = leaf.is_ok_and(|leaf| leaf == entry.leaf) && tags.is_ok_and(|tags| tags == entry.tags);
+            match in_place && same {
                 true => Ok(()),
                 false => {
                     let chunk = u32::try_from(index / CHUNK_ROWS).ok();
@@ -301,9 +278,4 @@ impl Checker {
         };
         rows.par_iter().zip(entries).enumerate().try_for_each(check)
     }
-}
-
-/// The partition in which the leaves of a segment wait: segments in order, evenly spread.
-fn partition_of(segment: usize, segments: usize) -> usize {
-    segment.min(segments.saturating_sub(1)) * PARTITIONS / segments.max(1)
 }

@@ -4,37 +4,52 @@ use borsh::{BorshDeserialize, BorshSerialize};
 use object_store::path::Path;
 use sealgate_circuits::bytes::{SchemaDigest, TreeRoot, tagged_hash};
 
-use super::layout::{self, CHUNK_ROWS, FORMAT, Header};
+use super::blinding::BlindingSeed;
+use super::layout::{self, CHUNK_ROWS, FORMAT};
 use crate::keys::{AssetKeys, KeyError, WrappedKey};
-use crate::seal::{AttemptId, PAD_BYTES, Sealer, Stream};
+use crate::seal::{AttemptId, DataKey, PAD_BYTES, Sealer, SegmentPlace, Stream};
 use crate::secret::NONCE_BYTES;
 use crate::store::StoreError;
-use crate::suite::CipherSuite;
+use crate::suite::{CipherSuite, HashAlgorithm};
+
+/// What the ledger and its sealed access information say of a version: enough, with the asset's
+/// keys, to find and check everything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct VersionRef {
+    /// Under which its objects lie.
+    pub attempt: AttemptId,
+    /// Digest of its manifest object.
+    pub manifest_digest: [u8; 32],
+    /// What it is sealed with.
+    pub suite: CipherSuite,
+    /// What its objects are hashed with.
+    pub hash: HashAlgorithm,
+}
 
 /// First bytes of a manifest object.
-const MAGIC: [u8; 8] = *b"SGMANIF1";
+const MAGIC: [u8; 8] = *b"SGMANIF2";
 
 /// Length and digest of one stored object.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct ObjectEntry {
     pub(crate) bytes: u64,
-    pub(crate) blake3: [u8; 32],
+    pub(crate) digest: [u8; 32],
 }
 
 impl ObjectEntry {
-    pub(crate) fn of(content: &[u8]) -> Self {
-        Self { bytes: content.len() as u64, blake3: blake3::hash(content).into() }
+    pub(crate) fn of(hash: HashAlgorithm, content: &[u8]) -> Self {
+        Self { bytes: content.len() as u64, digest: hash.digest(content) }
     }
 
     /// Compares a whole object with its entry.
-    pub(crate) fn check(&self, object: &Path, content: &[u8]) -> Result<(), StoreError> {
+    pub(crate) fn check(&self, hash: HashAlgorithm, object: &Path, content: &[u8]) -> Result<(), StoreError> {
         let found = content.len() as u64;
         if found != self.bytes {
             return Err(StoreError::damaged(object, None, format!("it has {found} bytes instead of {}", self.bytes)));
         }
-        match Self::of(content) == *self {
+        match Self::of(hash, content) == *self {
             true => Ok(()),
-            false => Err(StoreError::damaged(object, None, "its BLAKE3 digest differs")),
+            false => Err(StoreError::damaged(object, None, format!("its {} digest differs", hash.name()))),
         }
     }
 }
@@ -50,12 +65,13 @@ pub(crate) struct SegmentEntry {
 
 impl SegmentEntry {
     pub(crate) fn chunks(&self) -> u32 {
-        self.rows.div_ceil(CHUNK_ROWS as u32)
+        chunks_of(self.rows)
     }
+}
 
-    pub(crate) fn header(&self, sealer: &Sealer) -> Header {
-        Header::of(sealer, self.segment, self.rows, self.chunks())
-    }
+/// Chunks of a segment with so many rows.
+pub(crate) fn chunks_of(rows: u32) -> u32 {
+    rows.div_ceil(CHUNK_ROWS as u32)
 }
 
 /// The column keys of one attempt of which the version has segments.
@@ -79,7 +95,12 @@ pub(crate) struct VersionManifest {
     pub(crate) label: String,
     pub(crate) attempt: AttemptId,
     pub(crate) version: u32,
+    pub(crate) suite: CipherSuite,
+    pub(crate) hash: HashAlgorithm,
+    /// From which the leaf follows that makes each version's root another one.
+    pub(crate) blinding: BlindingSeed,
     pub(crate) schema: SchemaDigest,
+    pub(crate) column_count: u8,
     pub(crate) records: u64,
     pub(crate) root: TreeRoot,
     pub(crate) column_keys: Vec<ColumnKeys>,
@@ -100,7 +121,7 @@ impl VersionManifest {
         let mut sealed = (content.len() as u64).to_le_bytes().to_vec();
         sealed.extend(content);
         sealed.resize(sealed.len().next_multiple_of(PAD_BYTES), 0);
-        let cipher = keys.manifest_key(self.attempt).cipher(CipherSuite::Aes256Gcm);
+        let cipher = keys.manifest_key(self.attempt).cipher(self.suite);
         cipher.seal([0; NONCE_BYTES], &MAGIC, &mut sealed).map_err(|_| KeyError::NotOpened("a manifest"))?;
         Ok([MAGIC.as_slice(), &sealed].concat())
     }
@@ -110,15 +131,14 @@ impl VersionManifest {
         object: &Path,
         bytes: &[u8],
         keys: &AssetKeys,
-        attempt: AttemptId,
-        digest: &[u8; 32],
+        version: &VersionRef,
     ) -> Result<Self, StoreError> {
         let damaged = |what| StoreError::damaged(object, None, what);
-        if Self::digest(bytes) != *digest {
+        if Self::digest(version.hash, bytes) != version.manifest_digest {
             return Err(damaged("it is not the manifest that was registered"));
         }
         let mut opened = bytes.strip_prefix(&MAGIC).ok_or_else(|| damaged("it is not a manifest"))?.to_vec();
-        let cipher = keys.manifest_key(attempt).cipher(CipherSuite::Aes256Gcm);
+        let cipher = keys.manifest_key(version.attempt).cipher(version.suite);
         cipher
             .open([0; NONCE_BYTES], &MAGIC, &mut opened)
             .map_err(|_| KeyError::NotOpened("the version's manifest"))?;
@@ -127,59 +147,67 @@ impl VersionManifest {
             .and_then(|(length, rest)| rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?));
         let manifest = content.and_then(|content| Self::try_from_slice(content).ok());
         let manifest = manifest.ok_or_else(|| damaged("it is of another format"))?;
-        if manifest.format != FORMAT || manifest.label != keys.label().as_str() || manifest.attempt != attempt {
+        let same = manifest.label == keys.label().as_str()
+            && (manifest.attempt, manifest.suite, manifest.hash) == (version.attempt, version.suite, version.hash);
+        if manifest.format != FORMAT || !same {
             return Err(damaged("it describes another version"));
         }
         Ok(manifest)
     }
 
     /// The digest by which a version's manifest is registered.
-    pub(crate) fn digest(object: &[u8]) -> [u8; 32] {
-        tagged_hash("sealgate/ods/manifest/1", &[blake3::hash(object).as_bytes()])
+    pub(crate) fn digest(hash: HashAlgorithm, object: &[u8]) -> [u8; 32] {
+        tagged_hash("sealgate/ods/manifest/1", &[&hash.digest(object)])
     }
 
-    /// The digest of a column's ciphertext over its segments in order.
-    pub(crate) fn column_digest(&self, column: usize) -> [u8; 32] {
-        let digests: Vec<&[u8]> =
-            self.segments.iter().filter_map(|s| s.columns.get(column)).map(|entry| entry.blake3.as_slice()).collect();
-        tagged_hash("sealgate/ods/column/1", &digests)
+    /// How many columns its schema has.
+    pub(crate) fn columns(&self) -> usize {
+        self.column_count.into()
     }
 
-    /// What opens column `column` of the segments that `attempt` wrote.
-    pub(crate) fn column_sealer(&self, keys: &AssetKeys, attempt: AttemptId, column: u8) -> Result<Sealer, StoreError> {
-        let stream = Stream::Column(column);
+    /// The key of column `column` in the segments that `attempt` wrote.
+    pub(crate) fn column_key(&self, keys: &AssetKeys, attempt: AttemptId, column: u8) -> Result<DataKey, StoreError> {
         let of_attempt = self.column_keys.iter().find(|known| known.attempt == attempt);
         let wrapped = of_attempt.and_then(|known| known.columns.get(usize::from(column)));
         let wrapped = wrapped.ok_or_else(|| {
             let object = layout::manifest_path(keys.label(), self.attempt);
             StoreError::damaged(&object, None, format!("it has no key for column {column} of attempt {attempt}"))
         })?;
-        Ok(keys.unwrap_key(wrapped, attempt, stream)?.sealer(keys.label(), attempt, stream))
+        Ok(keys.unwrap_key(wrapped, attempt, Stream::Column(column))?)
     }
 
-    /// What opens the leaves.
-    pub(crate) fn leaves_sealer(&self, keys: &AssetKeys) -> Result<Sealer, StoreError> {
-        let key = keys.unwrap_key(&self.leaves_key, self.attempt, Stream::Leaves)?;
-        Ok(key.sealer(keys.label(), self.attempt, Stream::Leaves))
+    /// Where column `column` of a segment lies.
+    pub(crate) fn segment_place(&self, keys: &AssetKeys, segment: &SegmentEntry, column: u8) -> SegmentPlace {
+        let (label, stream) = (keys.label().clone(), Stream::Column(column));
+        SegmentPlace { label, attempt: segment.attempt, stream, segment: segment.segment }
+    }
+
+    /// Where a segment of one of this attempt's own streams lies.
+    pub(crate) fn own_place(&self, keys: &AssetKeys, stream: Stream, segment: u32) -> SegmentPlace {
+        SegmentPlace { label: keys.label().clone(), attempt: self.attempt, stream, segment }
+    }
+
+    /// The key of the leaves.
+    pub(crate) fn leaves_key(&self, keys: &AssetKeys) -> Result<DataKey, StoreError> {
+        Ok(keys.unwrap_key(&self.leaves_key, self.attempt, Stream::Leaves)?)
     }
 
     /// What opens the index.
     pub(crate) fn index_sealer(&self, keys: &AssetKeys) -> Result<Sealer, StoreError> {
         let key = keys.unwrap_key(&self.index_key, self.attempt, Stream::Index)?;
-        Ok(key.sealer(keys.label(), self.attempt, Stream::Index))
+        Ok(Sealer::new(self.own_place(keys, Stream::Index, 0), self.suite, key.segment_key(0)))
     }
 
     /// The objects of this attempt and of earlier ones, with their entries, but for the manifest.
     pub(crate) fn objects(&self, keys: &AssetKeys) -> Vec<(Path, ObjectEntry)> {
-        let label = keys.label();
-        let path = |attempt, stream, segment| layout::object_path(label, attempt, stream, segment);
-        let mut objects = vec![(path(self.attempt, Stream::Index, 0), self.index)];
+        let own = |stream, segment| layout::object_path(&self.own_place(keys, stream, segment));
+        let mut objects = vec![(own(Stream::Index, 0), self.index)];
         for (group, entry) in (0u32..).zip(&self.groups) {
-            objects.push((path(self.attempt, Stream::Leaves, group), entry.object));
+            objects.push((own(Stream::Leaves, group), entry.object));
         }
         for segment in &self.segments {
             for (column, entry) in (0u8..).zip(&segment.columns) {
-                objects.push((path(segment.attempt, Stream::Column(column), segment.segment), *entry));
+                objects.push((layout::object_path(&self.segment_place(keys, segment, column)), *entry));
             }
         }
         objects

@@ -1,4 +1,5 @@
-//! Sealing a version of a table: one pass over the rows, one over the leaves, then the manifest.
+//! Sealing a version of a table: the processor's work on one thread, the store's beside it, and last
+//! the manifest.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -9,67 +10,94 @@ use object_store::path::Path;
 use sealgate_circuits::bytes::TreeRoot;
 use sealgate_circuits::schema::{Schema, SchemaError};
 use sealgate_circuits::value::ValueError;
+use tokio::runtime::Handle;
+use tokio::sync::mpsc::{Receiver, channel};
 use tokio::task::spawn_blocking;
 
-use super::layout::{self, FORMAT};
-use super::leaves::{GROUP_BITS, RowPlace, TreeTop};
+use super::columns::{ColumnSeal, column_seal};
+use super::layout;
+use super::read::read_manifest;
 use super::remove_attempt;
-use super::version::{ColumnKeys, GroupEntry, ObjectEntry, SegmentEntry, VersionManifest};
-use super::worker::{GroupFault, RowWorker, Sorter};
-use super::{cells, layout::CHUNK_ROWS};
+use super::sync::{Build, Previous};
+use super::version::{VersionManifest, VersionRef};
+use super::worker::{Attempt, Objects};
 use crate::keys::{AssetKeys, KeyError};
 use crate::progress::ProgressSink;
-use crate::seal::{AttemptId, DataKey, KeyCommitment, Sealer, Stream};
-use crate::source::{Source, SourceError};
+use crate::seal::AttemptId;
+use crate::source::{Rejected, Source, SourceError};
 use crate::store::{Store, StoreError};
+use crate::suite::{CipherSuite, HashAlgorithm};
 
 /// Objects written at the same time.
 const PUTS_AT_ONCE: usize = 8;
 
+/// Takes rows that are set aside; must return at once.
+pub type RejectedSink = Arc<dyn Fn(&Rejected) + Send + Sync>;
+
 /// Everything that [`seal_table`] needs.
 pub struct SealRequest {
-    /// The rows, of `schema`.
-    pub source: Box<dyn Source>,
+    /// The rows, of `schema`. `None` seals the records of `previous` anew under keys of their own,
+    /// as after a change of the asset's key.
+    pub source: Option<Box<dyn Source>>,
+    /// The last version, if there is one: what has not changed since then is not committed again.
+    pub previous: Option<VersionRef>,
     /// The public schema.
     pub schema: Schema,
+    /// What it is sealed with.
+    pub suite: CipherSuite,
+    /// What its objects are hashed with.
+    pub hash: HashAlgorithm,
     /// The asset's keys.
     pub keys: Arc<AssetKeys>,
     /// Where sealed objects go.
     pub store: Store,
-    /// Where leaves wait on disk to be sorted; on the same machine, best in the data folder.
+    /// Where rows and leaves wait on disk, sealed, to be sorted; best in the data folder.
     pub spill_dir: PathBuf,
-    /// The version's number; part of every record's salt.
+    /// The version's number; part of the salt of every record that it writes.
     pub version: u32,
+    /// Takes rows that are set aside: bad ones, and all of those that have one key. Without it the
+    /// first of them is an error.
+    pub rejected: Option<RejectedSink>,
     /// Is told how far it is.
     pub progress: Arc<dyn ProgressSink>,
 }
 
-/// What is registered of one column.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ColumnSeal {
-    /// Tagged hash over the BLAKE3 digests of its segments in order.
-    pub ciphertext_digest: [u8; 32],
-    /// Commitment to its key.
-    pub key_commitment: KeyCommitment,
+/// What a version changes, for the owner's eyes only.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Changes {
+    /// Records as they were.
+    pub unchanged: u64,
+    /// Records with a known key and other values.
+    pub changed: u64,
+    /// Records with a new key.
+    pub added: u64,
+    /// Records that are no more.
+    pub removed: u64,
+    /// Rows of the source that are in no record.
+    pub set_aside: u64,
+    /// Unchanged records that were sealed again, because they lay with others that changed.
+    pub moved: u64,
+    /// Segments written.
+    pub segments_written: u64,
 }
 
 /// A version that lies durably in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedVersion {
-    /// Under which its objects lie.
-    pub attempt: AttemptId,
+    /// Where it is found.
+    pub reference: VersionRef,
     /// Its number.
     pub version: u32,
     /// Records in it, exactly.
     pub records: u64,
     /// Root of its prefix tree.
     pub root: TreeRoot,
-    /// Digest of its manifest object.
-    pub manifest_digest: [u8; 32],
     /// One a column, in the schema's order.
     pub columns: Vec<ColumnSeal>,
-    /// Bytes written, all objects together.
-    pub bytes_sealed: u64,
+    /// Bytes written by this attempt, all objects together.
+    pub bytes_written: u64,
+    /// What it changes.
+    pub changes: Changes,
 }
 
 /// Why a table was not sealed. Nothing of the attempt is left, unless the store failed.
@@ -105,6 +133,9 @@ pub enum SealError {
         /// The key columns with their values.
         key: String,
     },
+    /// Two keys have one place, which a random function does not give.
+    #[error("two keys of the table have the same place; the asset's place seed is damaged")]
+    SamePlace,
     /// More segments or rows than the format counts.
     #[error("{file} has more rows than one version holds; share it as several assets")]
     TooLarge {
@@ -122,10 +153,10 @@ pub enum SealError {
     Cancelled,
 }
 
-/// Seals every row of the source as a new version: columns, leaves, index and last the manifest,
-/// all durable when this returns. Memory is bounded by one segment's rows, a 256th of the leaves
-/// and the index (about 2 bytes a record), whatever the number of rows. Runs on a tokio runtime;
-/// dropping the future cancels the work, and what it wrote is removed in the background.
+/// Seals a version: its new and changed records, leaves, index and last the manifest, all durable
+/// when this returns. Memory is bounded by one segment's rows, a 256th of the rows and leaves and the
+/// index (about 2 bytes a record), whatever the number of rows. Runs on a tokio runtime; dropping the
+/// future cancels the work, and what it wrote is removed in the background.
 ///
 /// # Errors
 /// [`SealError`]; what the attempt wrote is removed before this returns.
@@ -154,220 +185,94 @@ impl Drop for CancelOnDrop {
     }
 }
 
-/// The keys of one attempt, drawn for it alone.
-struct AttemptSealers {
-    columns: Vec<Sealer>,
-    column_keys: ColumnKeys,
-    leaves: Sealer,
-    leaves_key: crate::keys::WrappedKey,
-    index: Sealer,
-    index_key: crate::keys::WrappedKey,
-}
-
-impl AttemptSealers {
-    fn draw(keys: &AssetKeys, attempt: AttemptId, columns: usize) -> Result<Self, KeyError> {
-        let draw = |stream| -> Result<_, KeyError> {
-            let key = DataKey::generate()?;
-            Ok((key.sealer(keys.label(), attempt, stream), keys.wrap(&key, attempt, stream)?))
-        };
-        let mut sealers = Vec::with_capacity(columns);
-        let mut wrapped = Vec::with_capacity(columns);
-        for column in (0u8..).take(columns) {
-            let (sealer, key) = draw(Stream::Column(column))?;
-            sealers.push(sealer);
-            wrapped.push(key);
-        }
-        let ((leaves, leaves_key), (index, index_key)) = (draw(Stream::Leaves)?, draw(Stream::Index)?);
-        let column_keys = ColumnKeys { attempt, columns: wrapped };
-        Ok(Self { columns: sealers, column_keys, leaves, leaves_key, index, index_key })
-    }
-}
-
 async fn seal_attempt(
     request: SealRequest,
-    attempt: AttemptId,
+    id: AttemptId,
     cancel: &Arc<AtomicBool>,
 ) -> Result<SealedVersion, SealError> {
-    let SealRequest { source, schema, keys, store, spill_dir, version, progress } = request;
-    let file = source.name();
-    let sealers = AttemptSealers::draw(&keys, attempt, schema.columns.len())?;
-    let columns = Arc::new(sealers.columns);
-    let writer = Writer { store, keys: Arc::clone(&keys), attempt };
-    let worker = RowWorker::new(
-        source,
-        &schema,
-        &keys,
-        Arc::clone(&columns),
-        &spill_dir,
+    let SealRequest { source, previous, schema, suite, hash, keys, store, spill_dir, version, rejected, progress } =
+        request;
+    let previous = match previous {
+        None => None,
+        Some(reference) => {
+            let manifest = read_manifest(&store, &keys, &schema, &reference).await?;
+            Some(Previous { manifest, store: store.clone(), runtime: Handle::current() })
+        }
+    };
+    // One batch of objects is on its way while the next is being made and another one waits.
+    let (outbox, inbox) = channel(1);
+    let name = source.as_ref().map_or_else(|| "the last version".into(), |source| source.name());
+    let (keys, cancelled) = (Arc::clone(&keys), Arc::clone(cancel));
+    let attempt = Attempt {
+        keys: Arc::clone(&keys),
+        id,
+        suite,
+        hash,
         version,
+        source: name,
         progress,
-        Arc::clone(cancel),
-    )?;
-    let (worker, segments) = writer.write_segments(worker).await?;
-    let records = worker.rows();
-    let sorter = worker.into_sorter(sealers.leaves);
-    let (sorter, groups) = match writer.write_groups(sorter).await {
-        Ok(done) => done,
-        Err(GroupFault::Other(error)) => return Err(error),
-        Err(GroupFault::Duplicate(a, b)) => {
-            return Err(writer.duplicate(file, &schema, &columns, &segments, a, b).await);
-        }
+        cancel: cancelled,
+        outbox,
     };
-    let bucket_bits = sorter.bits();
-    let (index_object, buckets) = sorter.seal_index(&sealers.index)?;
-    let index = ObjectEntry::of(&index_object);
-    writer.store.put(&layout::object_path(keys.label(), attempt, Stream::Index, 0), index_object).await?;
-    let manifest = VersionManifest {
-        format: FORMAT,
-        label: keys.label().as_str().to_owned(),
-        attempt,
-        version,
-        schema: schema.digest(),
-        records,
-        root: TreeTop::new(buckets).root(),
-        column_keys: vec![sealers.column_keys],
-        segments,
-        leaves_key: sealers.leaves_key,
-        index_key: sealers.index_key,
-        bucket_bits,
-        groups,
-        index,
-    };
-    if cancel.load(Ordering::Relaxed) {
-        return Err(SealError::Cancelled);
-    }
-    writer.write_manifest(&manifest, &columns).await
+    let build = Build { attempt, schema, source, previous, spill_dir, rejected };
+    let building = spawn_blocking(move || build.run());
+    let (built, put) = futures::join!(building, put_all(&store, inbox, cancel));
+    let bytes = put?;
+    let (manifest, changes) = built.map_err(|error| StoreError::Internal(error.to_string()))??;
+    finish(&store, &keys, &manifest, changes, bytes).await
 }
 
-/// Puts the objects of one attempt while the next ones are being made.
-struct Writer {
-    store: Store,
-    keys: Arc<AssetKeys>,
-    attempt: AttemptId,
+/// Writes the manifest, which makes the attempt a version.
+async fn finish(
+    store: &Store,
+    keys: &AssetKeys,
+    manifest: &VersionManifest,
+    changes: Changes,
+    bytes: u64,
+) -> Result<SealedVersion, SealError> {
+    let object = manifest.seal(keys)?;
+    let (attempt, suite, hash) = (manifest.attempt, manifest.suite, manifest.hash);
+    let manifest_digest = VersionManifest::digest(hash, &object);
+    let bytes_written = bytes + object.len() as u64;
+    let mut columns = Vec::with_capacity(manifest.columns());
+    for column in (0u8..).take(manifest.columns()) {
+        let segments: Vec<_> = manifest.column(keys, column)?.into_iter().map(|(segment, _)| segment).collect();
+        columns.push(column_seal(attempt, &segments));
+    }
+    store.put(&layout::manifest_path(keys.label(), attempt), object).await?;
+    Ok(SealedVersion {
+        reference: VersionRef { attempt, manifest_digest, suite, hash },
+        version: manifest.version,
+        records: manifest.records,
+        root: manifest.root,
+        columns,
+        bytes_written,
+        changes,
+    })
 }
 
-impl Writer {
-    async fn write_segments(&self, mut worker: RowWorker) -> Result<(RowWorker, Vec<SegmentEntry>), SealError> {
-        let mut segments = Vec::new();
-        let mut objects: Vec<(Path, Vec<u8>)> = Vec::new();
-        loop {
-            let step = blocking(move || worker.next_segment().map(|segment| (worker, segment)));
-            // Both are awaited to their end: nothing may still be written after an error.
-            let (stepped, written) = futures::join!(step, self.put_all(std::mem::take(&mut objects)));
-            written?;
-            let (stepped_worker, segment) = stepped??;
-            worker = stepped_worker;
-            let Some(segment) = segment else { return Ok((worker, segments)) };
-            let columns = segment.objects.iter().map(|object| ObjectEntry::of(object)).collect();
-            let number = u32::try_from(segments.len()).unwrap_or(u32::MAX);
-            segments.push(SegmentEntry { attempt: self.attempt, segment: number, rows: segment.rows, columns });
-            let path = |column| layout::object_path(self.keys.label(), self.attempt, Stream::Column(column), number);
-            objects = (0u8..).map(path).zip(segment.objects).collect();
+/// Puts what comes until no more does, and returns how many bytes that were. After a failure the
+/// work is told to stop, and everything under way is awaited: nothing may be written later.
+async fn put_all(store: &Store, mut inbox: Receiver<Objects>, cancel: &AtomicBool) -> Result<u64, StoreError> {
+    let (mut bytes, mut failure) = (0, None);
+    while let Some(objects) = inbox.recv().await {
+        if failure.is_some() {
+            continue;
         }
-    }
-
-    async fn write_groups(&self, mut sorter: Sorter) -> Result<(Sorter, Vec<GroupEntry>), GroupFault> {
-        let mut entries = Vec::new();
-        let mut objects: Vec<(Path, Vec<u8>)> = Vec::new();
-        loop {
-            let step = blocking(move || sorter.next_groups().map(|groups| (sorter, groups)));
-            let (stepped, written) = futures::join!(step, self.put_all(std::mem::take(&mut objects)));
-            written.map_err(|error| GroupFault::Other(error.into()))?;
-            let (stepped_sorter, groups) = stepped.map_err(|error| GroupFault::Other(error.into()))??;
-            sorter = stepped_sorter;
-            if groups.is_empty() {
-                return Ok((sorter, entries));
-            }
-            for group in groups {
-                let number = u32::try_from(entries.len()).unwrap_or(u32::MAX);
-                entries.push(GroupEntry { leaves: group.leaves, object: ObjectEntry::of(&group.object) });
-                let path = layout::object_path(self.keys.label(), self.attempt, Stream::Leaves, number);
-                objects.push((path, group.object));
-            }
-        }
-    }
-
-    async fn write_manifest(&self, manifest: &VersionManifest, columns: &[Sealer]) -> Result<SealedVersion, SealError> {
-        let object = manifest.seal(&self.keys)?;
-        let manifest_digest = VersionManifest::digest(&object);
-        let others: u64 = manifest.objects(&self.keys).iter().map(|(_, entry)| entry.bytes).sum();
-        let bytes_sealed = others + object.len() as u64;
-        self.store.put(&layout::manifest_path(self.keys.label(), self.attempt), object).await?;
-        let seal = |(column, sealer): (usize, &Sealer)| ColumnSeal {
-            ciphertext_digest: manifest.column_digest(column),
-            key_commitment: sealer.commitment,
+        let put = |(path, object): (Path, Vec<u8>)| async move {
+            let length = object.len() as u64;
+            store.put(&path, object).await.map(|()| length)
         };
-        Ok(SealedVersion {
-            attempt: self.attempt,
-            version: manifest.version,
-            records: manifest.records,
-            root: manifest.root,
-            manifest_digest,
-            columns: columns.iter().enumerate().map(seal).collect(),
-            bytes_sealed,
-        })
-    }
-
-    async fn put_all(&self, objects: Vec<(Path, Vec<u8>)>) -> Result<(), StoreError> {
-        let puts = objects.into_iter().map(|(path, object)| async move { self.store.put(&path, object).await });
-        let outcomes: Vec<Result<(), StoreError>> =
-            futures::stream::iter(puts).buffer_unordered(PUTS_AT_ONCE).collect().await;
-        outcomes.into_iter().collect()
-    }
-
-    /// The error that names both rows and their key, which is read back from the sealed columns.
-    async fn duplicate(
-        &self,
-        file: String,
-        schema: &Schema,
-        columns: &[Sealer],
-        segments: &[SegmentEntry],
-        a: RowPlace,
-        b: RowPlace,
-    ) -> SealError {
-        let (first, second) = (a.min(b), a.max(b));
-        let number = |row: RowPlace| {
-            let before: u64 = segments.iter().take(row.segment as usize).map(|s| u64::from(s.rows)).sum();
-            before + u64::from(row.index) + 1
-        };
-        let mut key = Vec::new();
-        for position in &schema.key {
-            match self.read_cell(schema, columns, segments, first, *position).await {
-                Ok(text) => key.push(text),
-                Err(error) => return error.into(),
+        let outcomes: Vec<_> = futures::stream::iter(objects).map(put).buffer_unordered(PUTS_AT_ONCE).collect().await;
+        for outcome in outcomes {
+            match outcome {
+                Ok(length) => bytes += length,
+                Err(error) => failure = Some(error),
             }
         }
-        SealError::DuplicateKey { file, first: number(first), second: number(second), key: key.join(", ") }
+        if failure.is_some() {
+            cancel.store(true, Ordering::Relaxed);
+        }
     }
-
-    async fn read_cell(
-        &self,
-        schema: &Schema,
-        columns: &[Sealer],
-        segments: &[SegmentEntry],
-        row: RowPlace,
-        position: u8,
-    ) -> Result<String, StoreError> {
-        let gone = || StoreError::Internal(format!("row {row:?} is in no segment"));
-        let segment = segments.get(row.segment as usize).ok_or_else(gone)?;
-        let sealer = columns.get(usize::from(position)).ok_or_else(gone)?;
-        let column = schema.at(position).ok_or_else(gone)?;
-        let object = layout::object_path(self.keys.label(), self.attempt, sealer.stream, segment.segment);
-        let bytes = self.store.read(&object).await?;
-        let chunks = layout::open_object(sealer, &segment.header(sealer), &object, &bytes)?;
-        let chunk = row.index / CHUNK_ROWS as u32;
-        let content = chunks.get(chunk as usize).ok_or_else(gone)?;
-        let rows = cells::rows_in_chunk(segment.rows, chunk);
-        let values = cells::decode(&object, chunk, content, column.kind, rows)?;
-        let value = values.get(row.index as usize % CHUNK_ROWS).ok_or_else(gone)?;
-        Ok(format!("{} = {}", column.name, value.literal(column.kind)))
-    }
+    failure.map_or(Ok(bytes), Err)
 }
-
-/// Runs work for the processor where it holds up no one.
-async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> Result<T, StoreError> {
-    spawn_blocking(work).await.map_err(|error| StoreError::Internal(error.to_string()))
-}
-
-/// Groups that are sorted and sealed in one step.
-pub(crate) const GROUPS_AT_ONCE: u32 = 1 << (GROUP_BITS / 2 - 1);

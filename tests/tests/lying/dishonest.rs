@@ -92,10 +92,10 @@ impl Dishonest {
         let owner = self.gateway.owner();
         let view = self.gateway.ledger().version(&asset.id, version).unwrap().unwrap();
         let keys = owner.asset_keys(&asset.id).unwrap();
-        let attempt = owner.attempt(&keys, &view).unwrap();
-        let (store, schema, digest) = (owner.store().clone(), asset.schema.clone(), view.info.manifest.0);
+        let version = owner.version_ref(&keys, &view).unwrap();
+        let (store, schema) = (owner.store().clone(), asset.schema.clone());
         self.runtime.block_on(async move {
-            let table = SealedTable::open(store, Arc::new(keys), schema, attempt, &digest).await.unwrap();
+            let table = SealedTable::open(store, Arc::new(keys), schema, &version).await.unwrap();
             table.lookup(&[Value::Int(key)]).await.unwrap()
         })
     }
