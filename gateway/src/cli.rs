@@ -12,6 +12,7 @@ mod budget;
 mod catalogue;
 mod ceremony;
 mod export;
+mod fetch;
 mod manifest;
 mod member;
 mod meter;
@@ -72,6 +73,8 @@ enum Command {
     Grants(catalogue::Grants),
     /// Ask a question; the answer is verified before it is shown.
     Ask(requester::Ask),
+    /// Fetch whole columns into a CSV or Parquet file; what was interrupted goes on where it stopped.
+    Fetch(fetch::Fetch),
     /// Verify an answer file again, offline.
     Verify(requester::Verify),
     /// Verify an answer file, offline, and write its proof in the form of another program.
@@ -159,6 +162,7 @@ pub async fn run() -> ExitCode {
         Command::Catalogue(args) => catalogue::catalogue(args, &output).await,
         Command::Grants(args) => catalogue::grants(args, &output).await,
         Command::Ask(args) => requester::ask(args, &output).await,
+        Command::Fetch(args) => fetch::fetch(args, &output).await,
         Command::Verify(args) => requester::verify(args, &output).await,
         Command::Export(args) => export::export(args, &output).await,
         Command::List(args) => standing::list(args, &output).await,
