@@ -7,6 +7,7 @@ pub mod file;
 pub mod keys;
 pub mod manifest;
 pub mod progress;
+pub mod rehash;
 pub mod seal;
 mod secret;
 pub mod source;

@@ -1,4 +1,4 @@
-//! The manifest of a sealed file: its key and every part (docs/spec/store.md#file-manifest).
+//! The manifest of a sealed file: its key and every part (docs/spec/files.md#file-manifest).
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use object_store::path::Path;
@@ -118,4 +118,13 @@ impl FileManifest {
     pub(crate) fn objects(&self, keys: &AssetKeys) -> Vec<(Path, ObjectEntry)> {
         (0u32..).zip(&self.parts).map(|(part, entry)| (self.object(keys, part), *entry)).collect()
     }
+}
+
+/// The objects of a version but for its manifest, which is opened and compared with what is registered.
+pub(crate) async fn file_objects(
+    store: &Store,
+    keys: &AssetKeys,
+    version: &VersionRef,
+) -> Result<Vec<(Path, ObjectEntry)>, StoreError> {
+    Ok(FileManifest::read(store, keys, version).await?.objects(keys))
 }

@@ -58,7 +58,7 @@ impl Bench {
 
     async fn seal(&self, content: &[u8]) -> (FileVersion, VersionRef) {
         let sealed = seal_file(self.request(io::Cursor::new(content.to_vec()))).await.unwrap();
-        let version = reference(&sealed, CipherSuite::default(), HashAlgorithm::default());
+        let version = sealed.reference;
         (sealed, version)
     }
 
@@ -72,20 +72,16 @@ impl Bench {
     }
 
     fn part(&self, sealed: &FileVersion, part: usize) -> PathBuf {
-        let attempt = format!("store/assets/{}/{}", self.keys.label().hex(), sealed.attempt);
+        let attempt = format!("store/assets/{}/{}", self.keys.label().hex(), sealed.reference.attempt);
         self.dir.path().join(attempt).join(format!("parts/p{part}"))
     }
-}
-
-fn reference(sealed: &FileVersion, suite: CipherSuite, hash: HashAlgorithm) -> VersionRef {
-    VersionRef { attempt: sealed.attempt, manifest_digest: sealed.manifest_digest, suite, hash }
 }
 
 /// What a requester makes of all parts.
 async fn opened_without_the_asset(bench: &Bench, file: &SealedFile, sealed: &FileVersion) -> Vec<u8> {
     let (label, parts) = (bench.keys.label(), file.parts().unwrap());
-    check_parts(label, sealed.attempt, &parts).unwrap();
-    assert_eq!(column_seal(sealed.attempt, &parts), sealed.content);
+    check_parts(label, sealed.reference.attempt, &parts).unwrap();
+    assert_eq!(column_seal(sealed.reference.attempt, &parts), sealed.content);
     let mut content = Vec::new();
     for (position, (part, key)) in parts.iter().zip(file.part_keys().unwrap()).enumerate() {
         let object = file.read_part(position, 0, part.bytes).await.unwrap();
@@ -144,13 +140,12 @@ async fn every_suite_and_hash_seals_a_file() {
         for hash in HashAlgorithm::ALL {
             let request = FileRequest { suite, hash, ..bench.request(io::Cursor::new(whole.clone())) };
             let sealed = seal_file(request).await.unwrap();
-            let version = reference(&sealed, suite, hash);
-            let file = bench.open(&version).await.unwrap();
+            let file = bench.open(&sealed.reference).await.unwrap();
             assert!(file.read(0..u64::MAX).await.unwrap() == whole, "{} {}", suite.name(), hash.name());
             let object = fs::read(bench.part(&sealed, 0)).unwrap();
             assert_eq!(file.parts().unwrap()[0].digest, hash.digest(&object));
             for other in CipherSuite::ALL.into_iter().filter(|other| *other != suite) {
-                assert!(bench.open(&VersionRef { suite: other, ..version }).await.is_err());
+                assert!(bench.open(&VersionRef { suite: other, ..sealed.reference }).await.is_err());
             }
         }
     }
@@ -218,7 +213,7 @@ async fn a_key_opens_its_part_and_parts_stay_in_order() {
         |key: &SegmentKey| open_part(label, CipherSuite::default(), HashAlgorithm::default(), &parts[0], key, &object);
     assert!(open(&keys[0]).is_ok());
     assert!(matches!(open(&keys[1]), Err(StoreError::Keys(KeyError::Commitment))));
-    let wrong = |parts: &[crate::table::ColumnSegment]| check_parts(label, sealed.attempt, parts).is_err();
+    let wrong = |parts: &[crate::table::ColumnSegment]| check_parts(label, sealed.reference.attempt, parts).is_err();
     assert!(!wrong(&parts));
     assert!(wrong(&[]) && wrong(&parts[1..]) && check_parts(label, AttemptId([0; 16]), &parts).is_err());
     parts.swap(0, 1);
@@ -227,7 +222,7 @@ async fn a_key_opens_its_part_and_parts_stay_in_order() {
     // A part in the middle that is not full would move all bytes behind it.
     parts[0].rows -= 1;
     assert!(wrong(&parts));
-    assert_ne!(column_seal(sealed.attempt, &parts[..2]), sealed.content);
+    assert_ne!(column_seal(sealed.reference.attempt, &parts[..2]), sealed.content);
 }
 
 #[tokio::test]

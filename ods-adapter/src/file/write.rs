@@ -19,7 +19,7 @@ use crate::suite::{CipherSuite, HashAlgorithm};
 use crate::table::columns::{ColumnSeal, column_seal};
 use crate::table::layout;
 use crate::table::remove_attempt;
-use crate::table::version::ObjectEntry;
+use crate::table::version::{ObjectEntry, VersionRef};
 
 /// Parts sealed at the same time, at most: each of them is in memory up to three times, being read,
 /// sealed and written.
@@ -50,16 +50,14 @@ pub struct FileRequest {
 /// A version of a file that lies durably in the store.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FileVersion {
-    /// Under which its objects lie.
-    pub attempt: AttemptId,
+    /// Where it is found.
+    pub reference: VersionRef,
     /// Its number.
     pub version: u32,
     /// Bytes of the file.
     pub file_bytes: u64,
     /// Parts it was sealed into.
     pub parts: u32,
-    /// Digest of its manifest object.
-    pub manifest_digest: [u8; 32],
     /// What is registered of its content, as of a column.
     pub content: ColumnSeal,
     /// Bytes written, all objects together.
@@ -118,9 +116,9 @@ async fn seal_attempt(request: FileRequest, attempt: AttemptId, cancel: &Cancel)
     let wrapped = keys.wrap(&key, attempt, Stream::File)?;
     let batch = rayon::current_num_threads().clamp(1, PARTS_AT_ONCE_MAX);
     let mut worker = Worker {
-        reader: Parts { reader, name, ended: false },
+        reader: Parts { reader, name: name.clone(), ended: false },
         batch,
-        seal: PartSealer { key, keys: Arc::clone(&keys), attempt, suite, hash, next: 0 },
+        seal: PartSealer { key, keys: Arc::clone(&keys), attempt, suite, hash, name, next: 0 },
         read: Vec::new(),
     };
     let (mut entries, mut sealed_parts, mut file_bytes) = (Vec::new(), Vec::new(), 0);
@@ -172,16 +170,17 @@ async fn write_manifest(
 ) -> Result<FileVersion, SealFileError> {
     let object = manifest.seal(keys)?;
     let segments: Vec<_> = manifest.segments(keys)?.into_iter().map(|(segment, _)| segment).collect();
+    let (attempt, suite, hash) = (manifest.attempt, manifest.suite, manifest.hash);
+    let manifest_digest = FileManifest::digest(hash, &object);
     let sealed = FileVersion {
-        attempt: manifest.attempt,
+        reference: VersionRef { attempt, manifest_digest, suite, hash },
         version: manifest.version,
         file_bytes: manifest.file_bytes,
         parts: u32::try_from(manifest.parts.len()).unwrap_or(u32::MAX),
-        manifest_digest: FileManifest::digest(manifest.hash, &object),
-        content: column_seal(manifest.attempt, &segments),
+        content: column_seal(attempt, &segments),
         bytes_sealed: manifest.parts.iter().map(|part| part.bytes).sum::<u64>() + object.len() as u64,
     };
-    store.put(&layout::manifest_path(keys.label(), manifest.attempt), object).await?;
+    store.put(&layout::manifest_path(keys.label(), attempt), object).await?;
     Ok(sealed)
 }
 
@@ -249,6 +248,7 @@ struct PartSealer {
     attempt: AttemptId,
     suite: CipherSuite,
     hash: HashAlgorithm,
+    name: String,
     next: u32,
 }
 
@@ -267,7 +267,7 @@ impl PartSealer {
         let sealed: Vec<SealedPart> =
             parts.par_iter().map(|(number, part)| self.seal_part(*number, part)).collect::<Result<_, _>>()?;
         let count = u32::try_from(sealed.len()).unwrap_or(u32::MAX);
-        self.next = first.checked_add(count).ok_or_else(|| SealFileError::TooLarge("the file".into()))?;
+        self.next = first.checked_add(count).ok_or_else(|| SealFileError::TooLarge(self.name.clone()))?;
         Ok(sealed)
     }
 

@@ -4,18 +4,19 @@
 mod blinding;
 mod cells;
 pub mod columns;
-mod layout;
+pub(crate) mod layout;
 mod leaves;
 mod read;
 mod spill;
 mod sync;
 mod verify;
-mod version;
+pub(crate) mod version;
 mod worker;
 mod write;
 
 pub use blinding::BlindingSeed;
 pub use columns::{ColumnSeal, ColumnSegment, column_seal, open_segment};
+pub(crate) use read::read_manifest;
 pub use read::{Lookup, Record, SealedTable};
 pub use spill::remove_stale_spills;
 pub use verify::{Report, VerifyRequest, verify_objects};
@@ -50,6 +51,6 @@ pub async fn remove_attempt(store: &Store, label: &AssetLabel, attempt: AttemptI
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;
