@@ -153,6 +153,7 @@ struct CataloguePage {
     column: Option<String>,
     #[serde(rename = "type")]
     kind: Option<String>,
+    data_type: Option<String>,
     after: Option<String>,
     limit: Option<usize>,
 }
@@ -229,9 +230,9 @@ fn read(gateway: &Gateway, token: &str, path: &str, query: &str, headers: &Heade
 
 /// Assets that are searched for, a page of them.
 fn catalogue(gateway: &Gateway, query: &str) -> Result<Response, ApiError> {
-    let CataloguePage { search, owner, column, kind, after, limit } = parameters(query)?;
+    let CataloguePage { search, owner, column, kind, data_type, after, limit } = parameters(query)?;
     let owner = owner.map(|owner| owner.parse().unwrap_or_else(|never| match never {}));
-    let search = Search { search, owner, column, kind };
+    let search = Search { search, owner, column, kind, data_type };
     if !search.in_bounds() {
         let most = catalogue::SEARCH_BYTES_MAX;
         return Err(ApiError::Malformed(format!("what is searched for has more than {most} bytes")));

@@ -306,6 +306,7 @@ impl Client {
             ("owner", search.owner.as_ref().map(ToString::to_string)),
             ("column", search.column.clone()),
             ("type", search.kind.clone()),
+            ("data_type", search.data_type.clone()),
         ];
         for _ in 0..PAGES_MAX {
             let after_text = after.map(|id: AssetId| id.to_string());

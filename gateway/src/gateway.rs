@@ -303,6 +303,7 @@ impl Gateway {
                 Err(AskError::TooLate(why))
             }
             RequestStatus::Denied { .. } => Err(internal("a denied request came to be answered")),
+            RequestStatus::Delivered { .. } => Err(internal("a delivery came to be answered")),
             // What the contract would refuse to record is not looked up either.
             RequestStatus::Granted { .. } => {
                 let grant = self.ledger.grant(&view.asset, &view.sender).map_err(internal)?;

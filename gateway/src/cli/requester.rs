@@ -381,15 +381,20 @@ pub(crate) async fn audit_gateway(home: &Home, client: &Client, output: &Output)
         format!(
             "ok    {} blocks, {} entries replayed: every signature, outcome, hash and root\n\
              ok    the replay leads to the signed checkpoint and to every one seen before\n\
-             ok    {} assets, {} requests granted, {} denied, {} answered, {} declined, {} unanswered{}{}",
+             ok    {} assets, {} requests granted, {} denied, {} answered, {} delivered, {} declined, {} unanswered{}{}{}",
             summary.blocks,
             summary.entries,
             summary.assets,
             summary.granted,
             summary.denied,
             summary.answers,
+            summary.deliveries,
             summary.declined,
             summary.unanswered,
+            match summary.samples {
+                0 => String::new(),
+                samples => format!("\nok    {samples} samples by the auditor, {} results", summary.sample_results),
+            },
             witness_lines(&session.genesis, &session.witnessed),
             match &session.genesis.ceremony {
                 None => "\nnote  DEVELOPMENT PARAMETERS on this ledger".into(),
