@@ -12,6 +12,7 @@ mod budget;
 mod catalogue;
 mod ceremony;
 mod export;
+mod file;
 mod member;
 mod meter;
 #[cfg(feature = "simplex")]
@@ -56,6 +57,9 @@ enum Command {
     Serve(owner::Serve),
     /// Seal a table and publish it as a new asset, or as an asset's next version.
     Publish(owner::Publish),
+    /// Seal files as assets.
+    #[command(subcommand)]
+    File(file::FileCommand),
     /// Let an account ask: fields it may see, predicates it may have proven, for one purpose.
     Grant(access::Grant),
     /// Take an account off an asset's list.
@@ -148,6 +152,7 @@ pub async fn run() -> ExitCode {
         Command::Trust(args) => requester::trust(args, &output),
         Command::Serve(args) => owner::serve(args, &output).await,
         Command::Publish(args) => owner::publish(args, &output).await,
+        Command::File(command) => file::run(command, &output).await,
         Command::Grant(args) => access::grant(args, &output).await,
         Command::Revoke(args) => access::revoke(args, &output).await,
         Command::Budget(args) => budget::budget(args, &output).await,

@@ -27,6 +27,7 @@ pub struct Inventory {
     attempts: BTreeSet<Path>,
     objects: BTreeMap<Path, (ObjectEntry, HashAlgorithm)>,
     manifests: BTreeSet<Path>,
+    only: Option<BTreeSet<String>>,
     findings: Findings,
 }
 
@@ -103,11 +104,11 @@ impl Inventory {
         Ok(())
     }
 
-    /// Keeps only the objects that findings name, so that they can be looked at again.
+    /// Reads only these objects, so that they can be looked at again; what else belongs to the versions is
+    /// still known.
     #[must_use]
-    pub fn only(mut self, findings: &Findings) -> Self {
-        let named: BTreeSet<String> = findings.first.iter().filter_map(named).collect();
-        self.objects.retain(|path, _| named.contains(path.as_ref()));
+    pub fn only(mut self, objects: &BTreeSet<String>) -> Self {
+        self.only = Some(objects.clone());
         self
     }
 
@@ -122,15 +123,6 @@ impl Inventory {
     }
 }
 
-fn named(error: &StoreError) -> Option<String> {
-    match error {
-        StoreError::Missing { object } | StoreError::Damaged { object, .. } | StoreError::Extra { object } => {
-            Some(object.clone())
-        }
-        _ => None,
-    }
-}
-
 /// Everything that [`rehash`] needs.
 pub struct RehashRequest {
     /// Where the objects are.
@@ -141,11 +133,19 @@ pub struct RehashRequest {
     pub after: Option<String>,
     /// Bytes a second to be read at most; `None` reads as fast as the store gives.
     pub bytes_per_second: Option<u64>,
-    /// Is told each object that has been read, and that those before it have been: where an interrupted
-    /// pass goes on.
-    pub reached: Box<dyn FnMut(&str) + Send>,
+    /// Is told each object that has been read: where an interrupted pass goes on.
+    pub reached: Box<dyn FnMut(Reached<'_>) + Send>,
     /// Is told how far it is.
     pub progress: Arc<dyn ProgressSink>,
+}
+
+/// An object that has been read, as have those before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Reached<'a> {
+    /// Its name.
+    pub object: &'a str,
+    /// Whether it is what was written.
+    pub whole: bool,
 }
 
 /// What was read back.
@@ -169,7 +169,7 @@ pub async fn rehash(request: RehashRequest) -> Result<RehashReport, StoreError> 
     let mut report = RehashReport::default();
     let mut pace = Pace::new(bytes_per_second);
     let total = inventory.bytes();
-    let Inventory { attempts, objects, manifests, findings } = inventory;
+    let Inventory { attempts, objects, manifests, only, findings } = inventory;
     // Opening compared the manifests with what is registered.
     (report.objects, report.findings) = (manifests.len() as u64, findings);
     for folder in attempts {
@@ -182,9 +182,11 @@ pub async fn rehash(request: RehashRequest) -> Result<RehashReport, StoreError> 
     for (path, (entry, hash)) in objects {
         report.objects += 1;
         report.bytes += entry.bytes;
-        if after.as_deref().is_none_or(|after| path.as_ref() > after) {
+        let wanted = only.as_ref().is_none_or(|only| only.contains(path.as_ref()));
+        if wanted && after.as_deref().is_none_or(|after| path.as_ref() > after) {
+            let before = report.findings.count;
             report.findings.keep(compare(&store, &path, entry, hash).await)?;
-            reached(path.as_ref());
+            reached(Reached { object: path.as_ref(), whole: report.findings.count == before });
             pace.read(entry.bytes).await;
         }
         progress.report(Progress {

@@ -99,7 +99,7 @@ async fn every_damage_of_every_object_is_found() {
             }
             let findings = stored.findings().await;
             // A manifest that does not open hides what it lists, some of which then belongs to nothing.
-            let first = findings.first.first().and_then(named).unwrap();
+            let first = findings.first.first().and_then(StoreError::object).unwrap();
             assert_eq!(first, stored.object(file), "{:?}", findings.first);
             if !file.ends_with("manifest") {
                 assert_eq!(findings.count, 1, "{:?}", findings.first);
@@ -129,8 +129,18 @@ async fn damage_does_not_stop_it_and_what_belongs_to_nothing_is_found() {
     );
     // Looking again at what was found finds it again, and what has been repaired no more.
     fs::remove_file(&extra).unwrap();
-    let again = RehashRequest { inventory: stored.inventory().await.only(&findings), ..stored.request().await };
-    assert_eq!(rehash(again).await.unwrap().findings.count, files.len() as u64);
+    let suspects: BTreeSet<String> =
+        findings.first.iter().filter_map(StoreError::object).map(ToOwned::to_owned).collect();
+    let again = || async {
+        let inventory = stored.inventory().await.only(&suspects);
+        rehash(RehashRequest { inventory, ..stored.request().await }).await.unwrap().findings.count
+    };
+    assert_eq!(again().await, files.len() as u64);
+    fs::remove_file(&files[0]).unwrap();
+    assert_eq!(again().await, files.len() as u64);
+    let only_one: BTreeSet<String> = suspects.iter().take(1).cloned().collect();
+    let one = RehashRequest { inventory: stored.inventory().await.only(&only_one), ..stored.request().await };
+    assert_eq!(rehash(one).await.unwrap().findings.count, 1);
 }
 
 #[tokio::test]
@@ -139,7 +149,7 @@ async fn an_interrupted_pass_goes_on_where_it_was() {
     let reached = Arc::new(Mutex::new(Vec::new()));
     let seen = Arc::clone(&reached);
     let request = RehashRequest {
-        reached: Box::new(move |object| seen.lock().unwrap().push(object.to_owned())),
+        reached: Box::new(move |reached| seen.lock().unwrap().push(reached.object.to_owned())),
         ..stored.request().await
     };
     let all = rehash(request).await.unwrap();
@@ -148,7 +158,7 @@ async fn an_interrupted_pass_goes_on_where_it_was() {
     let seen = Arc::clone(&reached);
     let request = RehashRequest {
         after: Some(objects[4].clone()),
-        reached: Box::new(move |object| seen.lock().unwrap().push(object.to_owned())),
+        reached: Box::new(move |reached| seen.lock().unwrap().push(reached.object.to_owned())),
         ..stored.request().await
     };
     let rest = rehash(request).await.unwrap();
