@@ -17,7 +17,7 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 
-pub use keys::{AssetKeys, AssetLabel, KeyError, KeyVault, RootKey};
+pub use keys::{AssetKeys, AssetLabel, KeyError, KeyFolder, KeyVault, RootFile, RootKey};
 pub use manifest::{ManifestError, ShareManifest};
 pub use progress::{Phase, Progress, ProgressSink, silent};
 pub use seal::{AttemptId, ChunkKey, DataKey, KeyCommitment, SegmentKey};

@@ -20,6 +20,7 @@ use crate::client::Client;
 use crate::files::{FileError, check_writable, read_bounded, write_private};
 use crate::home::{Asked, Home, HomeError, Relation};
 use crate::owner::Owner;
+use crate::rehashing::{Books, Rate, rehash_owner};
 use crate::witness::pins::{Pins, Witnessed};
 
 /// Largest file of keys that is read, in bytes.

@@ -60,6 +60,11 @@ pub(crate) fn manifest_path(label: &AssetLabel, attempt: AttemptId) -> Path {
     attempt_path(label, attempt).join("manifest")
 }
 
+/// The empty object that tells that an attempt's version has been let go of.
+pub(crate) fn retired_path(label: &AssetLabel, attempt: AttemptId) -> Path {
+    attempt_path(label, attempt).join("retired")
+}
+
 /// What stands before a segment's chunks; known to the reader beforehand, and compared.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {

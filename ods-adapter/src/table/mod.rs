@@ -4,9 +4,12 @@
 mod blinding;
 mod cells;
 pub mod columns;
+mod diff;
 pub(crate) mod layout;
 mod leaves;
 mod read;
+mod retire;
+mod sample;
 mod spill;
 mod sync;
 mod verify;
@@ -16,8 +19,11 @@ mod write;
 
 pub use blinding::BlindingSeed;
 pub use columns::{ColumnSeal, ColumnSegment, column_seal, open_segment};
+pub use diff::{Difference, DifferenceRequest, compare_versions};
 pub(crate) use read::read_manifest;
 pub use read::{Lookup, Record, SealedTable};
+pub use retire::{is_retired, retire_versions};
+pub use sample::{CellOpening, ChoiceError, Sample, SampledLeaf, SampledRecord, chosen, open_cell};
 pub use spill::remove_stale_spills;
 pub use verify::{Report, VerifyRequest, verify_objects};
 pub use version::VersionRef;

@@ -8,7 +8,6 @@ use super::blinding::BlindingSeed;
 use super::layout::{self, CHUNK_ROWS, FORMAT};
 use crate::keys::{AssetKeys, KeyError, WrappedKey};
 use crate::seal::{AttemptId, DataKey, PAD_BYTES, Sealer, SegmentPlace, Stream};
-use crate::secret::NONCE_BYTES;
 use crate::store::StoreError;
 use crate::suite::{CipherSuite, HashAlgorithm};
 
@@ -121,8 +120,7 @@ impl VersionManifest {
         let mut sealed = (content.len() as u64).to_le_bytes().to_vec();
         sealed.extend(content);
         sealed.resize(sealed.len().next_multiple_of(PAD_BYTES), 0);
-        let cipher = keys.manifest_key(self.attempt).cipher(self.suite);
-        cipher.seal([0; NONCE_BYTES], &MAGIC, &mut sealed).map_err(|_| KeyError::NotOpened("a manifest"))?;
+        keys.seal_manifest(self.attempt, &MAGIC, &mut sealed)?;
         Ok([MAGIC.as_slice(), &sealed].concat())
     }
 
@@ -137,11 +135,8 @@ impl VersionManifest {
         if Self::digest(version.hash, bytes) != version.manifest_digest {
             return Err(damaged("it is not the manifest that was registered"));
         }
-        let mut opened = bytes.strip_prefix(&MAGIC).ok_or_else(|| damaged("it is not a manifest"))?.to_vec();
-        let cipher = keys.manifest_key(version.attempt).cipher(version.suite);
-        cipher
-            .open([0; NONCE_BYTES], &MAGIC, &mut opened)
-            .map_err(|_| KeyError::NotOpened("the version's manifest"))?;
+        let sealed = bytes.strip_prefix(&MAGIC).ok_or_else(|| damaged("it is not a manifest"))?;
+        let opened = keys.open_manifest(version.attempt, &MAGIC, sealed)?;
         let content = opened
             .split_first_chunk::<8>()
             .and_then(|(length, rest)| rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?));
