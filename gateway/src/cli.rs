@@ -13,6 +13,7 @@ mod catalogue;
 mod ceremony;
 mod export;
 mod fetch;
+mod file;
 mod manifest;
 mod member;
 mod meter;
@@ -61,6 +62,9 @@ enum Command {
     Serve(owner::Serve),
     /// Seal a table and publish it as a new asset, or as an asset's next version.
     Publish(owner::Publish),
+    /// Seal files as assets.
+    #[command(subcommand)]
+    File(file::FileCommand),
     /// Let an account ask: fields it may see, predicates it may have proven, for one purpose.
     Grant(access::Grant),
     /// Take an account off an asset's list.
@@ -156,6 +160,7 @@ pub async fn run() -> ExitCode {
         Command::Manifest(command) => manifest::run(command, &output).await,
         Command::Serve(args) => owner::serve(args, &output).await,
         Command::Publish(args) => owner::publish(args, &output).await,
+        Command::File(command) => file::run(command, &output).await,
         Command::Grant(args) => access::grant(args, &output).await,
         Command::Revoke(args) => access::revoke(args, &output).await,
         Command::Budget(args) => budget::budget(args, &output).await,

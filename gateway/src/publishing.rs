@@ -188,7 +188,7 @@ fn spill_folder(folder: &Path) -> std::path::PathBuf {
 }
 
 /// One publish at a time on a data folder.
-fn publish_lock(folder: &Path) -> Result<File, PublishError> {
+pub(crate) fn publish_lock(folder: &Path) -> Result<File, PublishError> {
     let path = folder.join("publish.lock");
     let file = File::create(&path).map_err(FileError::io(&path)).map_err(OwnerError::from)?;
     file.try_lock().map_err(|_| PublishError::Busy)?;
@@ -238,7 +238,7 @@ async fn register(
 
 /// Removes what attempts left that the ledger does not know: of a crash, or of a publish whose
 /// registration was refused.
-async fn remove_orphans(
+pub(crate) async fn remove_orphans(
     owner: &Owner,
     access: &Access,
     asset: &AssetId,

@@ -2,9 +2,12 @@
 //! column by column, keeps its keys, and finds one record with the path that proves it
 //! (docs/spec/store.md). Knows nothing of ledgers, networks or provers; see ARCHITECTURE.md.
 
+mod cancel;
+pub mod file;
 pub mod keys;
 pub mod manifest;
 pub mod progress;
+pub mod rehash;
 pub mod seal;
 mod secret;
 pub mod source;

@@ -75,6 +75,14 @@ fn at_chunk(chunk: Option<u32>) -> String {
 }
 
 impl StoreError {
+    /// The object whose content is at fault, where one is.
+    pub fn object(&self) -> Option<&str> {
+        match self {
+            Self::Missing { object } | Self::Damaged { object, .. } | Self::Extra { object } => Some(object),
+            _ => None,
+        }
+    }
+
     pub(crate) fn damaged(object: &Path, chunk: Option<u32>, what: impl Into<String>) -> Self {
         Self::Damaged { object: object.to_string(), chunk, what: what.into() }
     }

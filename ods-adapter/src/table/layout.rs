@@ -30,6 +30,7 @@ pub(crate) const HEADER_BYTES: usize = 72;
 /// Bytes of one entry of the table of chunk lengths.
 pub(crate) const LENGTH_BYTES: usize = 4;
 
+const STREAM_FILE: u16 = 0xfffd;
 const STREAM_LEAVES: u16 = 0xfffe;
 const STREAM_INDEX: u16 = 0xffff;
 
@@ -50,6 +51,7 @@ pub(crate) fn object_path(place: &SegmentPlace) -> Path {
         Stream::Column(column) => folder.join(format!("c{column}")).join(format!("s{}", place.segment)),
         Stream::Leaves => folder.join("leaves").join(format!("g{}", place.segment)),
         Stream::Index => folder.join("index"),
+        Stream::File => folder.join("parts").join(format!("p{}", place.segment)),
     }
 }
 
@@ -91,6 +93,7 @@ impl Header {
             Stream::Column(column) => u16::from(column),
             Stream::Leaves => STREAM_LEAVES,
             Stream::Index => STREAM_INDEX,
+            Stream::File => STREAM_FILE,
         };
         let mut bytes = [0u8; HEADER_BYTES];
         let mut put = |at: usize, field: &[u8]| {
