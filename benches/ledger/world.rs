@@ -129,6 +129,7 @@ fn predicate() -> Predicate {
 
 fn terms() -> GrantTerms {
     GrantTerms {
+        whole: vec![],
         disclose: vec![1],
         prove: vec![predicate()],
         existence: false,

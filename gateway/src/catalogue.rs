@@ -52,6 +52,8 @@ pub struct Search {
     /// A column of this type, with or without its scale; the same one, where a name is given too.
     #[serde(rename = "type")]
     pub kind: Option<String>,
+    /// The data type: `table` or `file`; case does not count.
+    pub data_type: Option<String>,
 }
 
 impl Search {
@@ -66,6 +68,7 @@ impl Search {
         };
         let any_column = self.column.is_none() && self.kind.is_none();
         self.owner.as_ref().is_none_or(|who| who.is(&listed.owner))
+            && self.data_type.as_ref().is_none_or(|wanted| same(wanted, &asset.data_type))
             && (any_column || columns.iter().any(|c| named(&c.name) && typed(&c.kind.to_string())))
             && self.words_in(asset)
     }
@@ -84,7 +87,8 @@ impl Search {
     /// Whether every text is short enough to be searched for.
     pub fn in_bounds(&self) -> bool {
         let owner = self.owner.as_ref().map(ToString::to_string);
-        let texts = [self.search.as_ref(), owner.as_ref(), self.column.as_ref(), self.kind.as_ref()];
+        let texts =
+            [self.search.as_ref(), owner.as_ref(), self.column.as_ref(), self.kind.as_ref(), self.data_type.as_ref()];
         texts.into_iter().flatten().all(|text| text.len() <= SEARCH_BYTES_MAX)
     }
 }

@@ -175,6 +175,7 @@ async fn prepare(
 
     let start = Instant::now();
     let terms = GrantTerms {
+        whole: vec![],
         disclose: vec![plan.disclose],
         prove: vec![parse_predicate(&plan.predicate, &plan.schema)?],
         existence: false,

@@ -10,8 +10,8 @@ use sealgate_ledger::audit::{AuditError, Replay};
 use sealgate_ledger::block::{Block, DenyReason, EntryBody, Outcome};
 use sealgate_ledger::checkpoint::Checkpoint;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
-use sealgate_ledger::state::{AssetView, RequestStatus, RequestView};
-use sealgate_ledger::tx::{DeclineReason, TxBody};
+use sealgate_ledger::state::{Asked, AssetView, RequestStatus, RequestView, SampleCheck};
+use sealgate_ledger::tx::{DeclineReason, FILE, TxBody};
 use serde::{Deserialize, Serialize};
 
 use crate::asking::Session;
@@ -35,6 +35,8 @@ pub enum Became {
     Open,
     /// It was answered.
     Answered,
+    /// What it asks for was delivered.
+    Delivered,
     /// The owner declined it.
     Declined,
     /// It was not answered in time.
@@ -48,8 +50,44 @@ impl Became {
             RequestStatus::Denied { .. } => Became::Denied,
             RequestStatus::Granted { .. } => Became::Open,
             RequestStatus::Answered { .. } => Became::Answered,
+            RequestStatus::Delivered { .. } => Became::Delivered,
             RequestStatus::Declined { .. } => Became::Declined,
             RequestStatus::Unanswered { .. } => Became::Unanswered,
+        }
+    }
+}
+
+/// What kind of thing was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// An answer to a question.
+    Question,
+    /// Whole columns.
+    Columns,
+    /// A file.
+    File,
+    /// Records of the auditor's choosing.
+    Sample,
+}
+
+impl Kind {
+    fn of(asked: &Asked, asset: &AssetView) -> Kind {
+        match asked {
+            Asked::Question { .. } => Kind::Question,
+            Asked::Whole { .. } if asset.data_type == FILE => Kind::File,
+            Asked::Whole { .. } => Kind::Columns,
+            Asked::Sample { .. } => Kind::Sample,
+        }
+    }
+
+    /// Its word, as in JSON.
+    pub fn word(self) -> &'static str {
+        match self {
+            Kind::Question => "question",
+            Kind::Columns => "columns",
+            Kind::File => "file",
+            Kind::Sample => "sample",
         }
     }
 }
@@ -60,7 +98,7 @@ impl Became {
 pub struct Ended {
     /// Its position in the ledger's tree.
     pub entry: u64,
-    /// The transaction of the answer or refusal; none where the deadline passed.
+    /// The transaction of the answer, delivery or refusal; none where the deadline passed.
     pub transaction: Option<TxHash>,
     /// Its block.
     pub block: BlockHeight,
@@ -92,9 +130,11 @@ pub struct Line {
     pub asset_name: String,
     /// Its owner.
     pub owner: Address,
-    /// The question without its keys and free constants.
+    /// What kind of thing was asked for.
+    pub kind: Kind,
+    /// The question without its keys and free constants, or what else was asked for, in words.
     pub shape: String,
-    /// About how many keys.
+    /// About how many keys; how many records of a sample.
     pub keys: u16,
     /// Why it was asked.
     pub purpose: String,
@@ -104,6 +144,8 @@ pub struct Line {
     pub status: RequestStatus,
     /// What ended it, if something did.
     pub ended: Option<Ended>,
+    /// What the auditor found in a sample.
+    pub checked: Option<SampleCheck>,
 }
 
 impl Line {
@@ -119,19 +161,23 @@ impl Line {
             asset: asset.id,
             asset_name: asset.name.clone(),
             owner: asset.owner,
-            shape: request.shape.display(&asset.schema),
-            keys: request.shape.keys,
+            kind: Kind::of(&request.asked, asset),
+            shape: request.asked.display(&asset.schema),
+            keys: request.asked.keys(),
             purpose: request.purpose.clone(),
             outcome: Became::of(&request.status),
             status: request.status,
             ended,
+            checked: request.checked,
         }
     }
 
-    /// Length of the sealed answer, in bytes; 0 if there is none.
-    pub fn bytes(&self) -> u32 {
+    /// Length of the sealed answer, or of all ciphertext that was delivered, in bytes; 0 if there is
+    /// neither.
+    pub fn bytes(&self) -> u64 {
         match self.status {
-            RequestStatus::Answered { bytes, .. } => bytes,
+            RequestStatus::Answered { bytes, .. } => bytes.into(),
+            RequestStatus::Delivered { bytes, .. } => bytes,
             _ => 0,
         }
     }
@@ -157,8 +203,18 @@ pub enum Wanted {
 }
 
 /// The words for reasons to deny, as they stand in the ledger's JSON.
-const DENY_REASONS: [&str; 9] =
-    ["no_grant", "field", "predicate", "existence", "purpose", "not_yet", "expired", "quota_used", "withdrawn"];
+const DENY_REASONS: [&str; 10] = [
+    "no_grant",
+    "field",
+    "predicate",
+    "existence",
+    "purpose",
+    "not_yet",
+    "expired",
+    "quota_used",
+    "withdrawn",
+    "whole",
+];
 /// The same for reasons to decline.
 const DECLINE_REASONS: [&str; 2] = ["budget", "too_large"];
 
@@ -174,6 +230,7 @@ pub fn deny_word(reason: &DenyReason) -> &'static str {
         DenyReason::Expired => "expired",
         DenyReason::QuotaUsed => "quota_used",
         DenyReason::Withdrawn => "withdrawn",
+        DenyReason::Whole { .. } => "whole",
     }
 }
 
@@ -212,6 +269,7 @@ impl FromStr for Wanted {
             None => match text {
                 "granted" => Some(Wanted::Granted),
                 "answered" => Some(Wanted::Became(Became::Answered)),
+                "delivered" => Some(Wanted::Became(Became::Delivered)),
                 "denied" => Some(Wanted::Became(Became::Denied)),
                 "declined" => Some(Wanted::Became(Became::Declined)),
                 "unanswered" => Some(Wanted::Became(Became::Unanswered)),
@@ -221,7 +279,7 @@ impl FromStr for Wanted {
         };
         wanted.ok_or_else(|| {
             format!(
-                "an outcome is one of granted, answered, denied, declined, unanswered, open; or denied:REASON with {}; \
+                "an outcome is one of granted, answered, delivered, denied, declined, unanswered, open; or denied:REASON with {}; \
                  or declined:REASON with {}",
                 DENY_REASONS.join(", "),
                 DECLINE_REASONS.join(", ")
@@ -237,6 +295,7 @@ impl fmt::Display for Wanted {
             Wanted::Became(Became::Denied) => f.write_str("denied"),
             Wanted::Became(Became::Open) => f.write_str("open"),
             Wanted::Became(Became::Answered) => f.write_str("answered"),
+            Wanted::Became(Became::Delivered) => f.write_str("delivered"),
             Wanted::Became(Became::Declined) => f.write_str("declined"),
             Wanted::Became(Became::Unanswered) => f.write_str("unanswered"),
             Wanted::DeniedFor(word) => write!(f, "denied:{word}"),
@@ -389,7 +448,9 @@ fn note_ends(block: &Block, ends: &mut HashMap<TxHash, Ended>) {
         let (request, transaction) = match &line.body {
             EntryBody::Unanswered { request } => (*request, None),
             EntryBody::Transaction { tx, outcome: Outcome::Accepted } => match &tx.tx.body {
-                TxBody::Answer { request, .. } | TxBody::Decline { request, .. } => (*request, Some(tx.hash())),
+                TxBody::Answer { request, .. } | TxBody::Decline { request, .. } | TxBody::Deliver { request, .. } => {
+                    (*request, Some(tx.hash()))
+                }
                 _ => continue,
             },
             EntryBody::Transaction { .. } => continue,

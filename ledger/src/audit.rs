@@ -85,6 +85,12 @@ pub struct Summary {
     pub denied: u64,
     /// Answers.
     pub answers: u64,
+    /// Deliveries of whole columns, files and samples.
+    pub deliveries: u64,
+    /// Samples asked for by the auditor, who needs no grant.
+    pub samples: u64,
+    /// What was found in samples.
+    pub sample_results: u64,
     /// Requests that were declined for want of budget.
     pub declined: u64,
     /// Requests that were not answered in time.
@@ -273,9 +279,14 @@ impl Replay {
                 TxBody::PublishVersion { .. } => summary.versions += 1,
                 TxBody::Grant { .. } => summary.grants += 1,
                 TxBody::Revoke { .. } => summary.revocations += 1,
-                TxBody::Request { .. } if matches!(outcome, Outcome::Denied { .. }) => summary.denied += 1,
-                TxBody::Request { .. } => summary.granted += 1,
+                TxBody::Request { .. } | TxBody::RequestWhole { .. } if matches!(outcome, Outcome::Denied { .. }) => {
+                    summary.denied += 1;
+                }
+                TxBody::Request { .. } | TxBody::RequestWhole { .. } => summary.granted += 1,
                 TxBody::Answer { .. } => summary.answers += 1,
+                TxBody::RequestSample { .. } => summary.samples += 1,
+                TxBody::SampleResult { .. } => summary.sample_results += 1,
+                TxBody::Deliver { .. } => summary.deliveries += 1,
                 TxBody::Decline { .. } => summary.declined += 1,
                 TxBody::ReplaceAccount { .. } => summary.accounts += 1,
                 TxBody::Transfer { .. }

@@ -69,6 +69,11 @@ pub enum DenyReason {
     QuotaUsed,
     /// The asset was withdrawn.
     Withdrawn,
+    /// The column may not be fetched whole by the sender.
+    Whole {
+        /// Its position in the schema.
+        column: u8,
+    },
 }
 
 impl fmt::Display for DenyReason {
@@ -91,6 +96,9 @@ impl fmt::Display for DenyReason {
             DenyReason::Expired => f.write_str("the grant's time is over"),
             DenyReason::QuotaUsed => f.write_str("the grant's quota is used up"),
             DenyReason::Withdrawn => f.write_str("the asset was withdrawn"),
+            DenyReason::Whole { column } => {
+                write!(f, "the grant does not let the sender fetch all of column {}", u16::from(*column) + 1)
+            }
         }
     }
 }

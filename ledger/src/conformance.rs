@@ -4,15 +4,15 @@ use sealgate_circuits::question::Item;
 
 use crate::account::AccountSecret;
 use crate::audit::Replay;
-use crate::block::{EntryBody, Outcome, Receipt};
+use crate::block::{DenyReason, EntryBody, Outcome, Receipt};
 use crate::chain::Ledger;
 use crate::error::SubmitError;
 use crate::genesis::Genesis;
 use crate::ids::BlockHeight;
 use crate::light::{verify_entry, verify_extension};
 use crate::state::{Rejection, RequestStatus};
-use crate::testing::{asset_id, register, request, sign, terms};
-use crate::tx::{SignedTx, TxBody};
+use crate::testing::{asset_id, deliver, register, request, request_whole, sign, terms};
+use crate::tx::{GrantTerms, SignedTx, TxBody};
 
 /// A ledger under one engine.
 pub(crate) trait Stand {
@@ -141,6 +141,31 @@ pub(crate) fn restart_keeps_all<S: Stand>() {
     assert_eq!(replay.checkpoint().root, new.root);
 }
 
+/// Whole columns are asked for, delivered and counted everywhere as on the node that was told.
+pub(crate) fn deliveries_are_seen<S: Stand>() {
+    let mut stand = S::new();
+    submit(&stand, 0, named(0));
+    let (asset, to) = (asset_id(stand.genesis(), &stand.account().address(), "asset-0"), stand.account().address());
+    submit(&stand, 1, TxBody::Grant { asset, to, terms: GrantTerms { whole: vec![1], ..terms() } });
+    let asked = submit(&stand, 2, request_whole(asset, vec![1]));
+    assert!(matches!(asked.outcome, Outcome::Granted { version: 1, .. }), "{asked:?}");
+    let denied = submit(&stand, 3, request_whole(asset, vec![0, 1]));
+    assert_eq!(denied.outcome, Outcome::Denied { reason: DenyReason::Whole { column: 0 } });
+    let delivered = submit(&stand, 4, deliver(asked.hash, 1));
+    let seen = |ledger: &Ledger| {
+        let view = ledger.request(&asked.hash).unwrap();
+        view.is_some_and(
+            |view| matches!(view.status, RequestStatus::Delivered { delivery, .. } if delivery == delivered.hash),
+        )
+    };
+    assert!(seen(&stand.ledger()));
+    assert!(until(|| seen(&stand.elsewhere())));
+    stand.restart();
+    assert!(seen(&stand.ledger()));
+    let again = stand.ledger().submit(tx(&stand, 5, deliver(asked.hash, 1)));
+    assert!(matches!(again, Err(SubmitError::Rejected(Rejection::AlreadyAnswered { .. }))), "{again:?}");
+}
+
 /// Deadlines pass although nobody sends anything.
 pub(crate) fn deadlines_pass<S: Stand>() {
     let stand = S::new();
@@ -169,7 +194,8 @@ macro_rules! suite {
     };
     ($stand:ty) => {
         crate::conformance::suite!(
-            $stand: acknowledged_is_seen again_is_the_same order_is_one refused_is_nowhere restart_keeps_all deadlines_pass
+            $stand: acknowledged_is_seen again_is_the_same order_is_one refused_is_nowhere restart_keeps_all
+                deliveries_are_seen deadlines_pass
         );
     };
 }

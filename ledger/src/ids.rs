@@ -127,6 +127,10 @@ byte_newtype!(
     /// Hash of a ciphertext, or a commitment, made elsewhere and only carried here.
     Digest, 32, "digest"
 );
+byte_newtype!(
+    /// What an auditor's records are chosen by: drawn at random for each sample.
+    SampleSeed, 32, "sample seed"
+);
 
 /// Position of a block; the genesis block is 0.
 #[derive(

@@ -9,6 +9,7 @@ mod people;
 pub(crate) mod query;
 mod rejection;
 pub(crate) mod replay;
+mod requests;
 pub(crate) mod tree;
 pub(crate) mod verify;
 mod views;
@@ -18,4 +19,6 @@ pub use tree::ContractView;
 #[cfg(test)]
 mod tests;
 
-pub use views::{AccountView, AssetView, GrantView, RequestStatus, RequestView, TextView, VersionView};
+pub use views::{
+    AccountView, Asked, AssetView, GrantView, RequestStatus, RequestView, SampleCheck, TextView, VersionView,
+};

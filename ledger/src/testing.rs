@@ -9,7 +9,7 @@ use crate::account::{AccountSecret, EncryptionKey};
 use crate::genesis::Genesis;
 use crate::ids::{Address, AssetId, BlockHeight, Digest, TxHash};
 use crate::member::Policy;
-use crate::tx::{ColumnSeal, GrantTerms, SignedTx, Tx, TxBody, VersionInfo};
+use crate::tx::{ColumnSeal, FILE, GrantTerms, SignedTx, Tx, TxBody, VersionInfo, file_schema};
 
 pub(crate) fn secret(name: &str, seed: u8) -> AccountSecret {
     AccountSecret::from_parts(name, [seed; 32], [seed; 32], EncryptionKey([seed; 32])).unwrap()
@@ -66,6 +66,7 @@ pub(crate) fn fee_at_least(constant: Option<i64>) -> Predicate {
 pub(crate) fn terms() -> GrantTerms {
     GrantTerms {
         disclose: vec![1],
+        whole: vec![],
         prove: vec![fee_at_least(Some(500))],
         existence: false,
         purpose: String::new(),
@@ -96,6 +97,29 @@ pub(crate) fn request(asset: AssetId, items: Vec<Item>) -> TxBody {
         purpose: "test".into(),
         commitment: Digest([5; 32]),
         consent: None,
+    }
+}
+
+pub(crate) fn request_whole(asset: AssetId, columns: Vec<u8>) -> TxBody {
+    TxBody::RequestWhole { asset, columns, purpose: "test".into(), consent: None }
+}
+
+pub(crate) fn deliver(request: TxHash, version: u32) -> TxBody {
+    TxBody::Deliver { request, version, sealed: Digest([7; 32]), bytes: 1 << 20 }
+}
+
+pub(crate) fn register_file(name: &str) -> TxBody {
+    let TxBody::RegisterAsset { title, description, mut version, .. } = register(name) else { panic!() };
+    version.columns.truncate(1);
+    TxBody::RegisterAsset {
+        name: name.into(),
+        title,
+        description,
+        data_type: FILE.into(),
+        schema: file_schema(),
+        place_key: PlaceKey([0; 32]),
+        budgets: vec![0],
+        version,
     }
 }
 

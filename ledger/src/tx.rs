@@ -3,22 +3,23 @@
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealgate_circuits::bytes::{DecodeError, PlaceKey, TreeRoot, tagged_hash};
 use sealgate_circuits::question::{Predicate, Shape};
-use sealgate_circuits::schema::Schema;
+use sealgate_circuits::schema::{Column, ColumnUse, Schema};
+use sealgate_circuits::value::ColumnType;
 use serde::{Deserialize, Serialize};
 
 use crate::account::{AccountError, AccountPublic, AccountSecret, Signature};
 use crate::codec::{decode, encode};
-use crate::ids::{Address, AssetId, BlockHeight, ChainId, Digest, TxHash};
+use crate::ids::{Address, AssetId, BlockHeight, ChainId, Digest, SampleSeed, TxHash};
 use crate::member::Change;
 
 mod bounds;
 
 pub use bounds::{
-    ACCESS_BYTES_MAX, ASSET_NAME_BYTES_MAX, BUDGET_BITS_MAX, CHARGES_BYTES_MAX, DESCRIPTION_BYTES_MAX,
-    IDENTITY_BYTES_MAX, PREDICATES_MAX, PURPOSE_BYTES_MAX, SEALED_BYTES_MAX, SEALED_BYTES_MIN, SEALED_OVERHEAD_BYTES,
-    SUITE_BYTES_MAX, TEXT_BYTES_MAX, TEXT_COPIES_MAX, TITLE_BYTES_MAX, TxError,
+    ACCESS_BYTES_MAX, ASSET_NAME_BYTES_MAX, BUDGET_BITS_MAX, CHARGES_BYTES_MAX, CIPHER_SUITES, DESCRIPTION_BYTES_MAX,
+    FILE, HASH_ALGORITHMS, IDENTITY_BYTES_MAX, PREDICATES_MAX, PURPOSE_BYTES_MAX, SAMPLE_RECORDS_MAX, SEALED_BYTES_MAX,
+    SEALED_BYTES_MIN, SEALED_OVERHEAD_BYTES, TABLE, TEXT_BYTES_MAX, TEXT_COPIES_MAX, TITLE_BYTES_MAX, TxError,
 };
-pub(crate) use bounds::{check_terms, check_version};
+pub(crate) use bounds::{check_columns, check_terms, check_version};
 
 /// Largest signed transaction, in bytes of its canonical encoding.
 pub const TX_BYTES_MAX: usize = 384 * 1024;
@@ -67,11 +68,11 @@ pub enum TxBody {
         title: String,
         /// What it holds.
         description: String,
-        /// `table`.
+        /// [`TABLE`] or [`FILE`].
         data_type: String,
-        /// Its fields.
+        /// Its fields; of a file [`file_schema`].
         schema: Schema,
-        /// Public key of the function that gives keys their places.
+        /// Public key of the function that gives keys their places; of a file zeros.
         place_key: PlaceKey,
         /// For each column the most bits that predicates may tell of it about one record, all
         /// requesters together, over all versions (docs/spec/budget.md). At most
@@ -189,6 +190,105 @@ pub enum TxBody {
         /// The text.
         content: TextContent,
     },
+    /// Asks for whole columns of a table, or for a file; decided and recorded as [`TxBody::Request`].
+    RequestWhole {
+        /// The asset.
+        asset: AssetId,
+        /// Positions of the columns, ascending; of a file its one column, 0.
+        columns: Vec<u8>,
+        /// Why it is asked, at most [`PURPOSE_BYTES_MAX`] bytes.
+        purpose: String,
+        /// Reference to the consent of whom the records are about, if there is one.
+        consent: Option<Digest>,
+    },
+    /// Records that whole columns, a file or a sample have been released. Owner only, once, for the
+    /// bound version.
+    Deliver {
+        /// The request.
+        request: TxHash,
+        /// The version it is from.
+        version: u32,
+        /// Hash of the sealed delivery.
+        sealed: Digest,
+        /// Bytes of all ciphertext that it opens, rounded up to a power of two; 0 for none.
+        bytes: u64,
+    },
+    /// Asks for records of the sender's choosing, with ciphertext, openings and paths: a check of
+    /// what the owner stores. Only by the auditor whom the rules name.
+    RequestSample {
+        /// The asset, a table.
+        asset: AssetId,
+        /// What the records are chosen by.
+        seed: SampleSeed,
+        /// How many, at most [`SAMPLE_RECORDS_MAX`].
+        records: u16,
+    },
+    /// What the auditor found in a sample that was delivered. By whoever asked for it, once.
+    SampleResult {
+        /// The request.
+        request: TxHash,
+        /// What was found.
+        outcome: SampleOutcome,
+        /// Hash of the auditor's report.
+        report: Digest,
+    },
+}
+
+/// What a sample showed of a version as it is stored.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SampleOutcome {
+    /// Everything was there and as registered.
+    Whole,
+    /// Something was not.
+    Damaged {
+        /// The first thing.
+        what: Damage,
+    },
+}
+
+/// What is wrong with a stored version.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Damage {
+    /// Something was not handed over.
+    Missing,
+    /// Ciphertext is not what was registered.
+    Ciphertext,
+    /// A key is not the registered one, or does not open what it should.
+    Key,
+    /// Values do not open the record's commitment.
+    Record,
+    /// A path does not lead to the registered root, or is not that of the chosen place.
+    Path,
+}
+
+impl std::fmt::Display for Damage {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Damage::Missing => "something was not handed over",
+            Damage::Ciphertext => "ciphertext is not what was registered",
+            Damage::Key => "a key is not the registered one, or does not open what it should",
+            Damage::Record => "values do not open their record's commitment",
+            Damage::Path => "a path does not lead from the chosen place to the registered root",
+        })
+    }
+}
+
+impl std::fmt::Display for SampleOutcome {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            SampleOutcome::Whole => f.write_str("whole, as registered"),
+            SampleOutcome::Damaged { what } => write!(f, "DAMAGED: {what}"),
+        }
+    }
+}
+
+/// The schema of every file: one column that may be fetched whole, and no key. Contracts know no
+/// other for [`FILE`].
+pub fn file_schema() -> Schema {
+    let allowed = ColumnUse { disclose: true, prove: false };
+    Schema { columns: vec![Column { name: "content".into(), kind: ColumnType::Text, allowed }], key: Vec::new() }
 }
 
 /// A small text on the ledger.
@@ -254,9 +354,9 @@ pub struct VersionInfo {
     pub root: TreeRoot,
     /// How many records it has, rounded up to a power of two.
     pub records_rounded: u64,
-    /// What it is sealed with.
+    /// What it is sealed with, one of [`CIPHER_SUITES`].
     pub cipher_suite: String,
-    /// What its ciphertexts are hashed with.
+    /// What its ciphertexts are hashed with, one of [`HASH_ALGORITHMS`].
     pub hash_algorithm: String,
     /// One per column of the schema, in order.
     pub columns: Vec<ColumnSeal>,
@@ -273,6 +373,9 @@ pub struct VersionInfo {
 pub struct GrantTerms {
     /// Positions of the columns that may be disclosed, ascending, each allowed by the schema.
     pub disclose: Vec<u8>,
+    /// Positions of the columns that may be fetched whole, ascending, each allowed to be disclosed
+    /// by the schema; of a file its one column, 0.
+    pub whole: Vec<u8>,
     /// Predicates that may be proven, constants included, at most [`PREDICATES_MAX`].
     #[serde(with = "crate::codec::borsh_hex")]
     pub prove: Vec<Predicate>,

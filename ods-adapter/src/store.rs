@@ -75,6 +75,14 @@ fn at_chunk(chunk: Option<u32>) -> String {
 }
 
 impl StoreError {
+    /// The object whose content is at fault, where one is.
+    pub fn object(&self) -> Option<&str> {
+        match self {
+            Self::Missing { object } | Self::Damaged { object, .. } | Self::Extra { object } => Some(object),
+            _ => None,
+        }
+    }
+
     pub(crate) fn damaged(object: &Path, chunk: Option<u32>, what: impl Into<String>) -> Self {
         Self::Damaged { object: object.to_string(), chunk, what: what.into() }
     }
@@ -221,6 +229,23 @@ impl Store {
         }
     }
 
+    /// Whether there is such an object.
+    pub(crate) async fn exists(&self, object: &Path) -> Result<bool, StoreError> {
+        match self.inner.head(object).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(StoreError::of(object, error)),
+        }
+    }
+
+    /// Removes an object; one that is gone already is no error.
+    pub(crate) async fn remove(&self, object: &Path) -> Result<(), StoreError> {
+        match self.inner.delete(object).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(StoreError::of(object, error)),
+        }
+    }
+
     /// Every object under `prefix`.
     pub(crate) async fn list(&self, prefix: &Path) -> Result<Vec<ObjectMeta>, StoreError> {
         self.inner.list(Some(prefix)).try_collect().await.map_err(|error| StoreError::of(prefix, error))
@@ -239,10 +264,7 @@ impl Store {
     /// also what a crash left half written.
     pub(crate) async fn remove_all(&self, prefix: &Path) -> Result<(), StoreError> {
         for meta in self.list(prefix).await? {
-            match self.inner.delete(&meta.location).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(StoreError::of(&meta.location, error)),
-            }
+            self.remove(&meta.location).await?;
         }
         if let Some(root) = &self.root {
             let folder = root.join(prefix.as_ref());

@@ -261,6 +261,7 @@ fn who_gave_an_asset_away_can_do_nothing_to_it_any_more() {
     // The ledger says so too, to software that does not ask itself; the new owner is heard.
     let [operator, owner] = ["owner", "stranger"].map(|home| account_file::load(world.path(home).as_ref()).unwrap());
     let terms = GrantTerms {
+        whole: vec![],
         disclose: vec![1],
         prove: vec![],
         existence: false,

@@ -301,6 +301,7 @@ fn blocks_pass(world: &World, count: u64) {
     let ledger = Ledger::open(&owner.ledger_folder(), owner.account().clone()).unwrap();
     let asset = ledger.assets().unwrap()[0].id;
     let terms = GrantTerms {
+        whole: vec![],
         disclose: vec![],
         prove: vec![],
         existence: true,

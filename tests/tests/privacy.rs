@@ -17,9 +17,9 @@ use sealgate_ledger::block::{Block, DenyReason, EntryBody, Outcome};
 use sealgate_ledger::checkpoint::Checkpoint;
 use sealgate_ledger::codec::encode;
 use sealgate_ledger::genesis::{Genesis, Network};
-use sealgate_ledger::ids::{Address, BlockHeight, TxHash};
+use sealgate_ledger::ids::{Address, BlockHeight, Digest, SampleSeed, TxHash};
 use sealgate_ledger::member::{Certificate, Change, Member};
-use sealgate_ledger::tx::{DeclineReason, GrantTerms, TextContent, TxBody};
+use sealgate_ledger::tx::{Damage, DeclineReason, GrantTerms, SampleOutcome, TextContent, TxBody};
 use sealgate_tests::{Table, World, sealgate, text, workspace};
 use serde_json::Value;
 
@@ -146,6 +146,7 @@ fn job() -> Job {
     holdings(&world, &server.url);
     secrets.extend([REAL_NAME, SEALED_TEXT].map(|text| Secret::Text(text.into())));
     drop(server);
+    delivered(&world);
     unanswered(&world, &stranger);
     secrets.extend(cells());
     secrets.extend(keys_and_salts(&world));
@@ -254,6 +255,47 @@ fn unhex(text: &str) -> Vec<u8> {
     (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
 }
 
+/// Whole columns and samples: asked for, denied, delivered, reported on.
+fn delivered(world: &World) {
+    let owner = Owner::open(world.path("owner").as_ref()).unwrap();
+    let ledger = Ledger::open(&owner.ledger_folder(), owner.account().clone()).unwrap();
+    let asset = ledger.assets().unwrap().into_iter().find(|asset| asset.name == "register").unwrap();
+    let submit = |account: &AccountSecret, body: TxBody| {
+        ledger.submit(signed(ledger.genesis(), ledger.head().height, account, body).unwrap()).unwrap()
+    };
+    let [whole, auditor] = ["whole", "auditor"].map(|home| account_file::load(world.path(home).as_ref()).unwrap());
+    let terms = GrantTerms {
+        whole: vec![1, 2],
+        disclose: vec![],
+        prove: vec![],
+        existence: false,
+        purpose: String::new(),
+        not_before_ms: None,
+        until_ms: None,
+        quota: None,
+        bits: None,
+    };
+    submit(owner.account(), TxBody::Grant { asset: asset.id, to: whole.address(), terms });
+    let deliver =
+        |request: TxHash| TxBody::Deliver { request, version: asset.current, sealed: Digest([11; 32]), bytes: 1 << 16 };
+    for columns in [vec![0], vec![1, 2]] {
+        let body = TxBody::RequestWhole { asset: asset.id, columns, purpose: PURPOSE.into(), consent: None };
+        let asked = submit(&whole, body);
+        if let Outcome::Granted { .. } = asked.outcome {
+            submit(owner.account(), deliver(asked.hash));
+        }
+    }
+    if ledger.account(&auditor.address()).unwrap().is_none() {
+        submit(&auditor, TxBody::OpenAccount { account: auditor.public().clone(), identity: vec![] });
+    }
+    for (seed, outcome) in [(1, SampleOutcome::Whole), (2, SampleOutcome::Damaged { what: Damage::Ciphertext })] {
+        let body = TxBody::RequestSample { asset: asset.id, seed: SampleSeed([seed; 32]), records: 3 };
+        let request = submit(&auditor, body).hash;
+        submit(owner.account(), deliver(request));
+        submit(&auditor, TxBody::SampleResult { request, outcome, report: Digest([12; 32]) });
+    }
+}
+
 /// One more granted request, for which nobody is there until its deadline has passed.
 fn unanswered(world: &World, stranger: &str) {
     let owner = Owner::open(world.path("owner").as_ref()).unwrap();
@@ -275,6 +317,7 @@ fn unanswered(world: &World, stranger: &str) {
         .unwrap();
     submit(&requester, body);
     let terms = GrantTerms {
+        whole: vec![],
         disclose: vec![1],
         prove: vec![],
         existence: false,
@@ -479,6 +522,7 @@ fn kinds(block: &Block) -> BTreeSet<&'static str> {
                 | DenyReason::Withdrawn => "denied in a word",
                 DenyReason::Field { .. } => "denied for a field",
                 DenyReason::Predicate { .. } => "denied for a predicate",
+                DenyReason::Whole { .. } => "denied for a column",
             },
         });
         kinds.insert(match &tx.tx.body {
@@ -490,6 +534,11 @@ fn kinds(block: &Block) -> BTreeSet<&'static str> {
             TxBody::Request { .. } => "Request",
             TxBody::Answer { .. } => "Answer",
             TxBody::Decline { reason: DeclineReason::Budget | DeclineReason::TooLarge, .. } => "Decline",
+            TxBody::RequestWhole { .. } => "RequestWhole",
+            TxBody::RequestSample { .. } => "RequestSample",
+            TxBody::Deliver { .. } => "Deliver",
+            TxBody::SampleResult { outcome: SampleOutcome::Whole, .. } => "SampleResult whole",
+            TxBody::SampleResult { outcome: SampleOutcome::Damaged { .. }, .. } => "SampleResult damaged",
             TxBody::Transfer { .. } => "Transfer",
             TxBody::Withdraw { .. } => "Withdraw",
             TxBody::ReplaceAccount { .. } => "ReplaceAccount",
@@ -515,10 +564,11 @@ fn changed(change: &Change) -> &'static str {
 
 /// All but `Endorse` and the changes of members, which an embedded ledger cannot see
 /// ([`of_networks`]).
-const KINDS: [&str; 22] = [
+const KINDS: [&str; 28] = [
     "Answer",
     "CloseAccount",
     "Decline",
+    "Deliver",
     "Grant",
     "OpenAccount",
     "Propose policy",
@@ -529,10 +579,15 @@ const KINDS: [&str; 22] = [
     "RegisterAsset",
     "ReplaceAccount",
     "Request",
+    "RequestSample",
+    "RequestWhole",
     "Revoke",
+    "SampleResult damaged",
+    "SampleResult whole",
     "Transfer",
     "Withdraw",
     "accepted",
+    "denied for a column",
     "denied for a field",
     "denied for a predicate",
     "denied in a word",

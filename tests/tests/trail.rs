@@ -102,6 +102,7 @@ impl Hand {
 
 fn terms(disclose: Vec<u8>) -> GrantTerms {
     GrantTerms {
+        whole: vec![],
         disclose,
         prove: vec![],
         existence: false,

@@ -24,6 +24,10 @@ pub(super) struct Grant {
     /// Fields that may be disclosed, separated by commas.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     disclose: Vec<String>,
+    /// Columns that may be fetched whole, separated by commas: every value of theirs, without
+    /// asking for a key. Of a file its one column: content.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    whole: Vec<String>,
     /// A predicate that may be proven, constants included ('FeePaid >= 500'); '?' leaves a
     /// constant to the requester. May be given several times.
     #[arg(long, value_name = "PREDICATE")]
@@ -40,7 +44,7 @@ pub(super) struct Grant {
     /// Last moment, RFC 3339 (2026-12-31T23:59:59Z).
     #[arg(long, value_name = "T")]
     until: Option<jiff::Timestamp>,
-    /// How many keys may be asked about, each time counted.
+    /// How many keys may be asked about, each time counted; fetching whole columns counts one.
     #[arg(long, value_name = "N")]
     quota: Option<u64>,
     /// The most bits that predicates may tell this account of one record's field; the field's
@@ -87,17 +91,22 @@ pub(super) async fn grant(args: Grant, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn terms(args: &Grant, schema: &Schema) -> Result<GrantTerms, Failure> {
-    let mut disclose = Vec::new();
-    for name in args.disclose.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
+/// Positions of the columns with these names, ascending, each once.
+fn positions(option: &str, names: &[String], schema: &Schema) -> Result<Vec<u8>, Failure> {
+    let mut positions = Vec::new();
+    for name in names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
         let known = || schema.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
         let (position, _) = schema
             .column(name)
-            .ok_or_else(|| Failure(format!("--disclose: the table has no column '{name}'; it has {}", known())))?;
-        disclose.push(position);
+            .ok_or_else(|| Failure(format!("--{option}: the table has no column '{name}'; it has {}", known())))?;
+        positions.push(position);
     }
-    disclose.sort_unstable();
-    disclose.dedup();
+    positions.sort_unstable();
+    positions.dedup();
+    Ok(positions)
+}
+
+fn terms(args: &Grant, schema: &Schema) -> Result<GrantTerms, Failure> {
     let mut prove = Vec::new();
     for text in &args.prove {
         let predicate = parse_predicate(text, schema).map_err(|error| Failure(format!("--prove '{text}': {error}")))?;
@@ -110,7 +119,8 @@ fn terms(args: &Grant, schema: &Schema) -> Result<GrantTerms, Failure> {
         at.map(|at| ms(at).map_err(|_| Failure(format!("--{name} lies before 1970")))).transpose()
     };
     Ok(GrantTerms {
-        disclose,
+        disclose: positions("disclose", &args.disclose, schema)?,
+        whole: positions("whole", &args.whole, schema)?,
         prove,
         existence: args.existence,
         purpose: args.purpose.clone(),

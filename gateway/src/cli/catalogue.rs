@@ -4,6 +4,7 @@ use clap::Args;
 use sealgate_ledger::audit::{AuditError, Replay};
 use sealgate_ledger::ids::{Address, BlockHeight};
 use sealgate_ledger::state::{AssetView, GrantView, VersionView};
+use sealgate_ledger::tx::TABLE;
 use serde::Serialize;
 
 use super::output::printable;
@@ -37,6 +38,9 @@ pub(super) struct Catalogue {
     /// --column, of that column.
     #[arg(long = "type", value_name = "TYPE")]
     kind: Option<String>,
+    /// Only assets of this data type: table or file.
+    #[arg(long, value_name = "TYPE")]
+    data_type: Option<String>,
     /// Only assets that the home's account owns, or may ask about.
     #[arg(long, requires = "home")]
     mine: bool,
@@ -74,6 +78,7 @@ pub(super) async fn catalogue(args: Catalogue, output: &Output) -> Result<(), Fa
         owner: args.owner.clone(),
         column: args.column.clone(),
         kind: args.kind.clone(),
+        data_type: args.data_type.clone(),
     };
     if !search.in_bounds() {
         return Err(Failure("what is searched for is too long".into()));
@@ -150,9 +155,13 @@ fn text(shown: &[Shown], matching: usize, of: u64, as_of: Option<(BlockHeight, u
         let asset = &one.asset;
         let columns: Vec<String> = asset.schema.columns.iter().map(|c| format!("{} {}", c.name, c.kind)).collect();
         let keys: Vec<&str> = asset.schema.key_columns().map(|c| c.name.as_str()).collect();
+        let content = match asset.data_type.as_str() {
+            TABLE => format!("key      {}\n  columns  {}", keys.join(", "), columns.join(", ")),
+            other => format!("type     {other}"),
+        };
         let grant = one.grant.as_ref().map(|grant| format!("\n  granted  {}", terms(grant, asset))).unwrap_or_default();
         format!(
-            "{}  {}\n  asset    {}\n  name     {}\n  owner    {} ({})\n  version  {} (up to {} records)\n  key      {}\n  columns  {}{grant}",
+            "{}  {}\n  asset    {}\n  name     {}\n  owner    {} ({})\n  version  {} (up to {} records)\n  {content}{grant}",
             asset.name,
             asset.title,
             asset.id,
@@ -161,8 +170,6 @@ fn text(shown: &[Shown], matching: usize, of: u64, as_of: Option<(BlockHeight, u
             asset.owner,
             asset.current,
             one.version.info.records_rounded,
-            keys.join(", "),
-            columns.join(", "),
         )
     };
     let mut parts: Vec<String> = shown.iter().map(describe).collect();
@@ -190,6 +197,9 @@ fn terms(grant: &GrantView, asset: &AssetView) -> String {
     let mut parts: Vec<String> = Vec::new();
     if !terms.disclose.is_empty() {
         parts.push(format!("disclose {}", terms.disclose.iter().map(named).collect::<Vec<_>>().join(", ")));
+    }
+    if !terms.whole.is_empty() {
+        parts.push(format!("fetch all of {}", terms.whole.iter().map(named).collect::<Vec<_>>().join(", ")));
     }
     parts.extend(terms.prove.iter().map(|predicate| format!("prove {}", predicate.display(&asset.schema))));
     if terms.existence {

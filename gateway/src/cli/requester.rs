@@ -20,6 +20,7 @@ use crate::client::Client;
 use crate::files::{FileError, check_writable, read_bounded, write_private};
 use crate::home::{Asked, Home, HomeError, Relation};
 use crate::owner::Owner;
+use crate::rehashing::{Books, Rate, rehash_owner};
 use crate::witness::pins::{Pins, Witnessed};
 
 /// Largest file of keys that is read, in bytes.
@@ -320,11 +321,19 @@ pub(super) struct Audit {
     /// With --data-dir: also compute every record's place and commitment again (slow).
     #[arg(long, requires = "data_dir")]
     recompute: bool,
+    /// With --data-dir: only read every stored object back and compare it with its digest, naming all that
+    /// is damaged; an interrupted check goes on where it stopped.
+    #[arg(long, requires = "data_dir", conflicts_with = "recompute")]
+    rehash: bool,
+    /// With --rehash: read no more than this, for example 20MB/s.
+    #[arg(long, value_name = "RATE", requires = "rehash")]
+    rate: Option<Rate>,
 }
 
 pub(super) async fn audit(args: Audit, output: &Output) -> Result<(), Failure> {
     match (args.gateway, args.home, args.data_dir) {
         (Some(url), Some(home), _) => audit_gateway(&Home::at(&home), &Client::new(&url)?, output).await,
+        (_, _, Some(folder)) if args.rehash => rehash(&Owner::open(&folder)?, args.rate, output).await,
         (_, _, Some(folder)) => {
             let owner = Owner::open(&folder)?;
             let bar = output.progress();
@@ -352,8 +361,41 @@ pub(super) async fn audit(args: Audit, output: &Output) -> Result<(), Failure> {
     }
 }
 
+/// Reads an owner's stored objects back.
+async fn rehash(owner: &Owner, rate: Option<Rate>, output: &Output) -> Result<(), Failure> {
+    let access = owner.access().await?;
+    let bar = output.progress();
+    let done = rehash_owner(owner, Books::from(&access), rate, bar.clone()).await;
+    bar.finish();
+    let done = done?;
+    if done.damaged > 0 {
+        for finding in &done.findings {
+            output.line(printable(&format!("BAD   {finding}")));
+        }
+        let first = done.findings.first().map(String::as_str).unwrap_or_default();
+        return Err(Failure(format!(
+            "{} of {} stored objects are not what was written; {first}",
+            done.damaged, done.objects
+        )));
+    }
+    output.result(&done, || {
+        format!(
+            "ok    store: {} objects ({} bytes) are what was written{}{}",
+            done.objects,
+            done.bytes,
+            if done.resumed { "; the check went on where an earlier one had stopped" } else { "" },
+            match done.without_keys {
+                0 => String::new(),
+                n => format!("\nnote  of {n} assets the keys are gone: nothing can be told of them"),
+            },
+        )
+    });
+    Ok(())
+}
+
 /// What the pinned witnesses say of a ledger's head, a line each.
-fn witness_lines(genesis: &Genesis, said: &Witnessed) -> String {
+/// What witnesses say of a checkpoint, a line for each.
+pub(super) fn witness_lines(genesis: &Genesis, said: &Witnessed) -> String {
     let checks = said.checks().into_iter().map(|line| format!("\nok    {line}"));
     let mut notes = said.notes();
     if said.is_unpinned() {
@@ -381,15 +423,20 @@ pub(crate) async fn audit_gateway(home: &Home, client: &Client, output: &Output)
         format!(
             "ok    {} blocks, {} entries replayed: every signature, outcome, hash and root\n\
              ok    the replay leads to the signed checkpoint and to every one seen before\n\
-             ok    {} assets, {} requests granted, {} denied, {} answered, {} declined, {} unanswered{}{}",
+             ok    {} assets, {} requests granted, {} denied, {} answered, {} delivered, {} declined, {} unanswered{}{}{}",
             summary.blocks,
             summary.entries,
             summary.assets,
             summary.granted,
             summary.denied,
             summary.answers,
+            summary.deliveries,
             summary.declined,
             summary.unanswered,
+            match summary.samples {
+                0 => String::new(),
+                samples => format!("\nok    {samples} samples by the auditor, {} results", summary.sample_results),
+            },
             witness_lines(&session.genesis, &session.witnessed),
             match &session.genesis.ceremony {
                 None => "\nnote  DEVELOPMENT PARAMETERS on this ledger".into(),

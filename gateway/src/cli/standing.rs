@@ -126,6 +126,9 @@ fn lines(grant: &GrantView, schema: Option<&Schema>) -> Vec<String> {
     if !terms.disclose.is_empty() {
         all.push(format!("  disclose {}", terms.disclose.iter().map(field).collect::<Vec<_>>().join(", ")));
     }
+    if !terms.whole.is_empty() {
+        all.push(format!("  fetch    all of {}", terms.whole.iter().map(field).collect::<Vec<_>>().join(", ")));
+    }
     match schema {
         Some(schema) => all.extend(terms.prove.iter().map(|one| format!("  prove    {}", one.display(schema)))),
         None if terms.prove.is_empty() => {}

@@ -17,7 +17,7 @@ use crate::files::{FileError, check_writable, read_bounded, write_private};
 use crate::home::Home;
 use crate::naming::{AssetName, Who};
 use crate::trail::export::{self, EXPORT_BYTES_MAX, Statement};
-use crate::trail::{Filter, Group, Line, Trail, Wanted, grouped, read, spreadsheet, time_text};
+use crate::trail::{Filter, Group, Kind, Line, Trail, Wanted, grouped, read, spreadsheet, time_text};
 
 /// Which requests, and as of when.
 #[derive(Debug, Args)]
@@ -165,6 +165,14 @@ fn outcome(line: &Line) -> String {
         RequestStatus::Answered { version, height, bytes, .. } => {
             format!("answered from version {version} in block {height}, {bytes} bytes")
         }
+        RequestStatus::Delivered { version, height, bytes, .. } => {
+            let checked =
+                line.checked.map(|checked| format!("; found {} in block {}", checked.outcome, checked.height));
+            format!(
+                "delivered from version {version} in block {height}, up to {bytes} bytes{}",
+                checked.unwrap_or_default()
+            )
+        }
         RequestStatus::Declined { reason: DeclineReason::Budget, height, .. } => {
             format!("DECLINED for want of budget in block {height}")
         }
@@ -176,7 +184,11 @@ fn outcome(line: &Line) -> String {
 }
 
 fn asked(line: &Line) -> String {
-    let keys = if line.keys > 1 { format!(", {} keys,", line.keys) } else { String::new() };
+    let many = line.kind == Kind::Question && line.keys > 1;
+    let keys = if many { format!(", {} keys,", line.keys) } else { String::new() };
+    if line.kind == Kind::Sample {
+        return format!("{} FROM {}, as the auditor", line.shape, line.asset_name);
+    }
     format!("{} FROM {}{keys} for '{}'", line.shape, line.asset_name, line.purpose)
 }
 

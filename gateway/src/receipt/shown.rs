@@ -1,7 +1,7 @@
 //! What a transaction does, in words.
 
 use sealgate_ledger::member::Change;
-use sealgate_ledger::tx::{GrantTerms, TextContent, TxBody, VersionInfo};
+use sealgate_ledger::tx::{GrantTerms, TABLE, TextContent, TxBody, VersionInfo};
 
 /// What a transaction does, a line for each part.
 pub fn describe(body: &TxBody) -> Vec<String> {
@@ -13,10 +13,12 @@ pub fn describe(body: &TxBody) -> Vec<String> {
             }
             lines
         }
-        TxBody::RegisterAsset { name, title, schema, version, .. } => {
+        TxBody::RegisterAsset { name, title, data_type, schema, version, .. } => {
             let columns: Vec<&str> = schema.columns.iter().map(|column| column.name.as_str()).collect();
-            let mut lines = vec![format!("registered the asset '{name}' ({title})")];
-            lines.push(format!("columns: {}", columns.join(", ")));
+            let mut lines = vec![format!("registered the {data_type} '{name}' ({title})")];
+            if data_type == TABLE {
+                lines.push(format!("columns: {}", columns.join(", ")));
+            }
             lines.push(version_text(version));
             lines
         }
@@ -36,6 +38,21 @@ pub fn describe(body: &TxBody) -> Vec<String> {
             ];
             lines.extend(consent.map(|consent| format!("consent: {consent}")));
             lines
+        }
+        TxBody::RequestWhole { asset, columns, purpose, consent } => {
+            let mut lines = vec![format!("asked for {} of {asset} for purpose '{purpose}'", whole_text(columns))];
+            lines.extend(consent.map(|consent| format!("consent: {consent}")));
+            lines
+        }
+        TxBody::RequestSample { asset, seed, records } => {
+            vec![format!("asked for a sample of {records} records of {asset}, chosen by {seed}")]
+        }
+        TxBody::Deliver { request, version, sealed, bytes } => vec![
+            format!("delivered what the request {request} asks for, from version {version}"),
+            format!("the sealed delivery has hash {sealed} and opens up to {bytes} bytes of ciphertext"),
+        ],
+        TxBody::SampleResult { request, outcome, report } => {
+            vec![format!("found in the sample {request}: {outcome}"), format!("the report has hash {report}")]
         }
         TxBody::Answer { request, version, binding, sealed, .. } => vec![
             format!("answered the request {request} from version {version}"),
@@ -63,11 +80,21 @@ fn version_text(version: &VersionInfo) -> String {
     format!("version {}: root {}, up to {} records", version.number, version.root, version.records_rounded)
 }
 
+fn numbers(columns: &[u8]) -> String {
+    columns.iter().map(|column| (u16::from(*column) + 1).to_string()).collect::<Vec<_>>().join(", ")
+}
+
+fn whole_text(columns: &[u8]) -> String {
+    format!("columns {} of the schema, whole", numbers(columns))
+}
+
 fn terms_text(terms: &GrantTerms) -> Vec<String> {
     let mut parts = Vec::new();
     if !terms.disclose.is_empty() {
-        let fields: Vec<String> = terms.disclose.iter().map(|column| (u16::from(*column) + 1).to_string()).collect();
-        parts.push(format!("disclosed: fields {} of the schema", fields.join(", ")));
+        parts.push(format!("disclosed: fields {} of the schema", numbers(&terms.disclose)));
+    }
+    if !terms.whole.is_empty() {
+        parts.push(format!("fetched: {}", whole_text(&terms.whole)));
     }
     if !terms.prove.is_empty() {
         parts.push(format!("proven: {} predicates, which the receipt's file holds", terms.prove.len()));

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::{Became, Filter, Line, Trail, time_text};
 
 /// The format's name.
-const FORMAT: &str = "sealgate-trail/1";
+const FORMAT: &str = "sealgate-trail/2";
 /// Domain of the signature.
 const DOMAIN: &str = "sealgate/trail-export/1";
 /// Largest file that is read, in bytes.

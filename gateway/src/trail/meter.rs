@@ -5,17 +5,19 @@ use std::collections::BTreeMap;
 use sealgate_ledger::ids::{Address, AssetId};
 use serde::Serialize;
 
-use super::{Became, Line};
+use super::{Became, Kind, Line};
 
 /// Counts of requests, of keys, and of bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 pub struct Counts {
     /// Requests.
     pub requests: u64,
-    /// Those that the contract granted: answered, declined, unanswered and open ones.
+    /// Those that the contract granted: answered, delivered, declined, unanswered and open ones.
     pub granted: u64,
     /// Granted and answered.
     pub answered: u64,
+    /// Granted and delivered: whole columns, files and samples.
+    pub delivered: u64,
     /// Denied by the contract.
     pub denied: u64,
     /// Granted, and declined by the owner.
@@ -24,29 +26,30 @@ pub struct Counts {
     pub unanswered: u64,
     /// Granted, and the answer is awaited.
     pub open: u64,
-    /// Keys of all requests.
+    /// Keys of all questions.
     pub keys_asked: u64,
     /// Keys of the answered ones, each time counted, whether or not there was a record.
     pub keys: u64,
-    /// Bytes of the sealed answers.
+    /// Bytes of the sealed answers, and of all ciphertext that was delivered.
     pub bytes: u64,
 }
 
 impl Counts {
     fn add(&mut self, line: &Line) {
-        let keys = u64::from(line.keys);
+        let keys = if line.kind == Kind::Question { u64::from(line.keys) } else { 0 };
         self.requests += 1;
         self.keys_asked += keys;
+        self.bytes += line.bytes();
         self.granted += u64::from(line.outcome != Became::Denied);
         match line.outcome {
             Became::Denied => self.denied += 1,
             Became::Open => self.open += 1,
             Became::Declined => self.declined += 1,
             Became::Unanswered => self.unanswered += 1,
+            Became::Delivered => self.delivered += 1,
             Became::Answered => {
                 self.answered += 1;
                 self.keys += keys;
-                self.bytes += u64::from(line.bytes());
             }
         }
     }

@@ -36,6 +36,7 @@ pub fn of_trail(lines: &[Line]) -> Result<Vec<u8>, csv::Error> {
         "asset",
         "asset name",
         "owner",
+        "kind",
         "question",
         "keys",
         "purpose",
@@ -46,6 +47,7 @@ pub fn of_trail(lines: &[Line]) -> Result<Vec<u8>, csv::Error> {
         "ended by",
         "ended in block",
         "ended at",
+        "sample",
     ];
     let row = |line: &Line| {
         let reason = match &line.status {
@@ -62,6 +64,7 @@ pub fn of_trail(lines: &[Line]) -> Result<Vec<u8>, csv::Error> {
             line.asset.to_string(),
             line.asset_name.clone(),
             line.owner.to_string(),
+            line.kind.word().to_owned(),
             line.shape.clone(),
             line.keys.to_string(),
             line.purpose.clone(),
@@ -72,6 +75,7 @@ pub fn of_trail(lines: &[Line]) -> Result<Vec<u8>, csv::Error> {
             line.ended.and_then(|ended| ended.transaction).map(|hash| hash.to_string()).unwrap_or_default(),
             line.ended.map(|ended| ended.block.to_string()).unwrap_or_default(),
             line.ended.map(|ended| time_text(ended.time_ms)).unwrap_or_default(),
+            line.checked.map(|checked| checked.outcome.to_string()).unwrap_or_default(),
         ]
     };
     table(header, lines.iter().map(row))
@@ -92,6 +96,7 @@ pub fn of_meter(lines: &[Metered]) -> Result<Vec<u8>, csv::Error> {
         "requests",
         "granted",
         "answered",
+        "delivered",
         "denied",
         "declined",
         "unanswered",
@@ -112,6 +117,7 @@ pub fn of_meter(lines: &[Metered]) -> Result<Vec<u8>, csv::Error> {
             counts.requests.to_string(),
             counts.granted.to_string(),
             counts.answered.to_string(),
+            counts.delivered.to_string(),
             counts.denied.to_string(),
             counts.declined.to_string(),
             counts.unanswered.to_string(),

@@ -3,17 +3,18 @@
 
 use sealgate_circuits::question::{Item, Shape};
 
-use super::views::GrantView;
+use super::views::{Asked, GrantView};
 use crate::block::DenyReason;
+use crate::tx::GrantTerms;
 
-/// Decides whether `grant` allows the question at block time `time_ms`. The order of the checks
-/// is part of the ledger's rules: grant, window, purpose, items, quota.
+/// Decides whether `grant` allows what is asked at block time `time_ms`. The order of the checks
+/// is part of the ledger's rules: grant, window, purpose, items or columns, quota.
 ///
 /// # Errors
 /// The first reason to deny.
 pub(crate) fn decide<'g>(
     grant: Option<&'g GrantView>,
-    shape: &Shape,
+    asked: &Asked,
     purpose: &str,
     time_ms: u64,
 ) -> Result<&'g GrantView, DenyReason> {
@@ -28,6 +29,24 @@ pub(crate) fn decide<'g>(
     if !terms.purpose.is_empty() && terms.purpose != purpose {
         return Err(DenyReason::Purpose);
     }
+    match asked {
+        Asked::Question { shape, .. } => check_items(terms, shape)?,
+        Asked::Whole { columns } => {
+            if let Some(column) = columns.iter().find(|column| !terms.whole.contains(column)) {
+                return Err(DenyReason::Whole { column: *column });
+            }
+        }
+        // Not asked under a grant.
+        Asked::Sample { .. } => {}
+    }
+    let used = grant.used.saturating_add(asked.counts());
+    if terms.quota.is_some_and(|quota| used > quota) {
+        return Err(DenyReason::QuotaUsed);
+    }
+    Ok(grant)
+}
+
+fn check_items(terms: &GrantTerms, shape: &Shape) -> Result<(), DenyReason> {
     if shape.items.is_empty() && !terms.existence {
         return Err(DenyReason::Existence);
     }
@@ -42,11 +61,7 @@ pub(crate) fn decide<'g>(
             Item::Disclose(_) | Item::Prove(_) => {}
         }
     }
-    let used = grant.used.saturating_add(u64::from(shape.keys));
-    if terms.quota.is_some_and(|quota| used > quota) {
-        return Err(DenyReason::QuotaUsed);
-    }
-    Ok(grant)
+    Ok(())
 }
 
 /// Whether the grant's window has passed.

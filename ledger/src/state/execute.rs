@@ -2,19 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use sealgate_circuits::question::Shape;
 use sealgate_circuits::schema::Schema;
 
-use super::contract::{decide, is_over};
 use super::keys;
 use super::query;
 use super::rejection::{ExecuteError, OWNERS_MAX, Rejection};
 use super::tree::settle;
 use super::verify::VerifiedTx;
-use super::views::{AccountView, AssetView, GrantView, RequestStatus, RequestView, TextView, VersionView};
+use super::views::{AccountView, Asked, AssetView, GrantView, RequestStatus, TextView, VersionView};
 use crate::block::{
-    BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX, BLOCK_UNANSWERED_MAX, Block, DenyReason, Entry, EntryBody, Header, Outcome,
-    Receipt,
+    BLOCK_TX_BYTES_MAX, BLOCK_TXS_MAX, BLOCK_UNANSWERED_MAX, Block, Entry, EntryBody, Header, Outcome, Receipt,
 };
 use crate::genesis::Genesis;
 use crate::ids::{Address, AssetId, BlockHash, BlockHeight, ChainId, Digest, TxHash};
@@ -23,14 +20,7 @@ use crate::log;
 use crate::member::{MemberSet, Policy};
 use crate::merkle::{self, NodeHash, Tiles, TilesMut};
 use crate::trie;
-use crate::tx::{
-    DeclineReason, EXPIRY_BLOCKS_MAX, GrantTerms, TextContent, TxBody, VersionInfo, check_terms, check_version,
-};
-
-/// Milliseconds of a day.
-const DAY_MS: u64 = 24 * 3600 * 1000;
-/// For so many keys of a request the owner has another answer window.
-const ANSWER_WINDOW_KEYS: u64 = 50;
+use crate::tx::{EXPIRY_BLOCKS_MAX, GrantTerms, TextContent, TxBody, VersionInfo, check_terms, check_version};
 
 /// Where a block lies in the log and in the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, borsh::BorshSerialize, borsh::BorshDeserialize)]
@@ -155,7 +145,10 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             self.members = query::members(&self.overlay)?;
             self.policy = query::policy(&self.overlay)?;
         }
-        if let TxBody::Request { asset, .. } = &tx.signed.tx.body {
+        if let TxBody::Request { asset, .. }
+        | TxBody::RequestWhole { asset, .. }
+        | TxBody::RequestSample { asset, .. } = &tx.signed.tx.body
+        {
             self.asked.entry(*asset).or_default().push(entry_index);
         }
         let receipt = Receipt { hash: tx.hash, height: self.height(), entry_index, outcome };
@@ -252,40 +245,6 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         Ok(())
     }
 
-    /// Counts a request among those that are open.
-    fn open(&mut self, deadline: BlockHeight) -> Result<(), IndexError> {
-        let key = keys::open(deadline, self.height());
-        let count: u64 = load(&self.overlay, &key)?.unwrap_or_default();
-        self.overlay.put(key, &(count + 1));
-        Ok(())
-    }
-
-    /// Counts a request no longer among those that are open.
-    fn close(&mut self, deadline: BlockHeight, request: &RequestView) -> Result<(), IndexError> {
-        let key = keys::open(deadline, request.height);
-        match load::<u64, _>(&self.overlay, &key)? {
-            Some(1) => self.overlay.delete(key),
-            Some(count) => self.overlay.put(key, &count.saturating_sub(1)),
-            None => return Err(IndexError::value(&key, "an open request is not counted")),
-        }
-        Ok(())
-    }
-
-    /// Gives a request's keys back to the grant under which it was asked, if that still stands.
-    fn return_quota(&mut self, request: &RequestView) -> Result<(), IndexError> {
-        if let Some(mut grant) = self.standing_grant(request)? {
-            grant.used = grant.used.saturating_sub(u64::from(request.shape.keys));
-            self.overlay.put(keys::grant(&grant.asset, &grant.to), &grant);
-        }
-        Ok(())
-    }
-
-    /// The grant under which the request was asked, if it is still the one on the list.
-    fn standing_grant(&self, request: &RequestView) -> Result<Option<GrantView>, IndexError> {
-        let grant = query::grant(&self.overlay, &request.asset, &request.sender)?;
-        Ok(grant.filter(|grant| Some(grant.granted_by) == request.grant))
-    }
-
     fn execute(&mut self, verified: &VerifiedTx) -> Result<Outcome, ExecuteError> {
         let (hash, tx) = (verified.hash, &verified.signed.tx);
         if self.receipt(&hash)?.is_some() {
@@ -316,6 +275,14 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             TxBody::Propose { change } => self.propose(hash, sender, change),
             TxBody::Endorse { proposal } => self.endorse(sender, proposal),
             TxBody::PutText { name, title, content } => self.put_text(sender, name, title, content),
+            TxBody::RequestWhole { .. } => self.request(hash, sender, &tx.body),
+            TxBody::RequestSample { asset, seed, records } => {
+                self.request_sample(hash, sender, asset, Asked::Sample { seed: *seed, records: *records })
+            }
+            TxBody::Deliver { .. } => self.deliver(hash, sender, &tx.body),
+            TxBody::SampleResult { request, outcome, report } => {
+                self.sample_result(hash, sender, request, *outcome, *report)
+            }
         }
     }
 
@@ -385,7 +352,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
     }
 
     /// An asset of the sender's that has not been withdrawn.
-    fn owned(&self, sender: Address, asset: &AssetId) -> Result<AssetView, ExecuteError> {
+    pub(super) fn owned(&self, sender: Address, asset: &AssetId) -> Result<AssetView, ExecuteError> {
         let view = query::asset(&self.overlay, asset)?.ok_or(Rejection::UnknownAsset(*asset))?;
         if view.owner != sender {
             return Err(Rejection::NotOwner { asset: *asset, owner: view.owner, sender }.into());
@@ -449,7 +416,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         terms: &GrantTerms,
     ) -> Result<Outcome, ExecuteError> {
         let view = self.owned(sender, asset)?;
-        check_terms(terms, &view.schema)?;
+        check_terms(terms, &view.data_type, &view.schema)?;
         let grant = GrantView {
             asset: *asset,
             to: *to,
@@ -471,134 +438,6 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         self.overlay.delete(keys::grant(asset, to));
         self.overlay.delete(keys::granted_asset(to, asset));
         Ok(Outcome::Accepted)
-    }
-
-    fn request(&mut self, hash: TxHash, sender: Address, body: &TxBody) -> Result<Outcome, ExecuteError> {
-        let TxBody::Request { asset, shape, purpose, commitment, consent } = body else {
-            return Ok(Outcome::Accepted);
-        };
-        let view = query::asset(&self.overlay, asset)?.ok_or(Rejection::UnknownAsset(*asset))?;
-        shape.validate(&view.schema).map_err(crate::tx::TxError::Question)?;
-        let entry_index = self.next_entry();
-        let grant = query::grant(&self.overlay, asset, &sender)?;
-        let decision = match view.withdrawn {
-            Some(_) => Err(DenyReason::Withdrawn),
-            None => decide(grant.as_ref(), shape, purpose, self.time_ms),
-        };
-        let (status, outcome) = match decision {
-            Ok(grant) => {
-                let (version, deadline) = (view.current, self.height().plus(self.answer_window(shape)));
-                let used = GrantView { used: grant.used.saturating_add(u64::from(shape.keys)), ..grant.clone() };
-                self.overlay.put(keys::grant(asset, &sender), &used);
-                self.open(deadline)?;
-                (RequestStatus::Granted { version, deadline }, Outcome::Granted { version, deadline })
-            }
-            Err(reason) => {
-                self.count_denial(sender)?;
-                (RequestStatus::Denied { reason }, Outcome::Denied { reason })
-            }
-        };
-        let request = RequestView {
-            hash,
-            asset: *asset,
-            sender,
-            shape: shape.clone(),
-            purpose: purpose.clone(),
-            commitment: *commitment,
-            consent: *consent,
-            grant: grant.map(|grant| grant.granted_by),
-            height: self.height(),
-            time_ms: self.time_ms,
-            entry_index,
-            status,
-        };
-        self.overlay.put(keys::request(entry_index), &request);
-        Ok(outcome)
-    }
-
-    /// Counts a denied request of the account's, and refuses it when there were too many today.
-    fn count_denial(&mut self, account: Address) -> Result<(), ExecuteError> {
-        let (today, limit) = (self.time_ms / DAY_MS, self.policy.denials_a_day);
-        let key = keys::denials(&account);
-        let (day, count): (u64, u32) = load(&self.overlay, &key)?.unwrap_or((today, 0));
-        let before = if day == today { count } else { 0 };
-        if before >= limit {
-            return Err(Rejection::TooManyDenials { account, limit }.into());
-        }
-        self.overlay.put(key, &(today, before + 1));
-        Ok(())
-    }
-
-    fn answer(&mut self, hash: TxHash, sender: Address, body: &TxBody) -> Result<Outcome, ExecuteError> {
-        let TxBody::Answer { request: asked, version, binding, sealed, bytes, charges: _ } = body else {
-            return Ok(Outcome::Accepted);
-        };
-        let (mut request, bound, deadline) = self.awaiting(sender, asked)?;
-        if *version != bound {
-            return Err(Rejection::WrongVersion { request: *asked, bound, found: *version }.into());
-        }
-        self.check_grant_stands(&request)?;
-        request.status = RequestStatus::Answered {
-            version: bound,
-            answer: hash,
-            height: self.height(),
-            binding: *binding,
-            sealed: *sealed,
-            bytes: *bytes,
-            entry_index: self.next_entry(),
-        };
-        self.close(deadline, &request)?;
-        self.overlay.put(keys::request(request.entry_index), &request);
-        Ok(Outcome::Accepted)
-    }
-
-    fn decline(&mut self, sender: Address, asked: &TxHash, reason: DeclineReason) -> Result<Outcome, ExecuteError> {
-        let (mut request, _, deadline) = self.awaiting(sender, asked)?;
-        request.status = RequestStatus::Declined { reason, height: self.height(), entry_index: self.next_entry() };
-        self.return_quota(&request)?;
-        self.close(deadline, &request)?;
-        self.overlay.put(keys::request(request.entry_index), &request);
-        Ok(Outcome::Accepted)
-    }
-
-    /// How many blocks the owner has to answer: more for more keys.
-    fn answer_window(&self, shape: &Shape) -> u64 {
-        self.policy.answer_window_blocks.saturating_mul(1 + u64::from(shape.keys) / ANSWER_WINDOW_KEYS)
-    }
-
-    /// A request of the sender's asset that awaits its answer: with the version it is bound to and
-    /// its deadline.
-    fn awaiting(&self, sender: Address, asked: &TxHash) -> Result<(RequestView, u32, BlockHeight), ExecuteError> {
-        let request = query::request(&self.overlay, asked)?.ok_or(Rejection::UnknownRequest(*asked))?;
-        self.owned(sender, &request.asset)?;
-        let (bound, deadline) = match request.status {
-            RequestStatus::Granted { version, deadline } => (version, deadline),
-            RequestStatus::Denied { .. } => return Err(Rejection::NotGranted(*asked).into()),
-            RequestStatus::Declined { reason, .. } => {
-                return Err(Rejection::Declined { request: *asked, reason }.into());
-            }
-            RequestStatus::Answered { answer, .. } => {
-                return Err(Rejection::AlreadyAnswered { request: *asked, answer }.into());
-            }
-            RequestStatus::Unanswered { .. } => {
-                let deadline = request.height.plus(self.answer_window(&request.shape));
-                return Err(Rejection::Unanswered { request: *asked, deadline }.into());
-            }
-        };
-        if deadline < self.height() {
-            return Err(Rejection::Unanswered { request: *asked, deadline }.into());
-        }
-        Ok((request, bound, deadline))
-    }
-
-    fn check_grant_stands(&self, request: &RequestView) -> Result<(), ExecuteError> {
-        let gone = |what| Err(Rejection::GrantGone { request: request.hash, what }.into());
-        match query::grant(&self.overlay, &request.asset, &request.sender)? {
-            None => gone("was revoked"),
-            Some(grant) if Some(grant.granted_by) != request.grant => gone("was replaced"),
-            Some(grant) if is_over(&grant, self.time_ms) => gone("is over"),
-            Some(_) => Ok(()),
-        }
     }
 }
 

@@ -167,12 +167,28 @@ pub enum Rejection {
     /// A denied request has no answer.
     #[error("request {0} was denied; it cannot be answered")]
     NotGranted(TxHash),
+    /// Answers are for questions, deliveries for whole columns, files and samples.
+    #[error("request {request} asks for {asked}: record {needs} for it")]
+    OtherKind {
+        /// The request.
+        request: TxHash,
+        /// "an answer" or "a delivery".
+        asked: &'static str,
+        /// The transaction that it needs.
+        needs: &'static str,
+    },
+    /// Only the auditor whom the rules name takes samples.
+    #[error("{0} is not the auditor whom this ledger's rules name: only that account takes samples")]
+    NotAuditor(Address),
+    /// There is no delivered sample to report on.
+    #[error("request {0} is no sample of yours that was delivered and awaits its result")]
+    NoSample(TxHash),
     /// One answer a request.
     #[error("request {request} is answered already, by {answer}")]
     AlreadyAnswered {
         /// The request.
         request: TxHash,
-        /// Its answer.
+        /// Its answer or delivery.
         answer: TxHash,
     },
     /// The window has passed.
@@ -208,7 +224,7 @@ pub enum Rejection {
     GrantGone {
         /// The request.
         request: TxHash,
-        /// "was revoked", "was replaced" or "is over".
+        /// "was revoked", "was replaced", "is over", or "is no longer the auditor's".
         what: &'static str,
     },
 }

@@ -17,6 +17,8 @@ use crate::testing::*;
 use crate::trie::{self, LeafDigest, StateKey, StatePrefix};
 use crate::tx::{SealedText, TextContent, TxBody};
 
+mod whole;
+
 struct World {
     genesis: Genesis,
     index: MemoryIndex,

@@ -9,8 +9,8 @@ use serde::{Deserialize, Serialize};
 use super::rejection::Rejection;
 use crate::account::AccountPublic;
 use crate::block::DenyReason;
-use crate::ids::{Address, AssetId, BlockHeight, Digest, TxHash};
-use crate::tx::{DeclineReason, GrantTerms, TextContent, VersionInfo};
+use crate::ids::{Address, AssetId, BlockHeight, Digest, SampleSeed, TxHash};
+use crate::tx::{DeclineReason, GrantTerms, SampleOutcome, TextContent, VersionInfo};
 
 /// An enrolled account.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
@@ -70,7 +70,7 @@ pub struct AssetView {
     pub title: String,
     /// What it holds.
     pub description: String,
-    /// `table`.
+    /// [`TABLE`](crate::tx::TABLE) or [`FILE`](crate::tx::FILE).
     pub data_type: String,
     /// Its fields.
     pub schema: Schema,
@@ -153,13 +153,10 @@ pub struct RequestView {
     pub asset: AssetId,
     /// Who asked.
     pub sender: Address,
-    /// The question without its key and free constants.
-    #[serde(with = "crate::codec::borsh_hex")]
-    pub shape: Shape,
-    /// Why it was asked.
+    /// What was asked for.
+    pub asked: Asked,
+    /// Why it was asked; nothing for a sample.
     pub purpose: String,
-    /// Commitment to the rest of the question.
-    pub commitment: Digest,
     /// Reference to a consent.
     pub consent: Option<Digest>,
     /// The transaction of the grant that stood when it was asked, if any did.
@@ -172,6 +169,83 @@ pub struct RequestView {
     pub entry_index: u64,
     /// What became of it.
     pub status: RequestStatus,
+    /// What the auditor found in a delivered sample.
+    pub checked: Option<SampleCheck>,
+}
+
+/// What a request asks for.
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Asked {
+    /// An answer to a question.
+    Question {
+        /// The question without its key and free constants.
+        #[serde(with = "crate::codec::borsh_hex")]
+        shape: Shape,
+        /// Commitment to the rest of the question.
+        commitment: Digest,
+    },
+    /// Whole columns, or a file.
+    Whole {
+        /// Their positions.
+        columns: Vec<u8>,
+    },
+    /// Records of the auditor's choosing.
+    Sample {
+        /// What they are chosen by.
+        seed: SampleSeed,
+        /// How many.
+        records: u16,
+    },
+}
+
+impl Asked {
+    /// About how many keys, or for how many records by choice; none for whole columns.
+    pub fn keys(&self) -> u16 {
+        match self {
+            Asked::Question { shape, .. } => shape.keys,
+            Asked::Whole { .. } => 0,
+            Asked::Sample { records, .. } => *records,
+        }
+    }
+
+    /// What it takes from a grant's quota: a question its keys, whole columns together one.
+    pub fn counts(&self) -> u64 {
+        match self {
+            Asked::Question { shape, .. } => u64::from(shape.keys),
+            Asked::Whole { .. } => 1,
+            Asked::Sample { .. } => 0,
+        }
+    }
+
+    /// What was asked for, in words; a question as its shape.
+    pub fn display(&self, schema: &Schema) -> String {
+        match self {
+            Asked::Question { shape, .. } => shape.display(schema),
+            Asked::Whole { columns } => {
+                let name = |column: &u8| schema.at(*column).map_or_else(|| column.to_string(), |c| c.name.clone());
+                let names: Vec<String> = columns.iter().map(name).collect();
+                format!("all of {}", names.join(", "))
+            }
+            Asked::Sample { records, .. } => format!("a sample of {records} records"),
+        }
+    }
+}
+
+/// What the auditor recorded of a sample.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SampleCheck {
+    /// What was found.
+    pub outcome: SampleOutcome,
+    /// Hash of the report.
+    pub report: Digest,
+    /// The transaction.
+    pub result: TxHash,
+    /// The block that recorded it.
+    pub height: BlockHeight,
+    /// Its entry.
+    pub entry_index: u64,
 }
 
 /// What became of a request.
@@ -205,6 +279,21 @@ pub enum RequestStatus {
         /// Length of the sealed answer.
         bytes: u32,
         /// The answer's entry.
+        entry_index: u64,
+    },
+    /// What it asks for was delivered: whole columns, a file or a sample.
+    Delivered {
+        /// The version it is from.
+        version: u32,
+        /// The transaction.
+        delivery: TxHash,
+        /// The block that recorded the delivery.
+        height: BlockHeight,
+        /// Hash of the sealed delivery.
+        sealed: Digest,
+        /// Bytes of all ciphertext that it opens, rounded up to a power of two.
+        bytes: u64,
+        /// The delivery's entry.
         entry_index: u64,
     },
     /// The owner declined it.

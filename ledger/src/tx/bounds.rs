@@ -2,12 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use sealgate_circuits::bytes::DecodeError;
+use sealgate_circuits::bytes::{DecodeError, PlaceKey};
 use sealgate_circuits::question::{Item, Predicate, QuestionError};
 use sealgate_circuits::schema::FIELDS_MAX;
 use sealgate_circuits::schema::{Schema, SchemaError};
 
-use super::{GrantTerms, TX_BYTES_MAX, TextContent, TxBody, VersionInfo};
+use super::{GrantTerms, TX_BYTES_MAX, TextContent, TxBody, VersionInfo, file_schema};
 use crate::account::AccountError;
 use crate::member::MemberError;
 
@@ -31,8 +31,10 @@ pub const TITLE_BYTES_MAX: usize = 200;
 pub const DESCRIPTION_BYTES_MAX: usize = 4000;
 /// Longest purpose, in bytes.
 pub const PURPOSE_BYTES_MAX: usize = 200;
-/// Longest name of a cipher suite or hash algorithm, in bytes.
-pub const SUITE_BYTES_MAX: usize = 64;
+/// Names of the cipher suites that versions may be sealed with.
+pub const CIPHER_SUITES: [&str; 2] = ["AES-256-GCM", "SM4-GCM"];
+/// Names of the hash algorithms that ciphertexts may be hashed with.
+pub const HASH_ALGORITHMS: [&str; 4] = ["BLAKE3", "SHA-256", "SHA3-256", "SM3"];
 /// Longest sealed access information.
 pub const ACCESS_BYTES_MAX: usize = 4096;
 /// Longest sealed identity of an account.
@@ -43,8 +45,12 @@ pub const TEXT_BYTES_MAX: usize = 4096;
 pub const TEXT_COPIES_MAX: usize = 32;
 /// Most predicates in one grant.
 pub const PREDICATES_MAX: usize = 64;
-/// The one type of data that contracts know.
-const DATA_TYPE: &str = "table";
+/// Most records of one sample.
+pub const SAMPLE_RECORDS_MAX: u16 = 1000;
+/// Data type of records in columns.
+pub const TABLE: &str = "table";
+/// Data type of a file.
+pub const FILE: &str = "file";
 
 /// Why a transaction cannot be one, whatever the state of the ledger.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -72,9 +78,25 @@ pub enum TxError {
         "'{0}' cannot be an asset's name: a letter or _, then letters, digits, _ or -, at most {ASSET_NAME_BYTES_MAX}"
     )]
     AssetName(String),
-    /// Contracts know one data type.
-    #[error("the data type '{0}' is unknown; contracts know '{DATA_TYPE}'")]
+    /// Contracts know two data types.
+    #[error("the data type '{0}' is unknown; contracts know '{TABLE}' and '{FILE}'")]
     DataType(String),
+    /// A file that is registered with a table's properties.
+    #[error(
+        "a file has one column 'content' that may be disclosed, no key, no budget and a place key of zeros; this one \
+         has another {0}"
+    )]
+    File(&'static str),
+    /// A cipher suite or hash algorithm that the ledger does not know.
+    #[error("the {what} '{found}' is unknown; it is one of {}", known.join(", "))]
+    Algorithm {
+        /// "cipher suite" or "hash algorithm".
+        what: &'static str,
+        /// What was named.
+        found: String,
+        /// Those that are known.
+        known: &'static [&'static str],
+    },
     /// The schema is not one.
     #[error("the schema: {0}")]
     Schema(#[from] SchemaError),
@@ -125,11 +147,23 @@ pub enum TxError {
          {SEALED_BYTES_MAX}"
     )]
     Sealed(u32),
+    /// A length that tells more than it should.
+    #[error("a delivery of {0} bytes: round the number up to a power of two")]
+    Delivered(u64),
+    /// No sample of so many records.
+    #[error("a sample has 1 to {SAMPLE_RECORDS_MAX} records, not {0}")]
+    Sample(u16),
+    /// Whole columns out of order, repeated or none.
+    #[error("whole columns are asked for by ascending positions, each once, and at least one")]
+    WholeOrder,
+    /// A question or a grant of fields at a file.
+    #[error("a file has no records: grant it whole (--whole content) and fetch it; it takes no questions")]
+    NoRecords,
     /// More items than a record has fields.
     #[error("the question has {0} items; the most is {FIELDS_MAX}")]
     Items(usize),
     /// Columns to disclose out of order or repeated.
-    #[error("the columns to disclose must be ascending positions, each once")]
+    #[error("the columns to disclose, and those that may be fetched whole, must be ascending positions, each once")]
     DiscloseOrder,
     /// A column that the schema does not let anybody use so.
     #[error("column {column} ({name}) may not be {usage}: the asset's schema does not allow it")]
@@ -138,14 +172,14 @@ pub enum TxError {
         column: u8,
         /// Its name, or that there is none.
         name: String,
-        /// "disclosed" or "proven".
+        /// "disclosed", "proven" or "fetched whole".
         usage: &'static str,
     },
     /// Too many predicates, or one twice.
     #[error("a grant names at most {PREDICATES_MAX} predicates, each once; this one has {0}")]
     Predicates(usize),
     /// The grant allows nothing.
-    #[error("the grant allows nothing: name columns, predicates or existence, or revoke instead")]
+    #[error("the grant allows nothing: name columns, predicates, existence or whole columns, or revoke instead")]
     Nothing,
     /// The window is empty.
     #[error("the grant ends at {until_ms} ms, before it begins at {not_before_ms} ms")]
@@ -165,16 +199,14 @@ pub(super) fn check_body(body: &TxBody) -> Result<(), TxError> {
         }
         TxBody::OpenAccount { account, .. } | TxBody::ReplaceAccount { successor: account } => Ok(account.validate()?),
         TxBody::Propose { change } => Ok(change.validate()?),
-        TxBody::RegisterAsset { name, title, description, data_type, schema, version, budgets, place_key: _ } => {
+        TxBody::RegisterAsset { name, title, description, data_type, schema, version, budgets, place_key } => {
             check_asset_name(name)?;
             text("title", title, 1, TITLE_BYTES_MAX)?;
             prose("description", description, DESCRIPTION_BYTES_MAX)?;
-            if data_type != DATA_TYPE {
-                return Err(TxError::DataType(data_type.chars().take(40).collect()));
-            }
-            schema.validate()?;
-            if budgets.len() != schema.columns.len() || budgets.iter().any(|bits| *bits > BUDGET_BITS_MAX) {
-                return Err(TxError::Budgets { columns: schema.columns.len() });
+            match data_type.as_str() {
+                TABLE => check_table(schema, budgets)?,
+                FILE => check_file(schema, budgets, place_key)?,
+                other => return Err(TxError::DataType(other.chars().take(40).collect())),
             }
             check_version_alone(version)?;
             check_version(version, schema)
@@ -193,7 +225,20 @@ pub(super) fn check_body(body: &TxBody) -> Result<(), TxError> {
         | TxBody::Transfer { .. }
         | TxBody::Withdraw { .. }
         | TxBody::CloseAccount { .. }
+        | TxBody::SampleResult { .. }
         | TxBody::Endorse { .. } => Ok(()),
+        TxBody::RequestWhole { columns, purpose, .. } => {
+            text("purpose", purpose, 0, PURPOSE_BYTES_MAX)?;
+            if columns.is_empty() || columns.len() > FIELDS_MAX || !columns.is_sorted_by(|a, b| a < b) {
+                return Err(TxError::WholeOrder);
+            }
+            Ok(())
+        }
+        TxBody::Deliver { bytes, .. } if *bytes != 0 && !bytes.is_power_of_two() => Err(TxError::Delivered(*bytes)),
+        TxBody::RequestSample { records, .. } if !(1..=SAMPLE_RECORDS_MAX).contains(records) => {
+            Err(TxError::Sample(*records))
+        }
+        TxBody::Deliver { .. } | TxBody::RequestSample { .. } => Ok(()),
         TxBody::Request { shape, purpose, .. } => {
             text("purpose", purpose, 0, PURPOSE_BYTES_MAX)?;
             if shape.items.len() > FIELDS_MAX {
@@ -209,6 +254,35 @@ pub(super) fn check_body(body: &TxBody) -> Result<(), TxError> {
     }
 }
 
+fn check_table(schema: &Schema, budgets: &[u16]) -> Result<(), TxError> {
+    schema.validate()?;
+    if budgets.len() != schema.columns.len() || budgets.iter().any(|bits| *bits > BUDGET_BITS_MAX) {
+        return Err(TxError::Budgets { columns: schema.columns.len() });
+    }
+    Ok(())
+}
+
+fn check_file(schema: &Schema, budgets: &[u16], place_key: &PlaceKey) -> Result<(), TxError> {
+    if *schema != file_schema() {
+        return Err(TxError::File("schema"));
+    }
+    if budgets != [0] {
+        return Err(TxError::File("budget"));
+    }
+    if place_key.0 != [0; 32] {
+        return Err(TxError::File("place key"));
+    }
+    Ok(())
+}
+
+/// Checks that columns which are to be fetched whole exist.
+pub(crate) fn check_columns(columns: &[u8], schema: &Schema) -> Result<(), TxError> {
+    let missing = columns.iter().find(|column| schema.at(**column).is_none());
+    missing.map_or(Ok(()), |column| {
+        Err(TxError::Use { column: *column, name: "there is none".to_owned(), usage: "fetched whole" })
+    })
+}
+
 /// Checks a version against its asset's schema.
 pub(crate) fn check_version(version: &VersionInfo, schema: &Schema) -> Result<(), TxError> {
     if version.columns.len() != schema.columns.len() {
@@ -218,14 +292,17 @@ pub(crate) fn check_version(version: &VersionInfo, schema: &Schema) -> Result<()
 }
 
 /// Checks a grant's terms against the asset's schema.
-pub(crate) fn check_terms(terms: &GrantTerms, schema: &Schema) -> Result<(), TxError> {
+pub(crate) fn check_terms(terms: &GrantTerms, data_type: &str, schema: &Schema) -> Result<(), TxError> {
+    if data_type == FILE && !(terms.disclose.is_empty() && terms.prove.is_empty() && !terms.existence) {
+        return Err(TxError::NoRecords);
+    }
     let refuse = |column: u8, usage| {
         let name = schema.at(column).map_or_else(|| "there is none".to_owned(), |c| c.name.clone());
         Err(TxError::Use { column, name, usage })
     };
-    for column in &terms.disclose {
-        if !schema.at(*column).is_some_and(|c| c.allowed.disclose) {
-            return refuse(*column, "disclosed");
+    for (columns, usage) in [(&terms.disclose, "disclosed"), (&terms.whole, "fetched whole")] {
+        if let Some(column) = columns.iter().find(|c| !schema.at(**c).is_some_and(|c| c.allowed.disclose)) {
+            return refuse(*column, usage);
         }
     }
     for predicate in &terms.prove {
@@ -241,7 +318,7 @@ pub(crate) fn check_terms(terms: &GrantTerms, schema: &Schema) -> Result<(), TxE
 
 fn check_terms_alone(terms: &GrantTerms) -> Result<(), TxError> {
     text("purpose", &terms.purpose, 0, PURPOSE_BYTES_MAX)?;
-    if !terms.disclose.is_sorted_by(|a, b| a < b) {
+    if [&terms.disclose, &terms.whole].iter().any(|columns| !columns.is_sorted_by(|a, b| a < b)) {
         return Err(TxError::DiscloseOrder);
     }
     terms.prove.iter().try_for_each(Predicate::check_size)?;
@@ -249,7 +326,7 @@ fn check_terms_alone(terms: &GrantTerms) -> Result<(), TxError> {
     if terms.prove.len() > PREDICATES_MAX || distinct.len() != terms.prove.len() {
         return Err(TxError::Predicates(terms.prove.len()));
     }
-    if terms.disclose.is_empty() && terms.prove.is_empty() && !terms.existence {
+    if terms.disclose.is_empty() && terms.prove.is_empty() && !terms.existence && terms.whole.is_empty() {
         return Err(TxError::Nothing);
     }
     match (terms.not_before_ms, terms.until_ms) {
@@ -281,8 +358,8 @@ fn check_version_alone(version: &VersionInfo) -> Result<(), TxError> {
     if !version.records_rounded.is_power_of_two() {
         return Err(TxError::Records(version.records_rounded));
     }
-    text("cipher suite", &version.cipher_suite, 1, SUITE_BYTES_MAX)?;
-    text("hash algorithm", &version.hash_algorithm, 1, SUITE_BYTES_MAX)?;
+    algorithm("cipher suite", &version.cipher_suite, &CIPHER_SUITES)?;
+    algorithm("hash algorithm", &version.hash_algorithm, &HASH_ALGORITHMS)?;
     if version.access.len() > ACCESS_BYTES_MAX {
         return Err(TxError::Access(version.access.len()));
     }
@@ -305,6 +382,13 @@ fn check_asset_name(name: &str) -> Result<(), TxError> {
         && chars.all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
         && name.len() <= ASSET_NAME_BYTES_MAX;
     if good { Ok(()) } else { Err(TxError::AssetName(name.escape_debug().take(80).collect())) }
+}
+
+fn algorithm(what: &'static str, found: &str, known: &'static [&'static str]) -> Result<(), TxError> {
+    if known.contains(&found) {
+        return Ok(());
+    }
+    Err(TxError::Algorithm { what, found: found.escape_debug().take(40).collect(), known })
 }
 
 /// One line of text.
