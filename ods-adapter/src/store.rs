@@ -155,9 +155,9 @@ impl std::fmt::Display for StoreUrl {
     }
 }
 
-/// What a service that is slow or fails for a moment is given: ten tries within a minute.
+/// What a service that is slow or fails for a moment is given: seven tries within half a minute.
 fn retries() -> RetryConfig {
-    RetryConfig { max_retries: 10, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() }
+    RetryConfig { max_retries: 6, retry_timeout: Duration::from_secs(30), ..RetryConfig::default() }
 }
 
 /// Whether an error means, somewhere beneath, that there is no room.
