@@ -123,6 +123,8 @@ pub struct Summary {
 enum Item {
     /// A file, followed by its bytes.
     File { path: String, bytes: u64 },
+    /// A folder, which may say something though it is empty: that a ledger is trusted.
+    Folder { path: String },
     /// The end, with the number of files.
     End(u64),
 }
@@ -186,6 +188,7 @@ struct Plan {
     head: Option<Vec<u8>>,
     /// The log, then all else, relative to the folder.
     files: Vec<(PathBuf, u64)>,
+    folders: Vec<PathBuf>,
     beside: Vec<String>,
     /// Nothing is published meanwhile.
     _lock: Option<File>,
@@ -205,6 +208,7 @@ impl Plan {
             summary: Summary { kind, accounts, seen: BTreeMap::new(), made_ms: clock_ms(), objects: false },
             head: None,
             files: Vec::new(),
+            folders: Vec::new(),
             beside: Vec::new(),
             _lock: None,
         };
@@ -265,9 +269,10 @@ impl Plan {
                 Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
                 other => other.map_err(FileError::io(&full))?,
             };
-            if metadata.is_dir() {
+            if path.to_str().is_some() && metadata.is_dir() {
                 self.collect(&path, skip)?;
-            } else if metadata.is_file() && path.to_str().is_some() {
+                self.folders.push(path);
+            } else if path.to_str().is_some() && metadata.is_file() {
                 self.files.push((path, metadata.len()));
             } else {
                 let what = "neither a file nor a folder, or its name is not UTF-8; move it out of the folder";
@@ -281,6 +286,9 @@ impl Plan {
         let failed = FileError::io(name);
         let total = self.files.iter().map(|(_, bytes)| bytes).sum();
         self.summary.serialize(out).map_err(&failed)?;
+        for path in &self.folders {
+            Item::Folder { path: path.to_string_lossy().into_owned() }.serialize(out).map_err(&failed)?;
+        }
         let (mut files, mut done) = (0, 0);
         for (path, _) in &self.files {
             let full = self.folder.join(path);

@@ -299,6 +299,13 @@ fn a_home_never_forgets_what_it_has_seen() {
         lowered.contains(&format!("a checkpoint of size {}, and the backup only {}", size(&second), size(&first))),
         "{lowered}"
     );
+    // A ledger that was pinned and never seen stays pinned.
+    let (fresh, pinned, again) = (world.path("fresh"), world.path("fresh.backup"), world.path("again"));
+    sealgate(&["account", "new", "--home", &fresh, "--name", "Fresh"]).ok();
+    sealgate(&["trust", "--home", &fresh, &world.fingerprint]).ok();
+    backup("--home", &fresh, &pinned, &[]).ok();
+    restore(&pinned, "--home", &again).ok();
+    assert!(Path::new(&again).join("ledgers").join(&world.fingerprint).is_dir());
     // The same state again, and forward.
     restore(&late, "--home", &home).ok();
     restore(&late, "--home", &copy).ok();

@@ -121,7 +121,8 @@ impl Unpacking<'_> {
         let (mut files, mut done) = (0, 0);
         loop {
             let (path, bytes) = match Item::deserialize_reader(reader).map_err(stream)? {
-                Item::File { path, bytes } => (PathBuf::from(path), bytes),
+                Item::File { path, bytes } => (PathBuf::from(path), Some(bytes)),
+                Item::Folder { path } => (PathBuf::from(path), None),
                 Item::End(expected) if expected == files => break,
                 Item::End(_) => return Err(wrong("it does not hold as many files as it says")),
             };
@@ -130,6 +131,10 @@ impl Unpacking<'_> {
                 return Err(wrong(&format!("'{}' is no file of a backup", path.display())));
             }
             let full = self.staging.join(&path);
+            let Some(bytes) = bytes else {
+                create_private_dir(&full).map_err(FileError::io(&full))?;
+                continue;
+            };
             let mut file = create(&full).map_err(FileError::io(&full))?;
             let mut part = reader.take(bytes);
             let read_failed = |source: io::Error| FileError::content(self.from, source);
