@@ -84,6 +84,11 @@ impl Run {
         run
     }
 
+    /// Whether figures are wanted, not only that everything runs.
+    pub fn is_full(&self) -> bool {
+        !self.quick
+    }
+
     /// A parameter: `full`, or what the environment variable says; `quick` in a quick run. Printed.
     pub fn size(&self, variable: &str, full: usize, quick: usize) -> usize {
         let from_environment = || std::env::var(variable).ok().and_then(|text| text.parse().ok());
@@ -96,8 +101,17 @@ impl Run {
     ///
     /// # Errors
     /// What a contender fails with.
-    pub fn race<const N: usize>(&self, mut contenders: [Contender<'_>; N]) -> Result<[Cost; N], Fault> {
-        let mut costs: [Vec<Cost>; N] = std::array::from_fn(|_| Vec::new());
+    pub fn race<const N: usize>(&self, contenders: [Contender<'_>; N]) -> Result<[Cost; N], Fault> {
+        let costs = self.race_all(contenders.into())?;
+        Ok(std::array::from_fn(|position| costs.get(position).copied().unwrap_or_default()))
+    }
+
+    /// [`Run::race`] of as many as there are.
+    ///
+    /// # Errors
+    /// What a contender fails with.
+    pub fn race_all(&self, mut contenders: Vec<Contender<'_>>) -> Result<Vec<Cost>, Fault> {
+        let mut costs: Vec<Vec<Cost>> = contenders.iter().map(|_| Vec::new()).collect();
         for _ in 0..self.rounds.max(1) {
             for ((_, work), costs) in contenders.iter_mut().zip(&mut costs) {
                 costs.push(work()?);
@@ -113,10 +127,11 @@ impl Run {
                 shown(middle(&cpu)),
             );
         }
-        Ok(costs.map(|costs| Cost {
-            wall: middle(&sorted(&costs, |cost| cost.wall)),
-            cpu: middle(&sorted(&costs, |cost| cost.cpu)),
-        }))
+        let median = |costs: &Vec<Cost>| Cost {
+            wall: middle(&sorted(costs, |cost| cost.wall)),
+            cpu: middle(&sorted(costs, |cost| cost.cpu)),
+        };
+        Ok(costs.iter().map(median).collect())
     }
 
     /// Prints a ratio for people, with what it means, and for machines.
@@ -128,8 +143,28 @@ impl Run {
 
 /// What this process holds in memory now, in bytes; 0 where the system does not say.
 pub fn resident_bytes() -> u64 {
+    memory("VmRSS:")
+}
+
+/// The most that this process has held in memory, in bytes; 0 where the system does not say.
+pub fn highest_resident_bytes() -> u64 {
+    memory("VmHWM:")
+}
+
+/// Processor time of the processes that this one has started and awaited; a hundredth of a second is
+/// the least that the system tells.
+pub fn children_time() -> Duration {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // The program's name stands in parentheses and may hold anything; cutime and cstime are the 14th and
+    // 15th field behind it.
+    let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
+    let ticks: u64 = fields.split_whitespace().skip(13).take(2).filter_map(|field| field.parse::<u64>().ok()).sum();
+    Duration::from_millis(ticks * 10)
+}
+
+fn memory(name: &str) -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"));
+    let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.parse::<u64>().ok());
     kib.unwrap_or(0) * 1024
 }

@@ -2,7 +2,9 @@
 //! ECVRF-EDWARDS25519-SHA512-TAI, from `akd_core` (docs/spec/tree.md#places).
 
 use akd_core::ecvrf::{Proof, VRFExpandedPrivateKey, VRFPrivateKey, VRFPublicKey};
-use curve25519_dalek::edwards::CompressedEdwardsY;
+use curve25519_dalek::edwards::{CompressedEdwardsY, EdwardsPoint};
+use curve25519_dalek::scalar::{Scalar, clamp_integer};
+use curve25519_dalek::traits::IsIdentity as _;
 use sha2::{Digest as _, Sha512};
 use zeroize::Zeroize;
 
@@ -24,6 +26,13 @@ pub enum PlaceError {
 pub struct PlaceSecret {
     expanded: VRFExpandedPrivateKey,
     public: VRFPublicKey,
+    scalar: Scalar,
+}
+
+impl Drop for PlaceSecret {
+    fn drop(&mut self) {
+        self.scalar.zeroize();
+    }
 }
 
 impl std::fmt::Debug for PlaceSecret {
@@ -37,8 +46,14 @@ impl PlaceSecret {
     pub fn from_seed(mut seed: [u8; 32]) -> Self {
         #[expect(clippy::expect_used, reason = "fails only for another length than 32 bytes")]
         let private = VRFPrivateKey::try_from(seed.as_slice()).expect("32 bytes");
+        let mut hash: [u8; 64] = Sha512::digest(seed).into();
+        let mut lower = [0u8; 32];
+        lower.iter_mut().zip(&hash).for_each(|(to, from)| *to = *from);
+        let scalar = Scalar::from_bytes_mod_order(clamp_integer(lower));
         seed.zeroize();
-        Self { expanded: VRFExpandedPrivateKey::from(&private), public: VRFPublicKey::from(&private) }
+        hash.zeroize();
+        lower.zeroize();
+        Self { expanded: VRFExpandedPrivateKey::from(&private), public: VRFPublicKey::from(&private), scalar }
     }
 
     /// The key under which requesters check places.
@@ -46,9 +61,25 @@ impl PlaceSecret {
         PlaceKey(*self.public.as_bytes())
     }
 
-    /// The place of a key (the bytes of [`crate::schema::Schema::key_bytes`]).
+    /// The place of a key (the bytes of [`crate::schema::Schema::key_bytes`]): the one that
+    /// [`PlaceSecret::prove`] gives, at less than half the work, which counts when a table is sealed.
     pub fn place(&self, key_bytes: &[u8]) -> Place {
-        self.prove(key_bytes).0
+        place_at(self.encode_to_curve(key_bytes) * self.scalar)
+    }
+
+    /// RFC 9381, section 5.4.1.1: the first hash with a counter that is a point, without its
+    /// part of small order.
+    fn encode_to_curve(&self, key_bytes: &[u8]) -> EdwardsPoint {
+        let common = Sha512::new().chain_update([0x03, 0x01]).chain_update(self.public.as_bytes());
+        let common = common.chain_update(key_bytes);
+        let attempt = |counter: u8| {
+            let hash = common.clone().chain_update([counter, 0x00]).finalize();
+            let point = CompressedEdwardsY(*hash.first_chunk::<32>()?);
+            let reduced = is_reduced(&point).then(|| point.decompress()).flatten()?;
+            Some(reduced.mul_by_cofactor()).filter(|point| !point.is_identity())
+        };
+        // Each counter fails with probability one half; the RFC's loop has no end either.
+        (0..=u8::MAX).cycle().find_map(attempt).unwrap_or_default()
     }
 
     /// The place of a key, and the proof of it.
@@ -77,13 +108,22 @@ pub fn verify_place(key: &PlaceKey, key_bytes: &[u8], proof: &PlaceProof) -> Res
 /// RFC 9381, section 5.2 (proof to hash), cut to 256 bits.
 fn place_of(proof: &PlaceProof) -> Option<Place> {
     let (gamma, _) = proof.0.split_first_chunk::<32>()?;
-    let point = CompressedEdwardsY(*gamma).decompress()?;
+    CompressedEdwardsY(*gamma).decompress().map(place_at)
+}
+
+fn place_at(gamma: EdwardsPoint) -> Place {
     let beta = Sha512::new()
         .chain_update([0x03, 0x03])
-        .chain_update(point.mul_by_cofactor().compress().as_bytes())
+        .chain_update(gamma.mul_by_cofactor().compress().as_bytes())
         .chain_update([0x00])
         .finalize();
-    beta.first_chunk::<32>().map(|bytes| Place(*bytes))
+    Place(beta.first_chunk::<32>().copied().unwrap_or_default())
+}
+
+/// Whether a point's coordinate is below 2^255 - 19, as RFC 8032, section 5.1.3, asks.
+fn is_reduced(point: &CompressedEdwardsY) -> bool {
+    let [low, middle @ .., high] = point.0;
+    !(high & 0x7f == 0x7f && middle.iter().all(|byte| *byte == 0xff) && low >= 0xed)
 }
 
 #[cfg(test)]
@@ -102,7 +142,30 @@ mod tests {
              27d2d0f9b005a6e456a35d4fb0daab1268a1b0db10836d9826a528ca76567805"
                 .replace(' ', "")
         );
+        assert_eq!(PlaceSecret::from_seed(seed).place(b""), place);
         assert_eq!(place.to_string(), "90cf1df3b703cce59e2a35b925d411164068269d7b2d29f3301c03dd757876ff");
+    }
+
+    #[test]
+    fn places_without_proofs_are_those_with_them() {
+        for seed in 0..8u8 {
+            let secret = PlaceSecret::from_seed([seed; 32]);
+            for length in 0..64usize {
+                let key: Vec<u8> = (0..length).map(|byte| (byte as u8).wrapping_mul(31) ^ seed).collect();
+                assert_eq!(secret.place(&key), secret.prove(&key).0, "seed {seed}, key of {length} bytes");
+            }
+        }
+    }
+
+    #[test]
+    fn coordinates_above_the_field_are_no_points() {
+        let at = |low: u8, high: u8| {
+            let mut bytes = [0xff; 32];
+            (bytes[0], bytes[31]) = (low, high);
+            is_reduced(&CompressedEdwardsY(bytes))
+        };
+        assert!(at(0xec, 0x7f) && at(0xec, 0xff) && at(0xff, 0x7e));
+        assert!(!at(0xed, 0x7f) && !at(0xed, 0xff) && !at(0xff, 0x7f));
     }
 
     #[test]

@@ -8,6 +8,8 @@ use sealgate_ledger::audit::{AuditError, Replay, Summary, audit_log};
 use sealgate_ledger::block::Block;
 use sealgate_ledger::checkpoint::Checkpoint;
 use sealgate_ledger::ids::BlockHeight;
+use sealgate_ledger::tx::FILE;
+use sealgate_ods::file::{VerifyFile, verify_file};
 use sealgate_ods::progress::ProgressSink;
 use sealgate_ods::store::StoreError;
 use sealgate_ods::table::{VerifyRequest, verify_objects};
@@ -224,20 +226,16 @@ pub async fn audit_owner(
         for number in 1..=asset.current {
             let Some(version) = replay.version(&asset.id, number)? else { continue };
             let version = owner.version_ref(&keys, &version)?;
-            let report = verify_objects(VerifyRequest {
-                store: owner.store().clone(),
-                keys: Arc::clone(&keys),
-                schema: asset.schema.clone(),
-                version,
-                recompute_in: recompute.then(|| owner.folder().join("spill")),
-                progress: Arc::clone(&progress),
-            })
-            .await
-            .map_err(|source| AuditFailure::Store {
-                asset: asset.name.clone(),
-                version: number,
-                source,
-            })?;
+            let (store, keys, progress) = (owner.store().clone(), Arc::clone(&keys), Arc::clone(&progress));
+            let report = if asset.data_type == FILE {
+                verify_file(VerifyFile { store, keys, version, progress }).await
+            } else {
+                let recompute_in = recompute.then(|| owner.folder().join("spill"));
+                let schema = asset.schema.clone();
+                verify_objects(VerifyRequest { store, keys, schema, version, recompute_in, progress }).await
+            };
+            let report =
+                report.map_err(|source| AuditFailure::Store { asset: asset.name.clone(), version: number, source })?;
             audit.versions += 1;
             audit.objects += report.objects;
             audit.bytes += report.bytes;

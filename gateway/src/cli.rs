@@ -13,6 +13,8 @@ mod catalogue;
 mod ceremony;
 mod export;
 mod fetch;
+mod file;
+mod manifest;
 mod member;
 mod meter;
 #[cfg(feature = "simplex")]
@@ -53,10 +55,16 @@ enum Command {
     Account(account::AccountCommand),
     /// Trust a ledger: pin the fingerprint that its operator gave you.
     Trust(requester::Trust),
+    /// Make a share manifest from what a table holds.
+    #[command(subcommand)]
+    Manifest(manifest::ManifestCommand),
     /// Answer questions over HTTP.
     Serve(owner::Serve),
     /// Seal a table and publish it as a new asset, or as an asset's next version.
     Publish(owner::Publish),
+    /// Seal files as assets.
+    #[command(subcommand)]
+    File(file::FileCommand),
     /// Let an account ask: fields it may see, predicates it may have proven, for one purpose.
     Grant(access::Grant),
     /// Take an account off an asset's list.
@@ -149,8 +157,10 @@ pub async fn run() -> ExitCode {
         Command::Init(args) => owner::init(args, &output),
         Command::Account(command) => account::run(command, &output).await,
         Command::Trust(args) => requester::trust(args, &output),
+        Command::Manifest(command) => manifest::run(command, &output).await,
         Command::Serve(args) => owner::serve(args, &output).await,
         Command::Publish(args) => owner::publish(args, &output).await,
+        Command::File(command) => file::run(command, &output).await,
         Command::Grant(args) => access::grant(args, &output).await,
         Command::Revoke(args) => access::revoke(args, &output).await,
         Command::Budget(args) => budget::budget(args, &output).await,

@@ -2,6 +2,7 @@
 //! Its commands work whether or not a gateway serves from the same folder.
 
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use sealgate_ledger::account::{AccountPublic, AccountSecret};
@@ -12,7 +13,7 @@ use sealgate_ledger::member::Policy;
 use sealgate_ledger::state::{AssetView, VersionView};
 use sealgate_ledger::tx::{EXPIRY_BLOCKS_MAX, SignedTx, Tx, TxBody};
 use sealgate_ledger::{Ledger, LedgerError, SubmitError};
-use sealgate_ods::keys::{AssetKeys, AssetLabel, KeyError, KeyVault, RootKey};
+use sealgate_ods::keys::{AssetKeys, AssetLabel, KeyError, KeyFolder, RootFile, RootKey};
 use sealgate_ods::seal::AttemptId;
 use sealgate_ods::store::{Store, StoreError};
 use sealgate_ods::suite::UnknownAlgorithm;
@@ -22,9 +23,11 @@ use serde::{Deserialize, Serialize};
 use crate::account_file::{self, ACCOUNT_FILE};
 use crate::ceremony::Finished;
 use crate::client::{AssetDetail, Client, ClientError, Governance};
-use crate::files::{FileError, create_private_dir, read_json};
+use crate::config::{CONFIG_FILE, Config, ConfigError, TEMPLATE};
+use crate::files::{FileError, create_private_dir, read_json, write_private};
 use crate::naming::AssetName;
 use crate::parameters::{ParameterError, Parameters};
+use crate::passphrase;
 
 /// The root key's file in a data folder.
 const ROOT_KEY_FILE: &str = "root.key";
@@ -58,6 +61,9 @@ pub enum OwnerError {
     /// The sealed objects.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
     /// The proving keys.
     #[error(transparent)]
     Parameters(#[from] ParameterError),
@@ -101,7 +107,10 @@ pub enum OwnerError {
 pub struct Owner {
     folder: PathBuf,
     account: AccountSecret,
-    vault: KeyVault,
+    root: RootFile,
+    /// Opened when first needed: a passphrase is not asked of who needs no key.
+    keys: OnceLock<KeyFolder>,
+    config: Config,
     store: Store,
 }
 
@@ -140,7 +149,7 @@ impl Owner {
             return Err(FileError::content(folder, "another 'init' is at work in this folder").into());
         }
         // What an 'init' that was cut short left behind belongs to nobody yet.
-        for file in [ACCOUNT_FILE, ROOT_KEY_FILE] {
+        for file in [ACCOUNT_FILE, ROOT_KEY_FILE, CONFIG_FILE] {
             remove(&folder.join(file), |path| std::fs::remove_file(path))?;
         }
         for part in ["parameters", "ledger"] {
@@ -159,7 +168,9 @@ impl Owner {
     pub(crate) fn make_keys(folder: &Path, name: &str) -> Result<AccountSecret, OwnerError> {
         create_private_dir(folder).map_err(FileError::io(folder))?;
         let account = account_file::create(folder, name)?;
-        RootKey::generate()?.save(&folder.join(ROOT_KEY_FILE))?;
+        RootFile::Key(RootKey::generate()?).save(&folder.join(ROOT_KEY_FILE), false)?;
+        let config = folder.join(CONFIG_FILE);
+        write_private(&config, TEMPLATE.as_bytes(), false).map_err(FileError::io(&config))?;
         Ok(account)
     }
 
@@ -204,16 +215,18 @@ impl Owner {
         if !folder.join("ledger").is_dir() {
             return Err(OwnerError::NotInitialised(folder.to_owned()));
         }
-        for part in ["store", "keys", "answers"] {
+        for part in ["keys", "answers"] {
             let part = folder.join(part);
             create_private_dir(&part).map_err(FileError::io(&part))?;
         }
-        let root = RootKey::load(&folder.join(ROOT_KEY_FILE))?;
+        let config = Config::read(folder)?;
         Ok(Owner {
             folder: folder.to_owned(),
             account: account_file::load(folder)?,
-            vault: KeyVault::new(&folder.join("keys"), root),
-            store: Store::local(&folder.join("store"))?,
+            root: RootFile::load(&folder.join(ROOT_KEY_FILE))?,
+            keys: OnceLock::new(),
+            store: Store::open(&config.store)?,
+            config,
         })
     }
 
@@ -225,6 +238,23 @@ impl Owner {
     /// The owner's account.
     pub fn account(&self) -> &AccountSecret {
         &self.account
+    }
+
+    /// What the folder's configuration says.
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// The keys of all assets; who has to say the passphrase is asked for it the first time.
+    ///
+    /// # Errors
+    /// [`KeyError`] when the root key is not given, or is another one.
+    pub fn keys(&self) -> Result<&KeyFolder, KeyError> {
+        if let Some(keys) = self.keys.get() {
+            return Ok(keys);
+        }
+        let root = passphrase::root_key(&self.root, &self.folder.join(ROOT_KEY_FILE))?;
+        Ok(self.keys.get_or_init(|| KeyFolder::new(&self.folder.join("keys"), Arc::new(root))))
     }
 
     /// The sealed objects.
@@ -252,7 +282,7 @@ impl Owner {
     /// # Errors
     /// [`KeyError`].
     pub fn asset_keys(&self, asset: &AssetId) -> Result<AssetKeys, KeyError> {
-        self.vault.asset(&label(asset)?)
+        self.keys()?.asset(&label(asset)?)
     }
 
     /// The keys of an asset, drawn now if it has none.
@@ -261,7 +291,8 @@ impl Owner {
     /// [`KeyError`].
     pub fn asset_keys_or_new(&self, asset: &AssetId) -> Result<AssetKeys, KeyError> {
         let label = label(asset)?;
-        if self.vault.path(&label).exists() { self.vault.asset(&label) } else { self.vault.create_asset(&label) }
+        let keys = self.keys()?;
+        if keys.path(&label).exists() { keys.asset(&label) } else { keys.create_asset(&label) }
     }
 
     /// Where a version is found in the store.

@@ -2,9 +2,12 @@
 //! column by column, keeps its keys, and finds one record with the path that proves it
 //! (docs/spec/store.md). Knows nothing of ledgers, networks or provers; see ARCHITECTURE.md.
 
+mod cancel;
+pub mod file;
 pub mod keys;
 pub mod manifest;
 pub mod progress;
+pub mod rehash;
 pub mod seal;
 mod secret;
 pub mod source;
@@ -14,12 +17,11 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 
-pub use keys::{AssetKeys, AssetLabel, KeyError, KeyVault, RootKey};
+pub use keys::{AssetKeys, AssetLabel, KeyError, KeyFolder, KeyVault, RootFile, RootKey};
 pub use manifest::{ManifestError, ShareManifest};
 pub use progress::{Phase, Progress, ProgressSink, silent};
 pub use seal::{AttemptId, ChunkKey, DataKey, KeyCommitment, SegmentKey};
 pub use secret::{create_private_dir, write_private};
-pub use source::csv::CsvSource;
 pub use source::{Read, Rejected, Row, Source, SourceError};
 pub use store::{Store, StoreError};
 pub use suite::{CipherSuite, HashAlgorithm, UnknownAlgorithm};

@@ -42,6 +42,8 @@ pub enum Stream {
     Leaves,
     /// The roots and offsets of the buckets.
     Index,
+    /// The content of a file, in parts.
+    File,
 }
 
 /// A key for one stream of one attempt, from which the keys of its segments follow.

@@ -123,6 +123,16 @@ impl Cipher {
     }
 }
 
+/// What the reader of an operating system's error can do about it.
+pub(crate) fn way_out(error: &io::Error) -> &'static str {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => ": make room and try again; nothing was changed",
+        io::ErrorKind::PermissionDenied => ": run as the user who owns the folder",
+        io::ErrorKind::ReadOnlyFilesystem => ": mount it for writing and try again",
+        _ => "",
+    }
+}
+
 /// Makes `folder` and its parents, readable by their owner only.
 pub fn create_private_dir(folder: &Path) -> io::Result<()> {
     DirBuilder::new().recursive(true).mode(0o700).create(folder)

@@ -2,12 +2,16 @@
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
+use object_store::aws::AmazonS3Builder;
 use object_store::local::LocalFileSystem;
+use object_store::memory::InMemory;
 use object_store::path::Path;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload};
+use object_store::prefix::PrefixStore;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig};
 use sealgate_circuits::value::ValueError;
 
 use crate::keys::KeyError;
@@ -71,6 +75,14 @@ fn at_chunk(chunk: Option<u32>) -> String {
 }
 
 impl StoreError {
+    /// The object whose content is at fault, where one is.
+    pub fn object(&self) -> Option<&str> {
+        match self {
+            Self::Missing { object } | Self::Damaged { object, .. } | Self::Extra { object } => Some(object),
+            _ => None,
+        }
+    }
+
     pub(crate) fn damaged(object: &Path, chunk: Option<u32>, what: impl Into<String>) -> Self {
         Self::Damaged { object: object.to_string(), chunk, what: what.into() }
     }
@@ -83,6 +95,63 @@ impl StoreError {
     }
 }
 
+/// What a URL of a store must look like.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("'{0}' is no place for objects: write \"file:FOLDER\" or \"s3://BUCKET/PREFIX\"")]
+pub struct StoreUrlError(String);
+
+/// Where a store is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoreUrl {
+    /// A folder on this machine, `file:FOLDER`.
+    Folder(PathBuf),
+    /// A bucket of an S3 service, `s3://BUCKET/PREFIX`; its address and credentials come from the
+    /// environment.
+    S3 {
+        /// The bucket.
+        bucket: String,
+        /// What the names of all objects start with; may be empty.
+        prefix: String,
+    },
+}
+
+impl StoreUrl {
+    /// Reads a URL; a relative folder starts in `base`.
+    ///
+    /// # Errors
+    /// [`StoreUrlError`].
+    pub fn parse(url: &str, base: &FilePath) -> Result<Self, StoreUrlError> {
+        let wrong = || StoreUrlError(url.escape_debug().take(80).collect());
+        if let Some(folder) = url.strip_prefix("file:").filter(|folder| !folder.is_empty()) {
+            // Of "file:///folder" the authority is empty.
+            return Ok(Self::Folder(base.join(folder.strip_prefix("//").unwrap_or(folder))));
+        }
+        let (bucket, prefix) =
+            url.strip_prefix("s3://").map(|rest| rest.split_once('/').unwrap_or((rest, ""))).ok_or_else(wrong)?;
+        let prefix = prefix.trim_end_matches('/');
+        let sound = !bucket.is_empty() && bucket.bytes().all(|b| b.is_ascii_alphanumeric() || b"-._".contains(&b));
+        match sound && (prefix.is_empty() || Path::parse(prefix).is_ok_and(|path| path.as_ref() == prefix)) {
+            true => Ok(Self::S3 { bucket: bucket.to_owned(), prefix: prefix.to_owned() }),
+            false => Err(wrong()),
+        }
+    }
+}
+
+impl std::fmt::Display for StoreUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            StoreUrl::Folder(folder) => write!(f, "file:{}", folder.display()),
+            StoreUrl::S3 { bucket, prefix } if prefix.is_empty() => write!(f, "s3://{bucket}"),
+            StoreUrl::S3 { bucket, prefix } => write!(f, "s3://{bucket}/{prefix}"),
+        }
+    }
+}
+
+/// What a service that is slow or fails for a moment is given: ten tries within a minute.
+fn retries() -> RetryConfig {
+    RetryConfig { max_retries: 10, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() }
+}
+
 /// A place for objects. What was put is whole and, on a local disk, durable when it
 /// returns; an object is there entirely or not at all; putting the same object again is harmless.
 #[derive(Clone, Debug)]
@@ -92,6 +161,30 @@ pub struct Store {
 }
 
 impl Store {
+    /// The store at `url`. For a bucket, address and credentials are taken from the variables
+    /// `AWS_ENDPOINT`, `AWS_REGION`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY` and their like;
+    /// nothing is asked of the service yet.
+    ///
+    /// # Errors
+    /// [`StoreError::Folder`]; [`StoreError::Service`] when the variables do not make sense.
+    pub fn open(url: &StoreUrl) -> Result<Self, StoreError> {
+        let (bucket, prefix) = match url {
+            StoreUrl::Folder(folder) => return Self::local(folder),
+            StoreUrl::S3 { bucket, prefix } => (bucket, prefix),
+        };
+        let built = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retries()).build();
+        let service = built.map_err(|source| StoreError::Service { object: url.to_string(), source })?;
+        Ok(match prefix.is_empty() {
+            true => Self::remote(Arc::new(service)),
+            false => Self::remote(Arc::new(PrefixStore::new(service, prefix.as_str()))),
+        })
+    }
+
+    /// The memory of this process, for tests: nothing outlives it.
+    pub fn memory() -> Self {
+        Self::remote(Arc::new(InMemory::new()))
+    }
+
     /// A folder on this machine; made with mode 0700 when it is not there. Every write is followed
     /// by fsync of the file and of each folder that changed.
     ///
@@ -136,6 +229,23 @@ impl Store {
         }
     }
 
+    /// Whether there is such an object.
+    pub(crate) async fn exists(&self, object: &Path) -> Result<bool, StoreError> {
+        match self.inner.head(object).await {
+            Ok(_) => Ok(true),
+            Err(object_store::Error::NotFound { .. }) => Ok(false),
+            Err(error) => Err(StoreError::of(object, error)),
+        }
+    }
+
+    /// Removes an object; one that is gone already is no error.
+    pub(crate) async fn remove(&self, object: &Path) -> Result<(), StoreError> {
+        match self.inner.delete(object).await {
+            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
+            Err(error) => Err(StoreError::of(object, error)),
+        }
+    }
+
     /// Every object under `prefix`.
     pub(crate) async fn list(&self, prefix: &Path) -> Result<Vec<ObjectMeta>, StoreError> {
         self.inner.list(Some(prefix)).try_collect().await.map_err(|error| StoreError::of(prefix, error))
@@ -154,10 +264,7 @@ impl Store {
     /// also what a crash left half written.
     pub(crate) async fn remove_all(&self, prefix: &Path) -> Result<(), StoreError> {
         for meta in self.list(prefix).await? {
-            match self.inner.delete(&meta.location).await {
-                Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
-                Err(error) => return Err(StoreError::of(&meta.location, error)),
-            }
+            self.remove(&meta.location).await?;
         }
         if let Some(root) = &self.root {
             let folder = root.join(prefix.as_ref());

@@ -107,7 +107,10 @@ pub(super) async fn serve(args: Serve, output: &Output) -> Result<(), Failure> {
     #[cfg(not(feature = "simplex"))]
     let configured: Option<String> = None;
     let listen = args.listen.or(configured).unwrap_or_else(|| "127.0.0.1:8080".into());
-    let running = serving::start_witnessed(Owner::open(&args.data.data_dir)?, &listen, args.witness).await?;
+    let owner = Owner::open(&args.data.data_dir)?;
+    // A passphrase is asked for now, not at the first question.
+    owner.keys()?;
+    let running = serving::start_witnessed(owner, &listen, args.witness).await?;
     let result = ServeResult { url: running.url.clone(), fingerprint: running.genesis.chain_id() };
     output.result(&result, || {
         format!("serving     {}\nfingerprint {}\nStop with Ctrl-C.", result.url, result.fingerprint)

@@ -20,6 +20,7 @@ use crate::client::Client;
 use crate::files::{FileError, check_writable, read_bounded, write_private};
 use crate::home::{Asked, Home, HomeError, Relation};
 use crate::owner::Owner;
+use crate::rehashing::{Books, Rate, rehash_owner};
 use crate::witness::pins::{Pins, Witnessed};
 
 /// Largest file of keys that is read, in bytes.
@@ -320,11 +321,19 @@ pub(super) struct Audit {
     /// With --data-dir: also compute every record's place and commitment again (slow).
     #[arg(long, requires = "data_dir")]
     recompute: bool,
+    /// With --data-dir: only read every stored object back and compare it with its digest, naming all that
+    /// is damaged; an interrupted check goes on where it stopped.
+    #[arg(long, requires = "data_dir", conflicts_with = "recompute")]
+    rehash: bool,
+    /// With --rehash: read no more than this, for example 20MB/s.
+    #[arg(long, value_name = "RATE", requires = "rehash")]
+    rate: Option<Rate>,
 }
 
 pub(super) async fn audit(args: Audit, output: &Output) -> Result<(), Failure> {
     match (args.gateway, args.home, args.data_dir) {
         (Some(url), Some(home), _) => audit_gateway(&Home::at(&home), &Client::new(&url)?, output).await,
+        (_, _, Some(folder)) if args.rehash => rehash(&Owner::open(&folder)?, args.rate, output).await,
         (_, _, Some(folder)) => {
             let owner = Owner::open(&folder)?;
             let bar = output.progress();
@@ -350,6 +359,38 @@ pub(super) async fn audit(args: Audit, output: &Output) -> Result<(), Failure> {
         }
         _ => Err(Failure("name a gateway and a home, or a data folder".into())),
     }
+}
+
+/// Reads an owner's stored objects back.
+async fn rehash(owner: &Owner, rate: Option<Rate>, output: &Output) -> Result<(), Failure> {
+    let access = owner.access().await?;
+    let bar = output.progress();
+    let done = rehash_owner(owner, Books::from(&access), rate, bar.clone()).await;
+    bar.finish();
+    let done = done?;
+    if done.damaged > 0 {
+        for finding in &done.findings {
+            output.line(printable(&format!("BAD   {finding}")));
+        }
+        let first = done.findings.first().map(String::as_str).unwrap_or_default();
+        return Err(Failure(format!(
+            "{} of {} stored objects are not what was written; {first}",
+            done.damaged, done.objects
+        )));
+    }
+    output.result(&done, || {
+        format!(
+            "ok    store: {} objects ({} bytes) are what was written{}{}",
+            done.objects,
+            done.bytes,
+            if done.resumed { "; the check went on where an earlier one had stopped" } else { "" },
+            match done.without_keys {
+                0 => String::new(),
+                n => format!("\nnote  of {n} assets the keys are gone: nothing can be told of them"),
+            },
+        )
+    });
+    Ok(())
 }
 
 /// What the pinned witnesses say of a ledger's head, a line each.

@@ -30,6 +30,7 @@ pub(crate) const HEADER_BYTES: usize = 72;
 /// Bytes of one entry of the table of chunk lengths.
 pub(crate) const LENGTH_BYTES: usize = 4;
 
+const STREAM_FILE: u16 = 0xfffd;
 const STREAM_LEAVES: u16 = 0xfffe;
 const STREAM_INDEX: u16 = 0xffff;
 
@@ -50,12 +51,18 @@ pub(crate) fn object_path(place: &SegmentPlace) -> Path {
         Stream::Column(column) => folder.join(format!("c{column}")).join(format!("s{}", place.segment)),
         Stream::Leaves => folder.join("leaves").join(format!("g{}", place.segment)),
         Stream::Index => folder.join("index"),
+        Stream::File => folder.join("parts").join(format!("p{}", place.segment)),
     }
 }
 
 /// The object that lists all others.
 pub(crate) fn manifest_path(label: &AssetLabel, attempt: AttemptId) -> Path {
     attempt_path(label, attempt).join("manifest")
+}
+
+/// The empty object that tells that an attempt's version has been let go of.
+pub(crate) fn retired_path(label: &AssetLabel, attempt: AttemptId) -> Path {
+    attempt_path(label, attempt).join("retired")
 }
 
 /// What stands before a segment's chunks; known to the reader beforehand, and compared.
@@ -86,6 +93,7 @@ impl Header {
             Stream::Column(column) => u16::from(column),
             Stream::Leaves => STREAM_LEAVES,
             Stream::Index => STREAM_INDEX,
+            Stream::File => STREAM_FILE,
         };
         let mut bytes = [0u8; HEADER_BYTES];
         let mut put = |at: usize, field: &[u8]| {

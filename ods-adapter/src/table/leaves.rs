@@ -194,6 +194,16 @@ impl TreeTop {
         TopPath { siblings, bucket: own, end: None }
     }
 
+    /// The bucket to which one comes by the target's branches, or by the other one where that side is
+    /// empty.
+    pub(crate) fn nearest(&self, target: &Place) -> u32 {
+        let bits = u8::try_from(self.levels.len().saturating_sub(1)).unwrap_or(u8::MAX);
+        (0..bits).fold(0, |node, depth| {
+            let towards = (node << 1) | u32::from(branch(target, usize::from(depth)));
+            if self.node(depth + 1, towards) == Subtree::Empty { towards ^ 1 } else { towards }
+        })
+    }
+
     /// The one bucket under a node that is not empty.
     fn lone_bucket(&self, depth: u8, node: u32, bits: u8) -> u32 {
         (depth..bits).fold(node, |node, depth| {

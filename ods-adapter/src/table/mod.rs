@@ -4,19 +4,26 @@
 mod blinding;
 mod cells;
 pub mod columns;
-mod layout;
+mod diff;
+pub(crate) mod layout;
 mod leaves;
 mod read;
+mod retire;
+mod sample;
 mod spill;
 mod sync;
 mod verify;
-mod version;
+pub(crate) mod version;
 mod worker;
 mod write;
 
 pub use blinding::BlindingSeed;
 pub use columns::{ColumnSeal, ColumnSegment, column_seal, open_segment};
+pub use diff::{Difference, DifferenceRequest, compare_versions};
+pub(crate) use read::read_manifest;
 pub use read::{Lookup, Record, SealedTable};
+pub use retire::{is_retired, retire_versions};
+pub use sample::{CellOpening, ChoiceError, Sample, SampledLeaf, SampledRecord, chosen, open_cell};
 pub use spill::remove_stale_spills;
 pub use verify::{Report, VerifyRequest, verify_objects};
 pub use version::VersionRef;
@@ -50,6 +57,6 @@ pub async fn remove_attempt(store: &Store, label: &AssetLabel, attempt: AttemptI
 }
 
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 mod tests;

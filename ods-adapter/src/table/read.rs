@@ -9,7 +9,7 @@ use object_store::path::Path as ObjectPath;
 use sealgate_circuits::bytes::{Place, PlaceKey, PlaceProof, TreeRoot, tagged_hash};
 use sealgate_circuits::record::{RecordCommitment, Salt};
 use sealgate_circuits::schema::Schema;
-use sealgate_circuits::tree::{Path, PathEnd, Subtree, path_within};
+use sealgate_circuits::tree::{Leaf, Path, PathEnd, Subtree, branch, path_within};
 use sealgate_circuits::value::Value;
 
 use super::cells;
@@ -174,6 +174,37 @@ impl SealedTable {
         Ok(Lookup { place, place_proof, path, record })
     }
 
+    /// The record of a leaf, with its opening and the proof of its place; it opens the leaf.
+    pub(crate) async fn open_entry(&self, entry: &LeafEntry) -> Result<(Vec<Value>, Salt, PlaceProof), StoreError> {
+        let leaves = layout::object_path(&self.manifest.own_place(&self.keys, Stream::Leaves, 0));
+        let none = || StoreError::damaged(&leaves, None, "a leaf names a row that does not exist");
+        let (segment, index) = self.locate(entry.row).ok_or_else(none)?;
+        let values = self.read_row(segment, index).await?;
+        let object = layout::object_path(&self.manifest.segment_place(&self.keys, segment, 0));
+        let wrong = || StoreError::damaged(&object, Some(index / CHUNK_ROWS as u32), "its row does not open its leaf");
+        let key_bytes = self.committer.key_bytes(&values).map_err(|_| wrong())?;
+        let opened = self.committer.commit(&values, &key_bytes, entry.written_version).map_err(|_| wrong())?;
+        let (place, place_proof) = self.committer.place_secret().prove(&key_bytes);
+        match (place, opened.1) == (entry.leaf.place, entry.leaf.commitment) {
+            true => Ok((values, opened.0, place_proof)),
+            false => Err(wrong()),
+        }
+    }
+
+    /// The leaf to which one comes from the root by the target's branches, or by the other one where
+    /// that side is empty, with its verified path. `None` when the tree is empty.
+    pub(crate) async fn find_nearest(&self, target: &Place) -> Result<(Path, Option<LeafEntry>), StoreError> {
+        let bucket = self.top.nearest(target);
+        let (_, entries) = self.read_bucket(bucket).await?;
+        let depth = usize::from(self.manifest.bucket_bits);
+        let Some(nearest) = nearest_within(&leaves_of(&entries), depth, target) else {
+            let (path, _, _) = self.find(target).await?;
+            return Ok((path, None));
+        };
+        let (path, entry, _) = self.find(&nearest).await?;
+        Ok((path, entry))
+    }
+
     /// The verified path to a place, and the leaf there.
     async fn find(&self, place: &Place) -> Result<(Path, Option<LeafEntry>, ObjectPath), StoreError> {
         let walk = self.top.walk(place);
@@ -268,6 +299,20 @@ impl SealedTable {
             *range.ok_or_else(|| StoreError::damaged(object, Some(chunk), "it has no such chunk"))?;
         let sealed = self.store.read_range(object, offset, length).await?;
         layout::open_chunk(sealer, segment.chunks(), object, chunk, &sealed)
+    }
+}
+
+/// Among leaves sorted by place that share their first `depth` bits, the place to which one comes by
+/// the target's branches, or by the other one where that side is empty.
+fn nearest_within(sorted: &[Leaf], depth: usize, target: &Place) -> Option<Place> {
+    match sorted {
+        [] => None,
+        [only] => Some(only.place),
+        several => {
+            let (left, right) = several.split_at(several.partition_point(|leaf| !branch(&leaf.place, depth)));
+            let (towards, other) = if branch(target, depth) { (right, left) } else { (left, right) };
+            nearest_within(if towards.is_empty() { other } else { towards }, depth + 1, target)
+        }
     }
 }
 

@@ -19,7 +19,7 @@ use super::spill::{PARTITIONS, RowOrder, Spill};
 use super::version::{ColumnKeys, SegmentEntry, VersionManifest};
 use super::worker::{Attempt, Committer, Pending, PendingLeaf, SegmentWriter};
 use super::write::{Changes, RejectedSink, SealError};
-use crate::keys::{KeyError, WrappedKey};
+use crate::keys::{AssetKeys, KeyError, WrappedKey};
 use crate::progress::Phase;
 use crate::seal::{AttemptId, DataKey, Sealer, Stream};
 use crate::source::{Read, Rejected, Source};
@@ -193,31 +193,9 @@ impl Build {
     }
 
     /// Calls `each` with every leaf of a record of the last version.
-    fn each_known(&self, mut each: impl FnMut(&LeafEntry) -> Result<(), SealError>) -> Result<(), SealError> {
+    fn each_known(&self, each: impl FnMut(&LeafEntry) -> Result<(), SealError>) -> Result<(), SealError> {
         let Some(Previous { manifest, store, runtime }) = &self.previous else { return Ok(()) };
-        let (keys, per_group) = (&self.attempt.keys, buckets_per_group(manifest.bucket_bits));
-        let key = manifest.leaves_key(keys)?;
-        let numbered: Vec<_> = (0u32..).zip(&manifest.groups).collect();
-        for groups in numbered.chunks(READS_AT_ONCE) {
-            self.attempt.stop_if_cancelled()?;
-            let places: Vec<_> =
-                groups.iter().map(|(group, _)| manifest.own_place(keys, Stream::Leaves, *group)).collect();
-            let names: Vec<_> = places.iter().map(layout::object_path).collect();
-            let objects = runtime.block_on(try_join_all(names.iter().map(|name| store.read(name))))?;
-            let work: Vec<_> = groups.iter().zip(places).zip(names.iter().zip(&objects)).collect();
-            let opened: Vec<Vec<LeafEntry>> = work
-                .into_par_iter()
-                .map(|(((group, entry), place), (name, object))| {
-                    entry.object.check(manifest.hash, name, object)?;
-                    let sealer = Sealer::new(place, manifest.suite, key.segment_key(*group));
-                    leaves_in(&sealer, entry.leaves, per_group, name, object)
-                })
-                .collect::<Result<_, StoreError>>()?;
-            for entry in opened.iter().flatten().filter(|entry| entry.row != RowPlace::NONE) {
-                each(entry)?;
-            }
-        }
-        Ok(())
+        each_leaf(manifest, store, runtime, &self.attempt.keys, || self.attempt.stop_if_cancelled(), each)
     }
 
     /// Takes every row of the source, with its tags.
@@ -413,6 +391,39 @@ impl Standing {
         *live += 1;
         self.order.add(entry)
     }
+}
+
+/// Calls `each` with the leaf of every record of a version, and `go_on` between two groups. Blocks.
+pub(crate) fn each_leaf<E: From<StoreError> + Send>(
+    manifest: &VersionManifest,
+    store: &Store,
+    runtime: &Handle,
+    keys: &AssetKeys,
+    go_on: impl Fn() -> Result<(), E>,
+    mut each: impl FnMut(&LeafEntry) -> Result<(), E>,
+) -> Result<(), E> {
+    let per_group = buckets_per_group(manifest.bucket_bits);
+    let key = manifest.leaves_key(keys)?;
+    let numbered: Vec<_> = (0u32..).zip(&manifest.groups).collect();
+    for groups in numbered.chunks(READS_AT_ONCE) {
+        go_on()?;
+        let places: Vec<_> = groups.iter().map(|(group, _)| manifest.own_place(keys, Stream::Leaves, *group)).collect();
+        let names: Vec<_> = places.iter().map(layout::object_path).collect();
+        let objects = runtime.block_on(try_join_all(names.iter().map(|name| store.read(name))))?;
+        let work: Vec<_> = groups.iter().zip(places).zip(names.iter().zip(&objects)).collect();
+        let opened: Vec<Vec<LeafEntry>> = work
+            .into_par_iter()
+            .map(|(((group, entry), place), (name, object))| {
+                entry.object.check(manifest.hash, name, object)?;
+                let sealer = Sealer::new(place, manifest.suite, key.segment_key(*group));
+                leaves_in(&sealer, entry.leaves, per_group, name, object)
+            })
+            .collect::<Result<_, StoreError>>()?;
+        for entry in opened.iter().flatten().filter(|entry| entry.row != RowPlace::NONE) {
+            each(entry)?;
+        }
+    }
+    Ok(())
 }
 
 /// All leaves of a group's object.

@@ -7,8 +7,7 @@ use sealgate_circuits::bytes::{SchemaDigest, TreeRoot, tagged_hash};
 use super::blinding::BlindingSeed;
 use super::layout::{self, CHUNK_ROWS, FORMAT};
 use crate::keys::{AssetKeys, KeyError, WrappedKey};
-use crate::seal::{AttemptId, DataKey, PAD_BYTES, Sealer, SegmentPlace, Stream};
-use crate::secret::NONCE_BYTES;
+use crate::seal::{AttemptId, DataKey, Sealer, SegmentPlace, Stream};
 use crate::store::StoreError;
 use crate::suite::{CipherSuite, HashAlgorithm};
 
@@ -117,13 +116,7 @@ pub(crate) struct VersionManifest {
 impl VersionManifest {
     /// The sealed object: magic and the padded manifest under its own key, which seals it alone.
     pub(crate) fn seal(&self, keys: &AssetKeys) -> Result<Vec<u8>, KeyError> {
-        let content = borsh::to_vec(self).unwrap_or_default();
-        let mut sealed = (content.len() as u64).to_le_bytes().to_vec();
-        sealed.extend(content);
-        sealed.resize(sealed.len().next_multiple_of(PAD_BYTES), 0);
-        let cipher = keys.manifest_key(self.attempt).cipher(self.suite);
-        cipher.seal([0; NONCE_BYTES], &MAGIC, &mut sealed).map_err(|_| KeyError::NotOpened("a manifest"))?;
-        Ok([MAGIC.as_slice(), &sealed].concat())
+        keys.seal_manifest(self.attempt, &MAGIC, &borsh::to_vec(self).unwrap_or_default())
     }
 
     /// Opens a manifest object after comparing it with the digest that was registered.
@@ -137,15 +130,8 @@ impl VersionManifest {
         if Self::digest(version.hash, bytes) != version.manifest_digest {
             return Err(damaged("it is not the manifest that was registered"));
         }
-        let mut opened = bytes.strip_prefix(&MAGIC).ok_or_else(|| damaged("it is not a manifest"))?.to_vec();
-        let cipher = keys.manifest_key(version.attempt).cipher(version.suite);
-        cipher
-            .open([0; NONCE_BYTES], &MAGIC, &mut opened)
-            .map_err(|_| KeyError::NotOpened("the version's manifest"))?;
-        let content = opened
-            .split_first_chunk::<8>()
-            .and_then(|(length, rest)| rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?));
-        let manifest = content.and_then(|content| Self::try_from_slice(content).ok());
+        let content = keys.open_manifest(version.attempt, &MAGIC, bytes)?;
+        let manifest = Self::try_from_slice(&content).ok();
         let manifest = manifest.ok_or_else(|| damaged("it is of another format"))?;
         let same = manifest.label == keys.label().as_str()
             && (manifest.attempt, manifest.suite, manifest.hash) == (version.attempt, version.suite, version.hash);

@@ -3,7 +3,7 @@
 //! not panicked at. Shared by `decoders.rs` and the fuzz targets under `tests/fuzz`.
 
 use std::path::{Path as FilePath, PathBuf};
-use std::sync::{LazyLock, OnceLock};
+use std::sync::{Arc, LazyLock, OnceLock};
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealgate_circuits::bytes::{Context, Place, PlaceKey, TreeRoot};
@@ -38,7 +38,7 @@ use sealgate_ledger::light::EntryProof;
 use sealgate_ledger::member::Policy;
 use sealgate_ledger::tx::{SignedTx, Tx, TxBody, VersionInfo};
 use sealgate_ods::table::columns::column_seal;
-use sealgate_ods::{AssetLabel, KeyVault, RootKey, ShareManifest};
+use sealgate_ods::{AssetLabel, KeyFolder, RootFile, RootKey, ShareManifest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -332,8 +332,8 @@ fn account(bytes: &[u8]) {
 fn key_files(bytes: &[u8]) {
     let root = folder().join("root.key");
     std::fs::write(&root, bytes).unwrap();
-    let _ = RootKey::load(&root);
-    let vault = KeyVault::new(&folder().join("vault"), RootKey::from_bytes([8; 32]));
+    let _ = RootFile::load(&root);
+    let vault = KeyFolder::new(&folder().join("vault"), Arc::new(RootKey::from_bytes([8; 32])));
     let label = AssetLabel::new("a").unwrap();
     std::fs::create_dir_all(folder().join("vault")).unwrap();
     // As it is, and with a checksum that fits.

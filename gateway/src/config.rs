@@ -1,0 +1,272 @@
+//! The configuration of an owner's data folder, `sealgate.toml`
+//! (docs/keys-and-backups.md#configuration). A folder without the file has the defaults.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use sealgate_ods::store::StoreUrl;
+use serde::Deserialize;
+use toml::Spanned;
+
+/// The file's name in a data folder.
+pub const CONFIG_FILE: &str = "sealgate.toml";
+/// Longest time between two runs of anything, in seconds.
+const EVERY_S_MAX: u64 = 366 * 86_400;
+
+/// Why the configuration cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file could not be read.
+    #[error("configuration {path}: {source}", path = path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What the operating system said.
+        source: std::io::Error,
+    },
+    /// The file is not TOML, or says something unknown.
+    #[error("configuration {path}: {source}; docs/keys-and-backups.md lists what can stand there", path = path.display())]
+    Syntax {
+        /// The file.
+        path: PathBuf,
+        /// Line, column and what was expected.
+        source: Box<toml::de::Error>,
+    },
+    /// A field holds something that cannot be.
+    #[error("configuration {path}, line {line}: {what}", path = path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+        /// 1-based line.
+        line: usize,
+        /// What is wrong and what would be right.
+        what: String,
+    },
+}
+
+/// A configuration that was read and checked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Config {
+    /// Where sealed objects lie.
+    pub store: StoreUrl,
+    /// What is synced while the gateway serves.
+    pub sync: Vec<SyncSchedule>,
+    /// How stored objects are checked while the gateway serves.
+    pub rehash: Option<RehashSchedule>,
+}
+
+/// A table that is published again and again, whether or not it changed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SyncSchedule {
+    /// Its share manifest.
+    pub manifest: PathBuf,
+    /// From the start of one run to the start of the next.
+    pub every: Duration,
+}
+
+/// Reading all objects and comparing their hashes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct RehashSchedule {
+    /// From the start of one run to the start of the next.
+    pub every: Duration,
+    /// Bytes read in a second, at most.
+    pub bytes_per_second: u64,
+}
+
+/// What `init` writes: the defaults, and what else there is.
+pub const TEMPLATE: &str = r#"# Configuration of this data folder. The gateway reads it when it starts, commands whenever they run.
+
+[store]
+# Where sealed objects lie: a folder ("file:store"; relative to this one, or absolute), or a bucket
+# ("s3://bucket/prefix"; address and credentials in AWS_ENDPOINT, AWS_REGION, AWS_ACCESS_KEY_ID and
+# AWS_SECRET_ACCESS_KEY).
+url = "file:store"
+
+# A table to publish again while the gateway serves, whether or not it changed; one section each.
+# [[sync]]
+# manifest = "licences.toml"
+# every = "1h"
+
+# Reading all stored objects and comparing their hashes while the gateway serves.
+# [rehash]
+# every = "7d"
+# rate = "20MB/s"
+"#;
+
+impl Config {
+    /// Reads the configuration of a data folder.
+    ///
+    /// # Errors
+    /// [`ConfigError`], naming the file and the line.
+    pub fn read(folder: &Path) -> Result<Config, ConfigError> {
+        let path = folder.join(CONFIG_FILE);
+        match std::fs::read_to_string(&path) {
+            Ok(text) => Self::parse(&text, &path),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Self::parse("", &path),
+            Err(source) => Err(ConfigError::File { path, source }),
+        }
+    }
+
+    /// Reads a configuration from `text`; `path` is named in messages, and relative paths start in
+    /// its folder.
+    ///
+    /// # Errors
+    /// As [`Config::read`].
+    pub fn parse(text: &str, path: &Path) -> Result<Config, ConfigError> {
+        let raw: RawConfig = toml::from_str(text)
+            .map_err(|source| ConfigError::Syntax { path: path.to_owned(), source: Box::new(source) })?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        let wrong = |at: &Spanned<String>, what: String| {
+            let before = text.get(..at.span().start).unwrap_or_default();
+            ConfigError::Content { path: path.to_owned(), line: 1 + before.matches('\n').count(), what }
+        };
+        let every = |text: &Spanned<String>| {
+            duration(text.as_ref()).ok_or_else(|| {
+                let what = "is not a time between two runs: write for example \"30m\", \"1h\" or \"7d\"";
+                wrong(text, format!("'{}' {what}", text.as_ref().escape_debug()))
+            })
+        };
+        let store = match &raw.store {
+            Some(store) => {
+                StoreUrl::parse(store.url.as_ref(), folder).map_err(|error| wrong(&store.url, error.to_string()))?
+            }
+            None => StoreUrl::Folder(folder.join("store")),
+        };
+        let sync = raw
+            .sync
+            .iter()
+            .map(|raw| Ok(SyncSchedule { manifest: folder.join(&raw.manifest), every: every(&raw.every)? }));
+        let rehash = raw.rehash.as_ref().map(|raw| {
+            let bytes_per_second = rate(raw.rate.as_ref()).ok_or_else(|| {
+                let what = "is not a rate: write for example \"500kB/s\" or \"20MB/s\"";
+                wrong(&raw.rate, format!("'{}' {what}", raw.rate.as_ref().escape_debug()))
+            })?;
+            Ok(RehashSchedule { every: every(&raw.every)?, bytes_per_second })
+        });
+        Ok(Config { store, sync: sync.collect::<Result<_, _>>()?, rehash: rehash.transpose()? })
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConfig {
+    store: Option<RawStore>,
+    #[serde(default)]
+    sync: Vec<RawSync>,
+    rehash: Option<RawRehash>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawStore {
+    url: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawSync {
+    manifest: PathBuf,
+    every: Spanned<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawRehash {
+    every: Spanned<String>,
+    rate: Spanned<String>,
+}
+
+/// A whole number and the unit that ends the text.
+fn number_and_unit<'a>(text: &'a str) -> Option<(u64, &'a str)> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (number, unit) = text.split_at_checked(digits)?;
+    Some((number.parse().ok()?, unit))
+}
+
+fn duration(text: &str) -> Option<Duration> {
+    let (number, unit) = number_and_unit(text)?;
+    let seconds = match unit {
+        "s" => 1,
+        "m" => 60,
+        "h" => 3600,
+        "d" => 86_400,
+        _ => return None,
+    };
+    let seconds = number.checked_mul(seconds).filter(|seconds| (1..=EVERY_S_MAX).contains(seconds))?;
+    Some(Duration::from_secs(seconds))
+}
+
+fn rate(text: &str) -> Option<u64> {
+    let (number, unit) = number_and_unit(text.strip_suffix("/s")?)?;
+    let bytes = match unit {
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return None,
+    };
+    number.checked_mul(bytes).filter(|bytes| *bytes > 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(text: &str) -> Result<Config, ConfigError> {
+        Config::parse(text, Path::new("/data/owner/sealgate.toml"))
+    }
+
+    #[test]
+    fn the_template_says_the_defaults_and_its_examples_are_right() {
+        let default = parse("").unwrap();
+        assert_eq!(default.store, StoreUrl::Folder("/data/owner/store".into()));
+        assert_eq!((default.sync.len(), default.rehash), (0, None));
+        assert_eq!(parse(TEMPLATE).unwrap(), default);
+        let examples: Vec<_> = TEMPLATE
+            .lines()
+            .map(|line| line.strip_prefix("# ").filter(|l| l.contains(" = ") || l.contains('[')).unwrap_or(line))
+            .collect();
+        let all = parse(&examples.join("\n")).unwrap();
+        let hourly = SyncSchedule { manifest: "/data/owner/licences.toml".into(), every: Duration::from_secs(3600) };
+        assert_eq!(all.sync, [hourly]);
+        let weekly = RehashSchedule { every: Duration::from_secs(7 * 86_400), bytes_per_second: 20_000_000 };
+        assert_eq!(all.rehash, Some(weekly));
+    }
+
+    #[test]
+    fn a_folder_is_read_with_and_without_the_file() {
+        let dir = tempfile::tempdir().unwrap();
+        assert_eq!(Config::read(dir.path()).unwrap().store, StoreUrl::Folder(dir.path().join("store")));
+        std::fs::write(dir.path().join(CONFIG_FILE), "[store]\nurl = \"s3://bucket/some/where\"\n").unwrap();
+        let s3 = StoreUrl::S3 { bucket: "bucket".into(), prefix: "some/where".into() };
+        assert_eq!(Config::read(dir.path()).unwrap().store, s3);
+        std::fs::write(dir.path().join(CONFIG_FILE), [0xff]).unwrap();
+        assert!(matches!(Config::read(dir.path()), Err(ConfigError::File { .. })));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named_with_its_line_and_what_to_write() {
+        for (text, told) in [
+            (
+                "[store]\nurl = \"ftp://x\"",
+                "line 2: 'ftp://x' is no place for objects: write \"file:FOLDER\" or \"s3://BUCKET/PREFIX\"",
+            ),
+            ("[store]\nurl = \"s3://\"", "line 2: 's3://' is no place"),
+            ("[store]\nuri = \"file:x\"", "line 2"),
+            ("[stroe]", "line 1"),
+            ("[store]\nurl = 5", "line 2"),
+            (
+                "\n[[sync]]\nmanifest = \"a\"\nevery = \"1 hour\"",
+                "line 4: '1 hour' is not a time between two runs: write",
+            ),
+            ("[[sync]]\nmanifest = \"a\"\nevery = \"0s\"", "line 3: '0s'"),
+            ("[[sync]]\nmanifest = \"a\"\nevery = \"99999999999999d\"", "line 3"),
+            ("[[sync]]\nmanifest = \"a\"", "line 1"),
+            ("[rehash]\nevery = \"1d\"\nrate = \"20\"", "line 3: '20' is not a rate: write for example"),
+            ("[rehash]\nevery = \"d\"\nrate = \"20MB/s\"", "line 2: 'd'"),
+            ("[rehash]\nevery = \"1d\"\nrate = \"0MB/s\"", "line 3"),
+        ] {
+            let error = parse(text).unwrap_err().to_string();
+            assert!(error.contains(told) && error.contains("/data/owner/sealgate.toml"), "{text}: {error}");
+        }
+    }
+}

@@ -1,0 +1,298 @@
+//! The background check of what an owner stores: every object of every version is read back and compared
+//! with its digest, at a rate, from where the last pass stood (docs/spec/files.md#reading-back).
+
+use std::collections::BTreeSet;
+use std::fs::File;
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use sealgate_ledger::Ledger;
+use sealgate_ledger::ids::{Address, AssetId};
+use sealgate_ledger::state::{AssetView, VersionView};
+use sealgate_ledger::tx::FILE;
+use sealgate_ods::KeyError;
+use sealgate_ods::progress::{ProgressSink, silent};
+use sealgate_ods::rehash::{Findings, Inventory, Reached, RehashRequest, rehash};
+use sealgate_ods::store::StoreError;
+use sealgate_ods::table::is_retired;
+use serde::{Deserialize, Serialize};
+
+use crate::catalogue::Search;
+use crate::client::Client;
+use crate::files::{FileError, read_json, write_json};
+use crate::naming::Who;
+use crate::owner::{Access, Owner, OwnerError, clock_ms};
+
+/// How often the position is written down, at most.
+const NOTED_EVERY: Duration = Duration::from_secs(2);
+
+/// Why nothing can be said of the stored objects.
+#[derive(Debug, thiserror::Error)]
+pub enum RehashFailure {
+    /// The owner's folder or ledger.
+    #[error(transparent)]
+    Owner(#[from] OwnerError),
+    /// The store does not answer, or keys do not open a manifest.
+    #[error("{0}; what was read so far is remembered, start the check again")]
+    Store(#[from] StoreError),
+    /// Another check runs.
+    #[error("stored objects are being checked already, perhaps by the serving gateway: wait until that is done")]
+    Busy,
+}
+
+impl From<FileError> for RehashFailure {
+    fn from(error: FileError) -> Self {
+        RehashFailure::Owner(error.into())
+    }
+}
+
+/// Bytes a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate(pub u64);
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("'{}' is not a rate: write for example 500kB/s or 20MB/s", text.escape_debug());
+        let units = [("kB/s", 1_000u64), ("MB/s", 1_000_000), ("GB/s", 1_000_000_000)];
+        let known = units.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
+        let (number, bytes) = known.ok_or_else(wrong)?;
+        let number: u64 = number.parse().map_err(|_| wrong())?;
+        number.checked_mul(bytes).filter(|rate| *rate > 0).map(Rate).ok_or_else(wrong)
+    }
+}
+
+/// Where the ledger is read.
+pub enum Books<'a> {
+    /// Open here.
+    Ledger(&'a Ledger),
+    /// Through the gateway that has it open.
+    Serving(&'a Client),
+}
+
+impl<'a> From<&'a Access> for Books<'a> {
+    fn from(access: &'a Access) -> Self {
+        match access {
+            Access::Local(ledger) => Books::Ledger(ledger),
+            Access::Serving(client) => Books::Serving(client),
+        }
+    }
+}
+
+impl Books<'_> {
+    async fn assets(&self, owner: &Address) -> Result<Vec<AssetView>, OwnerError> {
+        match self {
+            Books::Ledger(ledger) => Ok(ledger.assets()?.into_iter().filter(|asset| asset.owner == *owner).collect()),
+            Books::Serving(client) => {
+                let search = Search { owner: Some(Who::Address(*owner)), ..Search::default() };
+                Ok(client.catalogue(&search).await?.0.into_iter().map(|listed| listed.asset).collect())
+            }
+        }
+    }
+
+    async fn version(&self, asset: &AssetId, number: u32) -> Result<Option<VersionView>, OwnerError> {
+        match self {
+            Books::Ledger(ledger) => Ok(ledger.version(asset, number)?),
+            Books::Serving(client) => Ok(client.version(asset, number).await?),
+        }
+    }
+}
+
+/// What was read back.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Rehashed {
+    /// Objects that are as they were written or are named in `findings`.
+    pub objects: u64,
+    /// Their bytes, without manifests.
+    pub bytes: u64,
+    /// Whether this pass went on where an earlier one had been interrupted.
+    pub resumed: bool,
+    /// Assets whose keys are gone, of which nothing can be told.
+    pub without_keys: u64,
+    /// How many objects are not what was written.
+    pub damaged: u64,
+    /// What is wrong with each, the first thousand.
+    pub findings: Vec<String>,
+}
+
+/// Where a pass stands, in the data folder.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Position {
+    /// When it began.
+    begun_ms: u64,
+    /// When the last one ended; none while one is under way.
+    finished_ms: Option<u64>,
+    /// The last object that was read.
+    after: Option<String>,
+    /// Objects that were not as written when they were read.
+    suspects: BTreeSet<String>,
+}
+
+impl Position {
+    fn path(folder: &Path) -> PathBuf {
+        folder.join("rehash.json")
+    }
+
+    /// Where the last pass stands; a position that cannot be read begins anew.
+    fn read(folder: &Path) -> Position {
+        read_json(&Self::path(folder)).unwrap_or_default()
+    }
+
+    fn note(&self, folder: &Path) -> Result<(), FileError> {
+        write_json(&Self::path(folder), self, true)
+    }
+}
+
+/// How long until a pass is due that is to begin `every` so often; none is due while one was interrupted.
+pub fn due_in(folder: &Path, every: Duration) -> Duration {
+    let position = Position::read(folder);
+    if position.finished_ms.is_none() {
+        return Duration::ZERO;
+    }
+    let next_ms = position.begun_ms.saturating_add(u64::try_from(every.as_millis()).unwrap_or(u64::MAX));
+    Duration::from_millis(next_ms.saturating_sub(clock_ms()))
+}
+
+/// Reads every stored object of the owner's assets back. What seems wrong is looked at twice: a version may
+/// have been let go of in the meantime.
+///
+/// # Errors
+/// [`RehashFailure`]; damage is none, it is in what is returned.
+pub async fn rehash_owner(
+    owner: &Owner,
+    books: Books<'_>,
+    rate: Option<Rate>,
+    progress: Arc<dyn ProgressSink>,
+) -> Result<Rehashed, RehashFailure> {
+    let folder = owner.folder().to_owned();
+    let lock_path = folder.join("rehash.lock");
+    let lock = File::create(&lock_path).map_err(FileError::io(&lock_path))?;
+    lock.try_lock().map_err(|_| RehashFailure::Busy)?;
+    let last = Position::read(&folder);
+    let resumed = last.finished_ms.is_none() && last.after.is_some();
+    let position = if resumed { last } else { Position { begun_ms: clock_ms(), ..Position::default() } };
+    let after = position.after.clone();
+    let noted = Arc::new(Mutex::new(Noted { position, folder: folder.clone(), at: Instant::now() }));
+    let sink = Arc::clone(&noted);
+    let (inventory, without_keys) = inventory(owner, &books).await?;
+    let report = rehash(RehashRequest {
+        store: owner.store().clone(),
+        inventory,
+        after,
+        bytes_per_second: rate.map(|rate| rate.0),
+        reached: Box::new(move |reached| sink.lock().unwrap_or_else(PoisonError::into_inner).reached(&reached)),
+        progress,
+    })
+    .await?;
+    let mut position = noted.lock().unwrap_or_else(PoisonError::into_inner).position.clone();
+    position.suspects.extend(report.findings.first.iter().filter_map(StoreError::object).map(ToOwned::to_owned));
+    let findings = look_again(owner, &books, &position.suspects).await?;
+    let ended = Position { begun_ms: position.begun_ms, finished_ms: Some(clock_ms()), ..Position::default() };
+    ended.note(&folder)?;
+    Ok(Rehashed {
+        objects: report.objects,
+        bytes: report.bytes,
+        resumed,
+        without_keys,
+        damaged: findings.count,
+        findings: findings.first.iter().map(ToString::to_string).collect(),
+    })
+}
+
+/// Writes the position down as the pass goes on.
+struct Noted {
+    position: Position,
+    folder: PathBuf,
+    at: Instant,
+}
+
+impl Noted {
+    fn reached(&mut self, reached: &Reached<'_>) {
+        self.position.after = Some(reached.object.to_owned());
+        if !reached.whole {
+            self.position.suspects.insert(reached.object.to_owned());
+        }
+        if (!reached.whole || self.at.elapsed() >= NOTED_EVERY)
+            && let Err(error) = self.position.note(&self.folder)
+        {
+            tracing::warn!(%error, "an interrupted check of stored objects will begin anew");
+        }
+        if self.at.elapsed() >= NOTED_EVERY {
+            self.at = Instant::now();
+        }
+    }
+}
+
+/// Everything that the ledger says must be stored, and how many assets have no keys any more.
+async fn inventory(owner: &Owner, books: &Books<'_>) -> Result<(Inventory, u64), RehashFailure> {
+    let (mut inventory, mut without_keys) = (Inventory::default(), 0);
+    for asset in books.assets(&owner.account().address()).await? {
+        let keys = match owner.asset_keys(&asset.id) {
+            Err(KeyError::Missing { .. }) => {
+                without_keys += 1;
+                continue;
+            }
+            other => other.map_err(OwnerError::from)?,
+        };
+        for number in 1..=asset.current {
+            let Some(version) = books.version(&asset.id, number).await? else { continue };
+            let version = owner.version_ref(&keys, &version)?;
+            if is_retired(owner.store(), &keys, version.attempt).await? {
+                continue;
+            }
+            match asset.data_type.as_str() {
+                FILE => inventory.add_file(owner.store(), &keys, &version).await?,
+                _ => inventory.add_table(owner.store(), &keys, &asset.schema, &version).await?,
+            }
+        }
+    }
+    Ok((inventory, without_keys))
+}
+
+async fn look_again(owner: &Owner, books: &Books<'_>, suspects: &BTreeSet<String>) -> Result<Findings, RehashFailure> {
+    if suspects.is_empty() {
+        return Ok(Findings::default());
+    }
+    let inventory = inventory(owner, books).await?.0.only(suspects);
+    let request = RehashRequest {
+        store: owner.store().clone(),
+        inventory,
+        after: None,
+        bytes_per_second: None,
+        reached: Box::new(|_| ()),
+        progress: silent(),
+    };
+    Ok(rehash(request).await?.findings)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rates_are_read_and_nonsense_is_not() {
+        for (text, bytes) in [("20MB/s", 20_000_000), ("500kB/s", 500_000), ("1GB/s", 1_000_000_000)] {
+            assert_eq!(text.parse(), Ok(Rate(bytes)));
+        }
+        for text in ["", "20", "MB/s", "0MB/s", "-1MB/s", "20 MB/s", "20MB", "99999999999999999GB/s"] {
+            assert!(text.parse::<Rate>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_pass_is_due_at_once_when_one_was_interrupted_and_otherwise_in_its_time() {
+        let dir = tempfile::tempdir().unwrap();
+        let day = Duration::from_secs(86_400);
+        assert_eq!(due_in(dir.path(), day), Duration::ZERO);
+        let under_way = Position { begun_ms: clock_ms(), after: Some("a".into()), ..Position::default() };
+        under_way.note(dir.path()).unwrap();
+        assert_eq!(due_in(dir.path(), day), Duration::ZERO);
+        Position { finished_ms: Some(clock_ms()), ..under_way }.note(dir.path()).unwrap();
+        let due = due_in(dir.path(), day);
+        assert!(due > day - Duration::from_secs(60) && due <= day, "{due:?}");
+    }
+}
