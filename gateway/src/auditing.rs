@@ -234,11 +234,8 @@ pub async fn audit_owner(
                 let schema = asset.schema.clone();
                 verify_objects(VerifyRequest { store, keys, schema, version, recompute_in, progress }).await
             };
-            let report = report.map_err(|source| AuditFailure::Store {
-                asset: asset.name.clone(),
-                version: number,
-                source,
-            })?;
+            let report =
+                report.map_err(|source| AuditFailure::Store { asset: asset.name.clone(), version: number, source })?;
             audit.versions += 1;
             audit.objects += report.objects;
             audit.bytes += report.bytes;

@@ -85,7 +85,9 @@ pub async fn publish_file(owner: &Owner, filing: Filing<'_>) -> Result<Filed, Fi
     let file = File::open(filing.path).map_err(FileError::io(filing.path))?;
     let meta = file.metadata().map_err(FileError::io(filing.path))?;
     if !meta.is_file() {
-        return Err(FileError::content(filing.path, "it is no file; name one file, or pack a folder into an archive").into());
+        return Err(
+            FileError::content(filing.path, "it is no file; name one file, or pack a folder into an archive").into()
+        );
     }
     let _lock = publish_lock(owner.folder())?;
     let access = owner.access().await?;

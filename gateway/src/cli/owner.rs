@@ -120,13 +120,14 @@ pub(super) async fn serve(args: Serve, output: &Output) -> Result<(), Failure> {
     Ok(running.stop().await?)
 }
 
-/// Warnings and errors, but for what a part of the agreement's library says whenever it is
+/// Warnings, errors and the results of checks, but for what a part of the agreement's library says whenever it is
 /// stopped.
 pub(super) fn log_to_stderr() {
     use tracing_subscriber::layer::SubscriberExt as _;
     use tracing_subscriber::util::SubscriberInitExt as _;
     let targets = tracing_subscriber::filter::Targets::new()
         .with_default(tracing::Level::WARN)
+        .with_target("sealgate::rehashing", tracing::Level::INFO)
         .with_target("commonware_resolver", tracing_subscriber::filter::LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();

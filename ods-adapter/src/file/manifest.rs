@@ -2,17 +2,15 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use object_store::path::Path;
-use sealgate_circuits::bytes::tagged_hash;
 
 use super::parts::{self, part_count};
 use crate::keys::{AssetKeys, KeyError, WrappedKey};
-use crate::seal::{AttemptId, DataKey, PAD_BYTES, SegmentKey, Stream};
-use crate::secret::NONCE_BYTES;
+use crate::seal::{AttemptId, DataKey, SegmentKey, Stream};
 use crate::store::{Store, StoreError};
 use crate::suite::{CipherSuite, HashAlgorithm};
 use crate::table::columns::ColumnSegment;
 use crate::table::layout;
-use crate::table::version::{ObjectEntry, VersionRef};
+use crate::table::version::{ObjectEntry, VersionRef, open_manifest, seal_manifest};
 
 /// First bytes of a file's manifest object.
 const MAGIC: [u8; 8] = *b"SGFILEM1";
@@ -37,47 +35,19 @@ pub(crate) struct FileManifest {
 impl FileManifest {
     /// The sealed object: magic and the padded manifest under its own key, which seals it alone.
     pub(crate) fn seal(&self, keys: &AssetKeys) -> Result<Vec<u8>, KeyError> {
-        let content = borsh::to_vec(self).unwrap_or_default();
-        let mut sealed = (content.len() as u64).to_le_bytes().to_vec();
-        sealed.extend(content);
-        sealed.resize(sealed.len().next_multiple_of(PAD_BYTES), 0);
-        let cipher = keys.manifest_key(self.attempt).cipher(self.suite);
-        cipher.seal([0; NONCE_BYTES], &MAGIC, &mut sealed).map_err(|_| KeyError::NotOpened("a manifest"))?;
-        Ok([MAGIC.as_slice(), &sealed].concat())
+        seal_manifest(&MAGIC, keys, self.attempt, self)
     }
 
     /// Reads and opens the manifest object after comparing it with the digest that was registered.
     pub(crate) async fn read(store: &Store, keys: &AssetKeys, version: &VersionRef) -> Result<Self, StoreError> {
         let object = layout::manifest_path(keys.label(), version.attempt);
-        Self::open(&object, &store.read(&object).await?, keys, version)
-    }
-
-    fn open(object: &Path, bytes: &[u8], keys: &AssetKeys, version: &VersionRef) -> Result<Self, StoreError> {
-        let damaged = |what| StoreError::damaged(object, None, what);
-        if Self::digest(version.hash, bytes) != version.manifest_digest {
-            return Err(damaged("it is not the manifest that was registered"));
-        }
-        let mut opened = bytes.strip_prefix(&MAGIC).ok_or_else(|| damaged("it is not a file's manifest"))?.to_vec();
-        let cipher = keys.manifest_key(version.attempt).cipher(version.suite);
-        cipher
-            .open([0; NONCE_BYTES], &MAGIC, &mut opened)
-            .map_err(|_| KeyError::NotOpened("the version's manifest"))?;
-        let content = opened
-            .split_first_chunk::<8>()
-            .and_then(|(length, rest)| rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?));
-        let manifest = content.and_then(|content| Self::try_from_slice(content).ok());
-        let manifest = manifest.ok_or_else(|| damaged("it is of another format"))?;
+        let manifest: Self = open_manifest(&MAGIC, &object, &store.read(&object).await?, keys, version)?;
         let same = manifest.label == keys.label().as_str()
             && (manifest.attempt, manifest.suite, manifest.hash) == (version.attempt, version.suite, version.hash);
         if manifest.format != FORMAT || !same || manifest.parts.len() as u64 != part_count(manifest.file_bytes) {
-            return Err(damaged("it describes another version"));
+            return Err(StoreError::damaged(&object, None, "it describes another version"));
         }
         Ok(manifest)
-    }
-
-    /// The digest by which a version's manifest is registered.
-    pub(crate) fn digest(hash: HashAlgorithm, object: &[u8]) -> [u8; 32] {
-        tagged_hash("sealgate/ods/manifest/1", &[&hash.digest(object)])
     }
 
     /// The key of the file, from which the keys of its parts follow.
