@@ -7,18 +7,20 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use sealgate_ledger::LedgerError;
-use sealgate_ledger::ids::BlockHeight;
+use sealgate_ledger::ids::{BlockHeight, TxHash};
 use sealgate_ledger::standing::{SignedHead, Standing};
 use sealgate_ledger::tx::{SignedTx, TX_BYTES_MAX};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
-use warp::http::header::{AUTHORIZATION, HeaderMap};
+use warp::http::header::{AUTHORIZATION, CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE};
 use warp::path::FullPath;
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
 use crate::catalogue::{self, Search};
 use crate::client::{Governance, HeadResponse, PASSED_ON};
+use crate::delivery::FetchRequest;
+use crate::delivery::release::Wanted;
 use crate::gateway::Gateway;
 use crate::messages::AskRequest;
 use crate::owner::detail;
@@ -30,6 +32,8 @@ pub use problem::ApiError;
 
 /// Largest body of an ask, in bytes.
 const ASK_BYTES_MAX: u64 = 12 << 20;
+/// Largest body of a request for whole columns, in bytes.
+const FETCH_BYTES_MAX: u64 = 2 * TX_BYTES_MAX as u64;
 /// Blocks, and about how many of their bytes, that are given at once.
 const BLOCKS_AT_ONCE: u64 = 256;
 const BLOCKS_BYTES: usize = 1 << 20;
@@ -85,13 +89,38 @@ fn routes(gateway: Arc<Gateway>, token: String) -> impl Filter<Extract = (impl R
         .and(warp::body::content_length_limit(TX_BYTES_MAX as u64 + 128))
         .and(warp::body::bytes())
         .then(move |body: warp::hyper::body::Bytes| submit(state.clone(), body));
+    let gateway_for_deliveries = gateway.clone();
     let asks = warp::path!("v1" / "asks")
         .and(warp::post())
         .and(warp::body::content_length_limit(ASK_BYTES_MAX))
         .and(warp::header::optional::<String>(PASSED_ON))
         .and(warp::body::json())
         .then(move |passed_on: Option<String>, body: AskRequest| ask(gateway.clone(), body, passed_on.is_some()));
-    transactions.or(asks).unify().or(witnessed).unify().or(reads).unify().recover(problem::recover)
+    let state = gateway_for_deliveries.clone();
+    let deliveries = warp::path!("v1" / "deliveries")
+        .and(warp::post())
+        .and(warp::body::content_length_limit(FETCH_BYTES_MAX))
+        .and(warp::header::optional::<String>(PASSED_ON))
+        .and(warp::body::json())
+        .then(move |passed_on: Option<String>, body: FetchRequest| deliver(state.clone(), body, passed_on.is_some()));
+    let segments = warp::path!("v1" / "deliveries" / TxHash / "columns" / u8 / "segments" / usize)
+        .and(warp::get())
+        .and(warp::header::headers_cloned())
+        .then(move |request, column, position, headers: HeaderMap| {
+            segment(gateway_for_deliveries.clone(), (request, column, position), headers)
+        });
+    transactions
+        .or(asks)
+        .unify()
+        .or(deliveries)
+        .unify()
+        .or(segments)
+        .unify()
+        .or(witnessed)
+        .unify()
+        .or(reads)
+        .unify()
+        .recover(problem::recover)
 }
 
 fn finish(result: Result<Response, ApiError>) -> Response {
@@ -111,6 +140,42 @@ async fn ask(gateway: Arc<Gateway>, body: AskRequest, passed_on: bool) -> Respon
     let asked = tokio::spawn(async move { gateway.ask(body, passed_on).await });
     let result = asked.await.map_err(ApiError::internal).and_then(|result| result.map_err(ApiError::from));
     finish(result.map(|response| json(&response)))
+}
+
+/// Runs to its end also when the caller hangs up.
+async fn deliver(gateway: Arc<Gateway>, body: FetchRequest, passed_on: bool) -> Response {
+    let delivered = tokio::spawn(async move { gateway.deliver(body, passed_on).await });
+    let result = delivered.await.map_err(ApiError::internal).and_then(|result| result.map_err(ApiError::from));
+    finish(result.map(|response| json(&response)))
+}
+
+/// A part of a delivery's ciphertext. Without its token there is nothing here.
+async fn segment(
+    gateway: Arc<Gateway>,
+    (request, column, position): (TxHash, u8, usize),
+    headers: HeaderMap,
+) -> Response {
+    let given = async {
+        let token = bearer(&headers).ok_or(ApiError::NotFound)?;
+        let (start, length) = range(&headers).unwrap_or_default();
+        let wanted = Wanted { request, column, position, start, length, token };
+        let part = gateway.delivered(wanted, headers.contains_key(PASSED_ON)).await?.ok_or(ApiError::NotFound)?;
+        let last = part.start.saturating_add(part.content.len() as u64).saturating_sub(1);
+        let response = warp::http::Response::builder()
+            .status(warp::http::StatusCode::PARTIAL_CONTENT)
+            .header(CONTENT_RANGE, format!("bytes {}-{last}/{}", part.start, part.total))
+            .header(CONTENT_TYPE, "application/octet-stream")
+            .body(part.content);
+        Ok(response.map_err(ApiError::internal)?.into_response())
+    };
+    finish(given.await)
+}
+
+/// First byte and length of the one range that is named, `bytes=a-b`.
+fn range(headers: &HeaderMap) -> Option<(u64, u64)> {
+    let (first, last) = headers.get(RANGE)?.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
+    let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+    Some((first, last.checked_sub(first)?.checked_add(1)?))
 }
 
 fn json<T: Serialize>(value: &T) -> Response {
@@ -223,7 +288,7 @@ fn read(gateway: &Gateway, token: &str, path: &str, query: &str, headers: &Heade
             let audit = ledger.audit().map_err(|error| ApiError::Damaged(error.to_string()))?;
             Ok(json(&audit.replay.head().height.0))
         }
-        ["v1", "transactions"] | ["v1", "asks"] => Err(ApiError::Method),
+        ["v1", "transactions"] | ["v1", "asks"] | ["v1", "deliveries"] => Err(ApiError::Method),
         _ => Err(ApiError::NotFound),
     }
 }
@@ -307,13 +372,13 @@ fn blocks(gateway: &Gateway, from: u64) -> Result<Response, ApiError> {
     Ok(warp::http::Response::new(sealgate_ledger::codec::encode(&blocks)).into_response())
 }
 
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    headers.get(AUTHORIZATION)?.to_str().ok()?.strip_prefix("Bearer ")
+}
+
 /// Whether the caller shows the token that lies in the owner's data folder.
 fn authorized(headers: &HeaderMap, token: &str) -> bool {
-    let shown = headers
-        .get(AUTHORIZATION)
-        .and_then(|value| value.to_str().ok())
-        .and_then(|value| value.strip_prefix("Bearer "));
-    shown.is_some_and(|shown| {
+    bearer(headers).is_some_and(|shown| {
         use subtle::ConstantTimeEq as _;
         shown.as_bytes().ct_eq(token.as_bytes()).into()
     })

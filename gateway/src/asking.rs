@@ -20,7 +20,7 @@ use sealgate_ledger::ids::{Address, AssetId, BlockHeight, TxHash};
 use sealgate_ledger::light::{EntryProof, LightError, verify_entry};
 use sealgate_ledger::merkle::NodeHash;
 use sealgate_ledger::state::{AssetView, OWNERS_MAX};
-use sealgate_ledger::tx::{DeclineReason, SignedTx, TxBody};
+use sealgate_ledger::tx::{DeclineReason, SignedTx, TABLE, TxBody};
 
 use crate::answer_file::{
     ANSWER_BYTES_MAX, AnswerError, AnswerFile, Parts, PartyKeys, Verified, check_parameters, parse_key,
@@ -32,8 +32,8 @@ use crate::files::FileError;
 use crate::handed::{Handed, owner_after};
 use crate::home::{Asked, Home, HomeError, Relation};
 use crate::messages::{
-    AskRequest, AskResponse, Nonce, SecretAnswer, SecretQuestion, answer_purpose, question_purpose, sealed_bytes,
-    sealed_digest,
+    AskRequest, AskResponse, LedgerProofs, Nonce, SecretAnswer, SecretQuestion, answer_purpose, question_purpose,
+    sealed_bytes, sealed_digest,
 };
 use crate::naming::{AssetName, Who};
 use crate::owner::{OwnerError, signed};
@@ -161,7 +161,7 @@ impl<'a> Session<'a> {
     }
 
     /// The asset that a question's FROM names.
-    async fn asset(&self, table: &str) -> Result<AssetDetail, AskFailure> {
+    pub(crate) async fn asset(&self, table: &str) -> Result<AssetDetail, AskFailure> {
         let id = match table.parse().unwrap_or_else(|never| match never {}) {
             AssetName::Id(id) => Some(id),
             // A bare name is the ledger's operator's asset: nobody else can answer to it.
@@ -230,7 +230,7 @@ impl<'a> Session<'a> {
     }
 
     /// How the asset came to its owner, as the gateway shows it under a checkpoint.
-    async fn handed(&self, asset: &AssetView, checkpoint: &Checkpoint) -> Result<Vec<Handed>, AskFailure> {
+    pub(crate) async fn handed(&self, asset: &AssetView, checkpoint: &Checkpoint) -> Result<Vec<Handed>, AskFailure> {
         let mut steps = Vec::new();
         for entry_index in asset.handed.iter().take(OWNERS_MAX) {
             let entry = entry(self.client, &self.genesis, *entry_index, checkpoint.size).await?;
@@ -245,8 +245,22 @@ impl<'a> Session<'a> {
         Ok(steps)
     }
 
+    /// Connects the checkpoint of what came back to the one before and to all the home has seen.
+    pub(crate) async fn connected(&self, proofs: &LedgerProofs) -> Result<(Checkpoint, Witnessed), AskFailure> {
+        let checkpoint = self.home.read(&self.genesis, &proofs.checkpoint)?;
+        self.home.extends(&self.checkpoint, &checkpoint, &proofs.consistency)?;
+        // The gateway that passed the question on may not have that checkpoint yet.
+        let (home, genesis, from) = (self.home, &self.genesis, self.checkpoint.size);
+        if home.relation(genesis, &proofs.checkpoint)?.1 != Relation::Newer(from)
+            || !home.accept(genesis, &proofs.checkpoint, from, &proofs.consistency)?
+        {
+            connect(home, self.client, genesis, &proofs.checkpoint).await?;
+        }
+        Ok((checkpoint, home.require_witnessed(genesis, &proofs.checkpoint)?))
+    }
+
     /// Enrols the account if the ledger does not know it yet.
-    async fn enrol(&self, account: &AccountSecret) -> Result<(), AskFailure> {
+    pub(crate) async fn enrol(&self, account: &AccountSecret) -> Result<(), AskFailure> {
         if self.client.account(&account.address()).await?.is_some() {
             return Ok(());
         }
@@ -407,6 +421,10 @@ pub async fn ask(home: &Home, client: &Client, purpose: &str, asking: &Asking<'_
     let session = Session::open(home, client).await?;
     let detail = session.asset(&table_name(sql)?).await?;
     let schema = &detail.asset.schema;
+    if detail.asset.data_type != TABLE {
+        let (name, kind) = (&detail.asset.name, &detail.asset.data_type);
+        return Err(AskFailure::Table(format!("'{name}' is a {kind}: it has no records to ask about")));
+    }
     schema.validate().map_err(|error| AskFailure::Refused(format!("the asset's schema: {error}")))?;
     let keys = asking.keys.map_or_else(|| Ok(Vec::new()), |keys| keys.of(schema)).map_err(AskFailure::Key)?;
     let whole = parse_question(sql, schema, keys)?;
@@ -453,13 +471,13 @@ fn unfinished(
     whole: &Question,
 ) -> Result<Option<(Asked, SignedTx, Question)>, AskFailure> {
     let Some(asked) = home.unfinished(asset, sql, purpose)? else { return Ok(None) };
-    let tx = decode_tx(&asked)?;
+    let tx = kept_tx(&asked)?;
     let TxBody::Request { shape, .. } = &tx.tx.body else { return Ok(None) };
     Ok(whole.reshaped(shape).map(|question| (asked, tx, question)))
 }
 
 /// Whether sending the same request again can bring nothing new.
-fn is_final(failure: &AskFailure) -> bool {
+pub(crate) fn is_final(failure: &AskFailure) -> bool {
     match failure {
         AskFailure::Denied { .. } | AskFailure::Declined { .. } => true,
         AskFailure::NotTaken(ClientError::Problem(problem)) => problem.status < 500,
@@ -467,7 +485,8 @@ fn is_final(failure: &AskFailure) -> bool {
     }
 }
 
-fn decode_tx(asked: &Asked) -> Result<SignedTx, AskFailure> {
+/// The transaction of a question that was kept.
+pub(crate) fn kept_tx(asked: &Asked) -> Result<SignedTx, AskFailure> {
     let unreadable =
         || AskFailure::Refused("a kept question in this home's folder 'asked' is damaged; remove it".into());
     let bytes = BASE64.decode(&asked.transaction).map_err(|_| unreadable())?;
@@ -509,7 +528,7 @@ async fn new_request(
 }
 
 /// The keys of the asset's owner, which are those of its address.
-async fn owner_keys(session: &Session<'_>, detail: &AssetDetail) -> Result<AccountPublic, AskFailure> {
+pub(crate) async fn owner_keys(session: &Session<'_>, detail: &AssetDetail) -> Result<AccountPublic, AskFailure> {
     let owner = session.client.account(&detail.asset.owner).await?.map(|view| view.account);
     let owner = owner.filter(|account| account.address() == detail.asset.owner);
     owner.ok_or_else(|| AskFailure::Refused("the owner's keys are not those of its address".into()))
@@ -576,16 +595,7 @@ async fn conclude(
     let schema = &asset.schema;
     let refused = |what: &str| AskFailure::Refused(what.into());
     let proofs = response.proofs;
-    let checkpoint = session.home.read(&session.genesis, &proofs.checkpoint)?;
-    session.home.extends(&session.checkpoint, &checkpoint, &proofs.consistency)?;
-    // The gateway that passed the question on may not have that checkpoint yet.
-    let (home, genesis, from) = (session.home, &session.genesis, session.checkpoint.size);
-    if home.relation(genesis, &proofs.checkpoint)?.1 != Relation::Newer(from)
-        || !home.accept(genesis, &proofs.checkpoint, from, &proofs.consistency)?
-    {
-        connect(home, session.client, genesis, &proofs.checkpoint).await?;
-    }
-    let witnessed = session.home.require_witnessed(&session.genesis, &proofs.checkpoint)?;
+    let (checkpoint, witnessed) = session.connected(&proofs).await?;
     let hash = tx.hash();
     let Some(sealed) = response.sealed else {
         return Err(match proofs.entries.as_slice() {
@@ -651,7 +661,7 @@ async fn conclude(
 }
 
 /// A denial that the ledger really recorded.
-fn denial(request: &EntryProof, checkpoint: &Checkpoint, hash: &TxHash, schema: &Schema) -> AskFailure {
+pub(crate) fn denial(request: &EntryProof, checkpoint: &Checkpoint, hash: &TxHash, schema: &Schema) -> AskFailure {
     let not_included = |source: LightError| AskFailure::Refused(format!("the denial is not on the ledger: {source}"));
     if let Err(error) = verify_entry(request, checkpoint) {
         return not_included(error);
@@ -670,7 +680,7 @@ fn denial(request: &EntryProof, checkpoint: &Checkpoint, hash: &TxHash, schema: 
 }
 
 /// That the owner really recorded that it declined.
-fn decline(entry: &EntryProof, checkpoint: &Checkpoint, hash: &TxHash, owner: &AccountPublic) -> AskFailure {
+pub(crate) fn decline(entry: &EntryProof, checkpoint: &Checkpoint, hash: &TxHash, owner: &AccountPublic) -> AskFailure {
     if let Err(source) = verify_entry(entry, checkpoint) {
         return AskFailure::Refused(format!("the refusal is not on the ledger: {source}"));
     }
@@ -698,6 +708,9 @@ fn named(reason: &DenyReason, body: &TxBody, schema: &Schema) -> String {
         DenyReason::Field { column } => {
             schema.at(*column).map(|column| format!("the grant does not let you see '{}'", column.name))
         }
+        DenyReason::Whole { column } => {
+            schema.at(*column).map(|column| format!("the grant does not let you fetch all of '{}'", column.name))
+        }
         DenyReason::Predicate { item: number } => {
             item(number).map(|predicate| format!("the grant does not name the predicate '{predicate}'"))
         }
@@ -713,6 +726,6 @@ fn transaction(proof: &EntryProof) -> Option<&SignedTx> {
     }
 }
 
-fn entry_hash(proof: &EntryProof) -> Option<TxHash> {
+pub(crate) fn entry_hash(proof: &EntryProof) -> Option<TxHash> {
     transaction(proof).map(SignedTx::hash)
 }

@@ -12,7 +12,9 @@ mod budget;
 mod catalogue;
 mod ceremony;
 mod export;
+mod fetch;
 mod file;
+mod manifest;
 mod member;
 mod meter;
 #[cfg(feature = "simplex")]
@@ -53,6 +55,9 @@ enum Command {
     Account(account::AccountCommand),
     /// Trust a ledger: pin the fingerprint that its operator gave you.
     Trust(requester::Trust),
+    /// Make a share manifest from what a table holds.
+    #[command(subcommand)]
+    Manifest(manifest::ManifestCommand),
     /// Answer questions over HTTP.
     Serve(owner::Serve),
     /// Seal a table and publish it as a new asset, or as an asset's next version.
@@ -72,6 +77,8 @@ enum Command {
     Grants(catalogue::Grants),
     /// Ask a question; the answer is verified before it is shown.
     Ask(requester::Ask),
+    /// Fetch whole columns into a CSV or Parquet file; what was interrupted goes on where it stopped.
+    Fetch(fetch::Fetch),
     /// Verify an answer file again, offline.
     Verify(requester::Verify),
     /// Verify an answer file, offline, and write its proof in the form of another program.
@@ -150,6 +157,7 @@ pub async fn run() -> ExitCode {
         Command::Init(args) => owner::init(args, &output),
         Command::Account(command) => account::run(command, &output).await,
         Command::Trust(args) => requester::trust(args, &output),
+        Command::Manifest(command) => manifest::run(command, &output).await,
         Command::Serve(args) => owner::serve(args, &output).await,
         Command::Publish(args) => owner::publish(args, &output).await,
         Command::File(command) => file::run(command, &output).await,
@@ -159,6 +167,7 @@ pub async fn run() -> ExitCode {
         Command::Catalogue(args) => catalogue::catalogue(args, &output).await,
         Command::Grants(args) => catalogue::grants(args, &output).await,
         Command::Ask(args) => requester::ask(args, &output).await,
+        Command::Fetch(args) => fetch::fetch(args, &output).await,
         Command::Verify(args) => requester::verify(args, &output).await,
         Command::Export(args) => export::export(args, &output).await,
         Command::List(args) => standing::list(args, &output).await,

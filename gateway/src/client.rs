@@ -19,6 +19,8 @@ use serde::{Deserialize, Serialize};
 pub mod witness;
 
 use crate::catalogue::{Listed, Page, Search, sort};
+use crate::delivery::FetchRequest;
+use crate::delivery::release::{Part, Wanted};
 use crate::messages::{AskProgress, AskRequest, AskResponse};
 
 /// Largest response that is read, in bytes.
@@ -173,7 +175,12 @@ impl Client {
             Some(token) => request.bearer_auth(token),
             None => request,
         };
-        let mut response = request.send().await.map_err(unreachable)?;
+        self.read_body(request.send().await.map_err(unreachable)?).await
+    }
+
+    /// The body of a success; nothing where there is nothing.
+    async fn read_body(&self, mut response: reqwest::Response) -> Result<Option<Vec<u8>>, ClientError> {
+        let unreachable = |source| ClientError::Unreachable { url: self.base.clone(), source };
         let status = response.status();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
@@ -409,6 +416,46 @@ impl Client {
         let body = self.send(call).await?;
         let body = body.ok_or_else(|| self.unreadable("it does not take questions"))?;
         serde_json::from_slice(&body).map_err(|error| self.unreadable(error))
+    }
+
+    /// Asks for whole columns.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn deliver(&self, request: &FetchRequest) -> Result<AskResponse, ClientError> {
+        let mut call = self.http.post(format!("{}/v1/deliveries", self.base)).json(request);
+        if self.passing_on {
+            call = call.header(PASSED_ON, "1");
+        }
+        let body = self.send(call).await?;
+        let body = body.ok_or_else(|| self.unreadable("it delivers no columns"))?;
+        serde_json::from_slice(&body).map_err(|error| self.unreadable(error))
+    }
+
+    /// A part of the ciphertext of a delivery; `None` when there is nothing there for this token.
+    ///
+    /// # Errors
+    /// [`ClientError`]; also when it is not the part that was asked for.
+    pub async fn segment(&self, wanted: &Wanted<'_>) -> Result<Option<Part>, ClientError> {
+        let Wanted { request, column, position, start, length, token } = wanted;
+        let last = start.saturating_add(length.saturating_sub(1));
+        let url = format!("{}/v1/deliveries/{request}/columns/{column}/segments/{position}", self.base);
+        let mut call = self.http.get(url).bearer_auth(token).header("range", format!("bytes={start}-{last}"));
+        if self.passing_on {
+            call = call.header(PASSED_ON, "1");
+        }
+        let unreachable = |source| ClientError::Unreachable { url: self.base.clone(), source };
+        let response = call.send().await.map_err(unreachable)?;
+        let status = response.status();
+        let range = response.headers().get("content-range").and_then(|value| value.to_str().ok()).map(str::to_owned);
+        let Some(content) = self.read_body(response).await? else { return Ok(None) };
+        let total = range.as_deref().and_then(|text| text.strip_prefix(&format!("bytes {start}-{last}/")));
+        match total.and_then(|total| total.parse().ok()) {
+            Some(total) if status.as_u16() == 206 && content.len() as u64 == *length => {
+                Ok(Some(Part { content: content.into(), start: *start, total }))
+            }
+            _ => Err(self.unreadable("it gives another part than the one asked for")),
+        }
     }
 
     /// How far the answer to a request is; `None` when it is not being made just now.

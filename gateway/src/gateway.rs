@@ -32,6 +32,7 @@ use tokio::sync::{Mutex, Semaphore};
 
 use crate::auditing::read_book;
 use crate::budget::{self, Book, BudgetError, KeyAsk, Reader};
+use crate::delivery::release::Deliveries;
 use crate::envelope::{self, EnvelopeError};
 use crate::files::{FileError, read_bounded, write_private};
 use crate::messages::{
@@ -63,6 +64,7 @@ pub struct Gateway {
     book: Mutex<Book>,
     provers: Semaphore,
     waiting: Semaphore,
+    deliveries: Deliveries,
     cosigned: Cosigned,
 }
 
@@ -153,6 +155,7 @@ impl Gateway {
             book: Mutex::new(book),
             provers: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
             waiting: Semaphore::new(WAITING_MAX),
+            deliveries: Deliveries::default(),
             cosigned: Cosigned::default(),
         })
     }
@@ -208,8 +211,8 @@ impl Gateway {
     /// [`AskError`].
     pub async fn ask(&self, request: AskRequest, passed_on: bool) -> Result<AskResponse, AskError> {
         // Before anything is decoded: whoever asks may be anybody.
-        let _waiting = self.waiting.try_acquire().map_err(|_| AskError::Busy)?;
-        relay::catch_up(&self.ledger, &request).await;
+        let _waiting = self.wait_turn()?;
+        relay::catch_up(&self.ledger, &request.transaction, request.seen).await;
         let (tx, asset, secret) = match self.admit(&request)? {
             Admitted::Here(here) => *here,
             Admitted::Elsewhere(asset) if passed_on => return Err(RelayError::Passed(asset.id).into()),
@@ -242,6 +245,16 @@ impl Gateway {
         let version_entry = self.ledger.version(&asset.id, version).map_err(internal)?.map(|view| view.entry_index);
         let entries = [asset.entry_index, version_entry.unwrap_or(asset.entry_index), receipt.entry_index, last];
         Ok(AskResponse { proofs: self.proofs(request.seen, &entries)?, sealed: Some(BASE64.encode(sealed)) })
+    }
+
+    /// A place among those that wait, if there is one.
+    pub(crate) fn wait_turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, AskError> {
+        self.waiting.try_acquire().map_err(|_| AskError::Busy)
+    }
+
+    /// What was delivered of late.
+    pub(crate) fn deliveries(&self) -> &Deliveries {
+        &self.deliveries
     }
 
     fn answering(&self) -> std::sync::MutexGuard<'_, HashMap<TxHash, Arc<Turns>>> {
@@ -363,7 +376,8 @@ impl Gateway {
         self.record(TxBody::Answer { request, version, binding, sealed, bytes, charges }).await
     }
 
-    async fn record(&self, body: TxBody) -> Result<Receipt, AskError> {
+    /// Records what ends a request, patiently.
+    pub(crate) async fn record(&self, body: TxBody) -> Result<Receipt, AskError> {
         let tx =
             signed(self.ledger.genesis(), self.ledger.head().height, self.owner.account(), body).map_err(internal)?;
         let mut tries = 0;
@@ -511,7 +525,8 @@ impl Gateway {
         (total > 0).then_some(AskProgress { done, total })
     }
 
-    async fn table(&self, asset: &AssetView, version: u32) -> Result<Arc<SealedTable>, OwnerError> {
+    /// A version's sealed table.
+    pub(crate) async fn table(&self, asset: &AssetView, version: u32) -> Result<Arc<SealedTable>, OwnerError> {
         let mut tables = self.tables.lock().await;
         if let Some(table) = tables.get(&(asset.id, version)) {
             return Ok(Arc::clone(table));
@@ -559,7 +574,8 @@ impl Gateway {
         Ok(Some(AskResponse { proofs: self.proofs(seen, &entries)?, sealed: Some(BASE64.encode(stored.sealed)) }))
     }
 
-    fn check_seen(&self, seen: u64) -> Result<(), AskError> {
+    /// Refuses to go on when the requester has seen more of the ledger than there is.
+    pub(crate) fn check_seen(&self, seen: u64) -> Result<(), AskError> {
         let size = self.ledger.head().tree_size;
         if seen <= size {
             return Ok(());
@@ -570,7 +586,7 @@ impl Gateway {
 
     /// Proofs of entries under the newest checkpoint that is cosigned and covers them, or else the
     /// current one, and that it extends the one seen.
-    fn proofs(&self, seen: u64, entries: &[u64]) -> Result<LedgerProofs, AskError> {
+    pub(crate) fn proofs(&self, seen: u64, entries: &[u64]) -> Result<LedgerProofs, AskError> {
         let ledger = &self.ledger;
         let least = entries.iter().map(|entry| entry.saturating_add(1)).chain([seen]).max().unwrap_or(seen);
         let SignedHead { header, checkpoint } = self.cosigned.head(ledger, least);
@@ -631,7 +647,8 @@ fn null_bytes(asked: &Asked<'_>) -> Result<usize, AskError> {
     Ok(sealgate_ledger::codec::encode(&present).len())
 }
 
-fn internal(error: impl std::fmt::Display) -> AskError {
+/// What went wrong inside, to be logged and not told.
+pub(crate) fn internal(error: impl std::fmt::Display) -> AskError {
     AskError::Internal(error.to_string())
 }
 

@@ -16,7 +16,6 @@ use sealgate_ods::manifest::{ManifestError, OnBadRow, ShareManifest};
 use sealgate_ods::progress::ProgressSink;
 use sealgate_ods::seal::AttemptId;
 use sealgate_ods::source::{self, Rejected, SourceError};
-use sealgate_ods::suite::{CipherSuite, HashAlgorithm};
 use sealgate_ods::table::{
     Changes, RejectedSink, SealError, SealRequest, SealedVersion, list_attempts, remove_attempt, remove_stale_spills,
     seal_table,
@@ -123,8 +122,8 @@ pub async fn publish(
     let sealed = seal_table(SealRequest {
         source: Some(source),
         previous,
-        suite: CipherSuite::default(),
-        hash: HashAlgorithm::default(),
+        suite: manifest.suite(),
+        hash: manifest.hash(),
         rejected: report.clone().map(|report| -> RejectedSink { Arc::new(move |row: &Rejected| report.add(row)) }),
         schema: schema.clone(),
         keys: Arc::clone(&keys),
@@ -178,10 +177,10 @@ fn same_budgets(manifest: &ShareManifest, registered: &[u16]) -> Result<(), Publ
 /// [`ManifestError`].
 pub fn read_manifest(path: &Path, source: Option<&Path>) -> Result<ShareManifest, ManifestError> {
     let manifest = ShareManifest::read(path)?;
-    Ok(match source {
+    match source {
         Some(source) => manifest.with_source(source),
-        None => manifest,
-    })
+        None => Ok(manifest),
+    }
 }
 
 fn spill_folder(folder: &Path) -> std::path::PathBuf {

@@ -50,25 +50,37 @@ pub async fn pass_on(
     owner: &Address,
     request: &AskRequest,
 ) -> Result<AskResponse, RelayError> {
-    let members = ledger.members().map_err(|_| RelayError::NotAMember(*asset))?;
-    let url = members.member(owner).map(|member| member.gateway.clone()).filter(|url| !url.is_empty());
-    let url = url.ok_or(RelayError::NotAMember(*asset))?;
-    let keys = read(request).map_or(1, |tx| match tx.tx.body {
+    let keys = read(&request.transaction).map_or(1, |tx| match tx.tx.body {
         TxBody::Request { shape, .. } => usize::from(shape.keys),
         _ => 1,
     });
-    Ok(Client::new(&url)?.passing_on().ask(request, keys).await?)
+    Ok(gateway_of(ledger, asset, owner)?.ask(request, keys).await?)
 }
 
-/// On a shared ledger, waits until this node knows what the requester saw on another: its
-/// checkpoint, its account, the asset. Returns in any case; what is still unknown is refused by
+/// The gateway of the member that owns `asset`, as one to which calls are passed on.
+///
+/// # Errors
+/// [`RelayError::NotAMember`].
+pub fn gateway_of(ledger: &Ledger, asset: &AssetId, owner: &Address) -> Result<Client, RelayError> {
+    let members = ledger.members().map_err(|_| RelayError::NotAMember(*asset))?;
+    let url = members.member(owner).map(|member| member.gateway.clone()).filter(|url| !url.is_empty());
+    let url = url.ok_or(RelayError::NotAMember(*asset))?;
+    Ok(Client::new(&url)?.passing_on())
+}
+
+/// On a shared ledger, waits until this node knows what the sender of a request saw on another: the
+/// checkpoint of `seen` entries, its account, the asset. Returns in any case; what is still unknown is refused by
 /// whoever looks it up.
-pub async fn catch_up(ledger: &Ledger, request: &AskRequest) {
-    let Some(tx) = is_shared(ledger).then(|| read(request)).flatten() else { return };
-    let TxBody::Request { asset, .. } = &tx.tx.body else { return };
+pub async fn catch_up(ledger: &Ledger, transaction: &str, seen: u64) {
+    let Some(tx) = is_shared(ledger).then(|| read(transaction)).flatten() else { return };
+    let (TxBody::Request { asset, .. } | TxBody::RequestWhole { asset, .. } | TxBody::RequestSample { asset, .. }) =
+        &tx.tx.body
+    else {
+        return;
+    };
     let begun = Instant::now();
     let knows = || {
-        ledger.head().tree_size >= request.seen
+        ledger.head().tree_size >= seen
             && ledger.account(&tx.tx.sender).is_ok_and(|account| account.is_some())
             && ledger.asset(asset).is_ok_and(|asset| asset.is_some())
     };
@@ -77,6 +89,6 @@ pub async fn catch_up(ledger: &Ledger, request: &AskRequest) {
     }
 }
 
-fn read(request: &AskRequest) -> Option<SignedTx> {
-    SignedTx::decode(&BASE64.decode(&request.transaction).ok()?).ok()
+fn read(transaction: &str) -> Option<SignedTx> {
+    SignedTx::decode(&BASE64.decode(transaction).ok()?).ok()
 }

@@ -22,7 +22,6 @@ pub use manifest::{ManifestError, ShareManifest};
 pub use progress::{Phase, Progress, ProgressSink, silent};
 pub use seal::{AttemptId, ChunkKey, DataKey, KeyCommitment, SegmentKey};
 pub use secret::{create_private_dir, write_private};
-pub use source::csv::CsvSource;
 pub use source::{Read, Rejected, Row, Source, SourceError};
 pub use store::{Store, StoreError};
 pub use suite::{CipherSuite, HashAlgorithm, UnknownAlgorithm};

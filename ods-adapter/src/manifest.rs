@@ -3,10 +3,19 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
+use jiff::tz::TimeZone;
 use sealgate_circuits::schema::{Column, ColumnUse, Schema, SchemaError};
 use sealgate_circuits::value::ColumnType;
 use serde::Deserialize;
 use toml::Spanned;
+
+use crate::suite::{CipherSuite, HashAlgorithm};
+
+pub mod infer;
+mod source;
+
+use source::RawSource;
+pub use source::{BadUrl, CsvSpec, PostgresSpec, Relation, SourceKind, SourceSpec, Tls};
 
 /// Longest name of an asset, in bytes.
 pub const ASSET_NAME_BYTES_MAX: usize = 64;
@@ -46,6 +55,17 @@ pub enum ManifestError {
         /// What is wrong and what would be right.
         what: String,
     },
+    /// Rows from a file were asked for where the manifest names a database.
+    #[error(
+        "share manifest {path}: its rows come from a database, so they cannot be read from {file}; \
+             write a manifest whose [source] is that file"
+    )]
+    NoFile {
+        /// The manifest.
+        path: PathBuf,
+        /// The file asked for.
+        file: PathBuf,
+    },
     /// The columns together are not a schema.
     #[error("share manifest {path}: {source}")]
     Schema {
@@ -54,14 +74,6 @@ pub enum ManifestError {
         /// The rule that is broken.
         source: SchemaError,
     },
-}
-
-/// What kind of source the rows come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum SourceKind {
-    /// Comma-separated values with a header.
-    Csv,
 }
 
 /// What happens when a row of the source is no record.
@@ -82,6 +94,8 @@ pub struct ColumnSource {
     pub name: String,
     /// Cell texts that mean null.
     pub nulls: Vec<String>,
+    /// How days and times are written in it, as `strptime` has it, where not as ISO 8601.
+    pub format: Option<String>,
 }
 
 /// A share manifest that was read and checked.
@@ -91,9 +105,10 @@ pub struct ShareManifest {
     asset_name: String,
     title: String,
     description: String,
-    source_kind: SourceKind,
-    source_path: PathBuf,
-    delimiter: u8,
+    suite: CipherSuite,
+    hash: HashAlgorithm,
+    source: SourceSpec,
+    time_zone: Option<TimeZone>,
     on_bad_row: OnBadRow,
     schema: Schema,
     budgets: Vec<u16>,
@@ -123,9 +138,15 @@ impl ShareManifest {
     }
 
     /// The same manifest with its rows from another file of the same kind.
-    pub fn with_source(mut self, path: &Path) -> Self {
-        self.source_path = path.to_owned();
-        self
+    ///
+    /// # Errors
+    /// [`ManifestError::NoFile`]: its rows come from a database.
+    pub fn with_source(mut self, path: &Path) -> Result<Self, ManifestError> {
+        match self.source.path_mut() {
+            Some(old) => *old = path.to_owned(),
+            None => return Err(ManifestError::NoFile { path: self.path, file: path.to_owned() }),
+        }
+        Ok(self)
     }
 
     /// The file this was read from.
@@ -148,19 +169,24 @@ impl ShareManifest {
         &self.description
     }
 
-    /// What kind of source the rows come from.
-    pub fn source_kind(&self) -> SourceKind {
-        self.source_kind
+    /// What the asset's data are encrypted with.
+    pub fn suite(&self) -> CipherSuite {
+        self.suite
     }
 
-    /// Where the rows are.
-    pub fn source_path(&self) -> &Path {
-        &self.source_path
+    /// What the asset's stored objects are hashed with.
+    pub fn hash(&self) -> HashAlgorithm {
+        self.hash
     }
 
-    /// The byte between cells.
-    pub fn delimiter(&self) -> u8 {
-        self.delimiter
+    /// Where the rows are, and how they are written there.
+    pub fn source(&self) -> &SourceSpec {
+        &self.source
+    }
+
+    /// Where the clocks hang by which times without an offset were written.
+    pub fn time_zone(&self) -> Option<&TimeZone> {
+        self.time_zone.as_ref()
     }
 
     /// What happens when a row of the source is no record.
@@ -202,17 +228,8 @@ struct RawAsset {
     title: String,
     #[serde(default)]
     description: String,
-}
-
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct RawSource {
-    kind: SourceKind,
-    path: PathBuf,
-    delimiter: Option<Spanned<String>>,
-    #[serde(default)]
-    on_bad_row: OnBadRow,
-    null: Option<Vec<String>>,
+    suite: Option<Spanned<String>>,
+    hash: Option<Spanned<String>>,
 }
 
 #[derive(Deserialize)]
@@ -231,6 +248,7 @@ struct RawColumn {
     allowed: Option<Vec<Spanned<String>>>,
     source: Option<Spanned<String>>,
     null: Option<Vec<String>>,
+    format: Option<Spanned<String>>,
     budget_bits: Option<Spanned<u16>>,
 }
 
@@ -249,47 +267,49 @@ impl Reader<'_> {
                 name.escape_debug()
             )));
         }
-        let delimiter = match &raw.source.delimiter {
-            None => b',',
-            Some(text) => self.delimiter(text)?,
-        };
-        let nulls = raw.source.null.unwrap_or_else(|| vec![String::new()]);
+        let suite = self.algorithm(raw.asset.suite.as_ref())?;
+        let hash = self.algorithm(raw.asset.hash.as_ref())?;
+        let source = raw.source.check(self)?;
+        let time_zone = raw.source.time_zone(self)?;
+        let nulls = raw.source.null.clone().unwrap_or_else(|| source.kind().nulls());
         let mut columns = Vec::with_capacity(raw.column.len());
         let mut sources: Vec<ColumnSource> = Vec::with_capacity(raw.column.len());
         let mut budgets = Vec::with_capacity(raw.column.len());
         let mut names = BTreeSet::new();
-        for column in raw.column {
-            if !names.insert(column.name.get_ref().to_lowercase()) {
-                return Err(self.wrong(&column.name, format!("two columns are named '{}'", column.name.get_ref())));
+        for raw in &raw.column {
+            if !names.insert(raw.name.get_ref().to_lowercase()) {
+                return Err(self.wrong(&raw.name, format!("two columns are named '{}'", raw.name.get_ref())));
             }
-            let source = column.source.as_ref().unwrap_or(&column.name);
+            let column = self.column(raw)?;
+            let source = raw.source.as_ref().unwrap_or(&raw.name);
             if sources.iter().any(|known| known.name == *source.get_ref()) {
                 return Err(self.wrong(source, format!("two columns come from '{}' in the source", source.get_ref())));
             }
             sources.push(ColumnSource {
                 name: source.get_ref().clone(),
-                nulls: column.null.clone().unwrap_or_else(|| nulls.clone()),
+                nulls: raw.null.clone().unwrap_or_else(|| nulls.clone()),
+                format: raw.format.as_ref().map(|format| self.format(format, &column)).transpose()?,
             });
-            budgets.push(match &column.budget_bits {
+            budgets.push(match &raw.budget_bits {
                 Some(bits) if *bits.get_ref() > BUDGET_BITS_MAX => {
                     return Err(self.wrong(bits, format!("a budget has 0 to {BUDGET_BITS_MAX} bits")));
                 }
                 Some(bits) => *bits.get_ref(),
                 None => BUDGET_BITS,
             });
-            columns.push(self.column(&column)?);
+            columns.push(column);
         }
         let schema = Schema { key: self.key(&raw.key, &columns)?, columns };
         schema.validate().map_err(|source| ManifestError::Schema { path: self.path.to_owned(), source })?;
-        let folder = self.path.parent().unwrap_or_else(|| Path::new(""));
         Ok(ShareManifest {
             path: self.path.to_owned(),
             asset_name: raw.asset.name.into_inner(),
             title: raw.asset.title,
             description: raw.asset.description,
-            source_kind: raw.source.kind,
-            source_path: folder.join(raw.source.path),
-            delimiter,
+            suite,
+            hash,
+            source,
+            time_zone,
             on_bad_row: raw.source.on_bad_row,
             schema,
             budgets,
@@ -328,17 +348,29 @@ impl Reader<'_> {
         Ok(key)
     }
 
-    fn delimiter(&self, text: &Spanned<String>) -> Result<u8, ManifestError> {
-        match text.get_ref().as_bytes() {
-            [byte] if byte.is_ascii() && !matches!(byte, b'"' | b'\r' | b'\n') => Ok(*byte),
-            _ => Err(self.wrong(
-                text,
-                format!(
-                    "'{}' cannot delimit cells: one ASCII character, not a quote or line end",
-                    text.get_ref().escape_debug()
-                ),
-            )),
+    fn format(&self, format: &Spanned<String>, column: &Column) -> Result<String, ManifestError> {
+        if !matches!(column.kind, ColumnType::Date | ColumnType::Timestamp) {
+            let what = format!("column '{}': only dates and timestamps have a format", column.name);
+            return Err(self.wrong(format, what));
         }
+        let sample = jiff::Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC);
+        if let Err(error) = jiff::fmt::strtime::format(format.get_ref(), &sample) {
+            return Err(self.wrong(format, format!("column '{}': {error}", column.name)));
+        }
+        Ok(format.get_ref().clone())
+    }
+
+    fn algorithm<T>(&self, name: Option<&Spanned<String>>) -> Result<T, ManifestError>
+    where
+        T: Default + std::str::FromStr<Err = crate::suite::UnknownAlgorithm>,
+    {
+        let Some(name) = name else { return Ok(T::default()) };
+        name.get_ref().parse().map_err(|error: crate::suite::UnknownAlgorithm| self.wrong(name, error.to_string()))
+    }
+
+    /// A path of the manifest, relative to its folder.
+    fn beside(&self, path: &Path) -> PathBuf {
+        self.path.parent().unwrap_or_else(|| Path::new("")).join(path)
     }
 
     fn wrong<T>(&self, at: &Spanned<T>, what: String) -> ManifestError {
@@ -354,80 +386,4 @@ fn is_asset_name(name: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const GOOD: &str = r#"
-[asset]
-name = "licences"
-title = "Business licences"
-[source]
-kind = "csv"
-path = "licences.csv"
-[key]
-columns = ["LicenceRSN"]
-[[column]]
-name = "LicenceRSN"
-type = "int"
-[[column]]
-name = "FeePaid"
-type = "decimal(2)"
-budget_bits = 3
-use = ["prove"]
-source = "Fee Paid"
-null = ["NA"]
-[[column]]
-name = "Notes"
-type = "text"
-use = []
-"#;
-
-    fn parse(text: &str) -> Result<ShareManifest, ManifestError> {
-        ShareManifest::parse(text, Path::new("/data/share.toml"))
-    }
-
-    #[test]
-    fn a_manifest_says_what_is_shared() {
-        let manifest = parse(GOOD).unwrap();
-        assert_eq!(
-            (manifest.asset_name(), manifest.title(), manifest.description()),
-            ("licences", "Business licences", "")
-        );
-        assert_eq!((manifest.source_path(), manifest.delimiter()), (Path::new("/data/licences.csv"), b','));
-        let schema = manifest.schema();
-        assert_eq!(manifest.budgets(), [BUDGET_BITS, 3, BUDGET_BITS]);
-        assert_eq!(schema.key, [0]);
-        let uses: Vec<_> = schema.columns.iter().map(|c| (c.allowed.disclose, c.allowed.prove)).collect();
-        assert_eq!(uses, [(true, true), (false, true), (false, false)]);
-        assert_eq!(manifest.columns()[1], ColumnSource { name: "Fee Paid".into(), nulls: vec!["NA".into()] });
-        assert_eq!(manifest.columns()[2].nulls, [""]);
-        assert_eq!(manifest.with_source(Path::new("other.csv")).source_path(), Path::new("other.csv"));
-    }
-
-    #[test]
-    fn what_is_wrong_is_named_with_its_line() {
-        for (from, to, expected) in [
-            ("\"licences\"", "\"1x\"", "line 3: '1x' cannot name an asset"),
-            ("\"licences\"", "\"a/b\"", "line 3: 'a/b' cannot name an asset"),
-            ("title", "tittle", "line 4"),
-            ("\"csv\"", "\"xml\"", "line 6"),
-            ("\"csv\"", "\"csv\"\non_bad_row = \"skip\"", "line 7"),
-            ("\"licences.csv\"", "\"x\"\ndelimiter = \";;\"", "line 8: ';;' cannot delimit"),
-            ("[\"LicenceRSN\"]", "[\"Nope\"]", "line 9: the key names 'Nope'"),
-            ("[\"LicenceRSN\"]", "[]", "the key must name one or more"),
-            ("\"int\"", "\"integer\"", "line 12: column 'LicenceRSN': unknown type 'integer'"),
-            ("\"decimal(2)\"", "\"decimal(30)\"", "line 15: column 'FeePaid': unknown type"),
-            ("[\"prove\"]", "[\"show\"]", "line 17: column 'FeePaid': 'show' is not a use"),
-            ("budget_bits = 3", "budget_bits = 5000", "line 16: a budget has 0 to 4096 bits"),
-            ("\"Notes\"", "\"feepaid\"", "line 21: two columns are named 'feepaid'"),
-            ("\"Fee Paid\"", "\"LicenceRSN\"", "line 18: two columns come from 'LicenceRSN'"),
-            ("[key]", "[[key", "line 8"),
-        ] {
-            let message = parse(&GOOD.replacen(from, to, 1)).unwrap_err().to_string();
-            assert!(message.starts_with("share manifest /data/share.toml"), "{message}");
-            assert!(message.contains(expected), "{message} should contain {expected}");
-        }
-        let gone = ShareManifest::read(Path::new("/nowhere/share.toml")).unwrap_err().to_string();
-        assert!(gone.contains("/nowhere/share.toml"), "{gone}");
-    }
-}
+mod tests;

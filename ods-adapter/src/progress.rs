@@ -5,6 +5,8 @@ use std::sync::Arc;
 /// What is being done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Phase {
+    /// Rows are looked at, to make a manifest.
+    Inferring,
     /// Rows are read from the source.
     Reading,
     /// Rows are compared with the last version; new and changed ones are committed and sealed.

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub mod chance;
+pub mod postgres;
 pub mod snarkjs;
 
 /// The binary under test, built once in the profile of these tests; `SEALGATE_BIN` names another.

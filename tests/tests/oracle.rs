@@ -20,7 +20,7 @@ use sealgate_circuits::schema::{Column, ColumnUse, Schema};
 use sealgate_circuits::snarkjs::{Proof, VerificationKey, public_signals};
 use sealgate_circuits::statement::{Circuit, answers};
 use sealgate_circuits::value::{ColumnType, Value};
-use sealgate_ods::{CsvSource, Read, ShareManifest, Source as _};
+use sealgate_ods::{Read, ShareManifest, source};
 use sealgate_tests::chance::{Chance, count};
 use sealgate_tests::{manifest, shared_data, snarkjs};
 use serde_json::json;
@@ -403,7 +403,7 @@ fn sample(chance: &mut Chance, table: &str, file: &str) -> Option<(Schema, Vec<V
         from = folder.path().join("sample.csv");
         std::fs::write(&from, part.join("\n") + "\n").unwrap();
     }
-    let mut source = CsvSource::open(&manifest.clone().with_source(&from)).unwrap();
+    let mut source = source::open(&manifest.clone().with_source(&from).unwrap()).unwrap();
     let mut records = Vec::new();
     while let Some(Read::Row(row)) = source.next().unwrap() {
         records.push(row.values);

@@ -116,6 +116,7 @@ impl ProgressSink for Bar {
     fn report(&self, progress: Progress) {
         let what = match progress.phase {
             Phase::Reading => "reading the source",
+            Phase::Inferring => "looking at rows",
             Phase::Sealing => "sealing and committing",
             Phase::Sorting => "building the tree",
             Phase::Checking => "reading objects back",

@@ -395,7 +395,8 @@ async fn rehash(owner: &Owner, rate: Option<Rate>, output: &Output) -> Result<()
 }
 
 /// What the pinned witnesses say of a ledger's head, a line each.
-fn witness_lines(genesis: &Genesis, said: &Witnessed) -> String {
+/// What witnesses say of a checkpoint, a line for each.
+pub(super) fn witness_lines(genesis: &Genesis, said: &Witnessed) -> String {
     let checks = said.checks().into_iter().map(|line| format!("\nok    {line}"));
     let mut notes = said.notes();
     if said.is_unpinned() {

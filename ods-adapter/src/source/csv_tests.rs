@@ -1,5 +1,10 @@
-use super::*;
 use std::fs;
+use std::path::Path;
+
+use sealgate_circuits::value::Value;
+
+use crate::manifest::ShareManifest;
+use crate::source::{Read, Row, SourceError, open};
 
 /// Columns "name:type", the first of which is the key.
 fn manifest(folder: &Path, csv: &[u8], columns: &[&str], source: &str) -> ShareManifest {
@@ -17,7 +22,7 @@ fn manifest(folder: &Path, csv: &[u8], columns: &[&str], source: &str) -> ShareM
 }
 
 fn rows_of(manifest: &ShareManifest) -> Result<Vec<Row>, SourceError> {
-    let mut source = CsvSource::open(manifest)?;
+    let mut source = open(manifest)?;
     let mut rows = Vec::new();
     while let Some(read) = source.next()? {
         let Read::Row(row) = read else { panic!("{read:?}") };
@@ -129,8 +134,8 @@ fn each_kind_of_bad_input_names_its_place() {
     }
     assert_eq!(read(b"id,note\n1,6\" pipe\n", &columns, "").unwrap()[0].values[1], text("6\" pipe"));
     let dir = tempfile::tempdir().unwrap();
-    let gone = manifest(dir.path(), b"", &columns, "").with_source(&dir.path().join("gone.csv"));
-    assert!(CsvSource::open(&gone).err().unwrap().to_string().contains("gone.csv"));
+    let gone = manifest(dir.path(), b"", &columns, "").with_source(&dir.path().join("gone.csv")).unwrap();
+    assert!(open(&gone).err().unwrap().to_string().contains("gone.csv"));
 }
 
 #[test]
@@ -139,7 +144,7 @@ fn bad_rows_are_set_aside_where_the_manifest_says_so() {
     let csv: Vec<u8> = csv.chars().map(|c| c as u8).collect();
     let dir = tempfile::tempdir().unwrap();
     let manifest = manifest(dir.path(), &csv, &["id:int", "note:text"], "on_bad_row = \"set_aside\"");
-    let mut source = CsvSource::open(&manifest).unwrap();
+    let mut source = open(&manifest).unwrap();
     let (mut rows, mut rejected) = (Vec::new(), Vec::new());
     while let Some(read) = source.next().unwrap() {
         match read {
@@ -153,18 +158,99 @@ fn bad_rows_are_set_aside_where_the_manifest_says_so() {
     assert!(rejected.iter().all(|row| row.to_string().len() < 400), "{rejected:?}");
 }
 
-#[test]
-fn windows_1252_is_refused_with_its_place() {
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data/encodings/vancouver_cp1252.csv");
-    let Ok(bytes) = fs::read(&path) else {
+const VANCOUVER: &str = "../../shared/data/encodings/vancouver_cp1252.csv";
+const PUBLISHED: &str = "../../shared/data/licences/raw/business-licences.csv";
+
+/// All columns of a register as texts, keyed by its running number.
+fn register(path: &Path, encoding: &str) -> Option<Result<Vec<Row>, SourceError>> {
+    let Ok(bytes) = fs::read(path) else {
         eprintln!("skipped: {} is not here", path.display());
-        return;
+        return None;
     };
-    let line = String::from_utf8_lossy(&bytes).lines().next().unwrap().to_owned();
-    let delimiter = if line.contains(';') { ";" } else { "," };
-    let columns: Vec<_> = line.split(delimiter).map(|name| format!("{}:text", name.trim_matches('"'))).collect();
+    let line = String::from_utf8_lossy(&bytes).lines().next().unwrap().trim_start_matches('\u{feff}').to_owned();
+    let columns: Vec<_> = line.trim_end().split(';').map(|name| format!("{name}:text")).collect();
     let columns: Vec<_> = columns.iter().map(String::as_str).collect();
-    let result = read(&bytes, &columns, &format!("delimiter = {delimiter:?}\nnull = []"));
-    let message = result.unwrap_err().to_string();
+    Some(read(&bytes, &columns, &format!("delimiter = \";\"\nnull = []\n{encoding}")))
+}
+
+#[test]
+fn a_file_is_read_in_the_encoding_that_is_declared() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let Some(undeclared) = register(&folder.join(VANCOUVER), "") else { return };
+    let message = undeclared.unwrap_err().to_string();
     assert!(message.contains("row ") && message.contains("not UTF-8 at byte"), "{message}");
+    assert!(message.contains("encoding = \"windows-1252\""), "{message}");
+    let declared = register(&folder.join(VANCOUVER), "encoding = \"windows-1252\"").unwrap().unwrap();
+    let published = register(&folder.join(PUBLISHED), "").unwrap().unwrap();
+    assert_eq!(declared.len(), 3385);
+    let differ = declared.iter().zip(&published).filter(|(a, b)| a.values != b.values).count();
+    assert_eq!(differ, 0);
+}
+
+#[test]
+fn encodings_marks_and_bytes_that_are_none() {
+    let columns = ["id:int", "note:text"];
+    let note = |encoding: &'static encoding_rs::Encoding, text: &str| encoding.encode(text).0.into_owned();
+    let rows = |bytes: &[u8], encoding: &str| read(bytes, &columns, &format!("encoding = {encoding:?}"));
+    let whole = |rows: Vec<Row>| rows.into_iter().map(|row| row.values[1].clone()).collect::<Vec<_>>();
+    // Trailing bytes that are a backslash or a vertical bar in ASCII, and a text longer than buffers.
+    let shift_jis = note(encoding_rs::SHIFT_JIS, &format!("id,note\n1,表示\n2,{}\n", "ポ".repeat(60_000 / 3)));
+    assert_eq!(whole(rows(&shift_jis, "shift_jis").unwrap()), [text("表示"), text(&"ポ".repeat(20_000))]);
+    let mut bad = note(encoding_rs::SHIFT_JIS, "id,note\n1,表\n2,表x");
+    bad.extend(b"\x81\n3,c\n");
+    let message = rows(&bad, "shift_jis").unwrap_err().to_string();
+    assert!(message.contains("row 2 (line 3), column 'note': not Shift_JIS behind 2 characters"), "{message}");
+    let gb = note(encoding_rs::GB18030, "id,note\n1,多福巷社区居委会\n");
+    assert_eq!(whole(rows(&gb, "gb18030").unwrap()), [text("多福巷社区居委会")]);
+    // UTF-16, with a mark and without, and cut in the middle of a character.
+    let utf16: Vec<u8> = "id,note\n1,é😀\n".encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let marked: Vec<u8> = [0xff, 0xfe].into_iter().chain(utf16.iter().copied()).collect();
+    assert_eq!(whole(rows(&utf16, "utf-16le").unwrap()), [text("é😀")]);
+    assert_eq!(whole(rows(&marked, "utf-16le").unwrap()), [text("é😀")]);
+    let message = rows(&utf16[..utf16.len() - 3], "utf-16le").unwrap_err().to_string();
+    assert!(message.contains("row 1 (line 2), column 'note': not UTF-16LE behind 1 characters"), "{message}");
+    for (bytes, encoding, expected) in [
+        (&marked[..], "utf-8", "begins with the mark of UTF-16LE, but should be UTF-8"),
+        (b"\xef\xbb\xbfid,note\n", "windows-1252", "begins with the mark of UTF-8, but should be windows-1252"),
+    ] {
+        let message = rows(bytes, encoding).unwrap_err().to_string();
+        assert!(message.contains(expected), "{message}");
+    }
+}
+
+#[test]
+fn quotes_and_delimiters_as_declared() {
+    let columns = ["id:int", "note:text"];
+    let rows = |csv: &str, options: &str| read(csv.as_bytes(), &columns, options);
+    let single = rows("id|note\n'1'|'a|''b''\nc'\n2|\"d\"\n", "delimiter = \"|\"\nquote = \"'\"").unwrap();
+    assert_eq!(single.iter().map(|row| row.values[1].clone()).collect::<Vec<_>>(), [text("a|'b'\nc"), text("\"d\"")]);
+    let none = rows("id,note\n1,\"a\n2,b\"\n", "quote = \"\"").unwrap();
+    assert_eq!(none.iter().map(|row| row.values[1].clone()).collect::<Vec<_>>(), [text("\"a"), text("b\"")]);
+    let cut = rows("id,note\n1,'a\n2,b\n", "quote = \"'\"").unwrap_err().to_string();
+    assert!(cut.contains("ends inside a quoted cell"), "{cut}");
+    let mut open = "id,note\n1,a\n2,\"b\n".to_owned();
+    open.push_str(&"3,c\n".repeat(17 << 20));
+    let endless = rows(&open, "").unwrap_err().to_string();
+    assert!(
+        endless.contains("row 2 (behind line 2): longer than 64 MiB; a quote may not have been closed"),
+        "{endless}"
+    );
+}
+
+#[test]
+fn days_and_times_in_formats_of_their_own() {
+    let dir = tempfile::tempdir().unwrap();
+    fs::write(dir.path().join("t.csv"), "id,day,at\n1,31.12.2024,12/31/2024 11:59 PM\n2,13.13.2024,\n").unwrap();
+    let toml = "[asset]\nname='t'\ntitle='T'\n[source]\nkind='csv'\npath='t.csv'\ntime_zone='UTC'\n\
+        on_bad_row='set_aside'\n[key]\ncolumns=['id']\n[[column]]\nname='id'\ntype='int'\n\
+        [[column]]\nname='day'\ntype='date'\nformat='%d.%m.%Y'\n\
+        [[column]]\nname='at'\ntype='timestamp'\nformat='%m/%d/%Y %I:%M %p'\n";
+    let manifest = ShareManifest::parse(toml, &dir.path().join("share.toml")).unwrap();
+    let mut source = open(&manifest).unwrap();
+    let Some(Read::Row(row)) = source.next().unwrap() else { panic!("no row") };
+    let parse = |text, kind| Value::parse(text, kind).unwrap();
+    use sealgate_circuits::value::ColumnType::{Date, Timestamp};
+    assert_eq!(row.values, [Value::Int(1), parse("2024-12-31", Date), parse("2024-12-31T23:59:00Z", Timestamp)]);
+    let Some(Read::Rejected(row)) = source.next().unwrap() else { panic!("a row") };
+    assert_eq!(row.what, "'13.13.2024' is no date as the column's format has it (%d.%m.%Y)");
 }

@@ -1,12 +1,24 @@
-//! Sources: where the rows of a shared table come from.
+//! Sources: where the rows of a shared table come from (docs/spec/manifest.md#source).
 
-pub mod csv;
+mod csv;
+mod error;
+mod json;
+mod parquet;
+mod postgres;
+mod text;
+mod typed;
 
-use std::path::PathBuf;
+#[cfg(test)]
+mod conformance;
+
+use std::borrow::Cow;
 
 use sealgate_circuits::value::Value;
 
-use crate::manifest::{ShareManifest, SourceKind};
+pub use error::SourceError;
+pub(crate) use text::mark_of;
+
+use crate::manifest::{ShareManifest, SourceSpec};
 
 /// What a source says of one row.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -54,92 +66,13 @@ impl std::fmt::Display for Rejected {
     }
 }
 
-/// Opens the source of a manifest and finds the manifest's columns in it.
-///
-/// # Errors
-/// [`SourceError`]: it cannot be reached or read, or misses or repeats a column.
-pub fn open(manifest: &ShareManifest) -> Result<Box<dyn Source>, SourceError> {
-    Ok(match manifest.source_kind() {
-        SourceKind::Csv => Box::new(csv::CsvSource::open(manifest)?),
-    })
-}
-
-/// Why a source gives no rows. Every message names the file and where in it.
-#[derive(Debug, thiserror::Error)]
-pub enum SourceError {
-    /// The file could not be read.
-    #[error("{path}: {source}")]
-    File {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: std::io::Error,
-    },
-    /// The file has no header.
-    #[error("{path} is empty: a header line with the columns' names is needed")]
-    NoHeader {
-        /// The file.
-        path: PathBuf,
-    },
-    /// A column that the manifest names is not in the header.
-    #[error(
-        "{path} has no column '{column}'; its columns are: {present}. Correct the name, or give 'source' in the manifest"
-    )]
-    MissingColumn {
-        /// The file.
-        path: PathBuf,
-        /// The column as the source should call it.
-        column: String,
-        /// What the header names instead.
-        present: String,
-    },
-    /// A column that the manifest names is in the header more than once.
-    #[error("{path} has {times} columns '{column}': rename all but one")]
-    RepeatedColumn {
-        /// The file.
-        path: PathBuf,
-        /// The column.
-        column: String,
-        /// How often it is there.
-        times: usize,
-    },
-    /// A row is no record, and the manifest says to stop at such rows.
-    #[error("{name}, {row}")]
-    Row {
-        /// The source.
-        name: String,
-        /// Where, and what is wrong.
-        row: Rejected,
-    },
-    /// The header is not UTF-8.
-    #[error("{path}, header, cell {cell}: not UTF-8 at byte {byte} of the cell. Convert the file to UTF-8 first")]
-    Encoding {
-        /// The file.
-        path: PathBuf,
-        /// The cell, from 1.
-        cell: usize,
-        /// Offset of the first bad byte in the cell.
-        byte: usize,
-    },
-    /// The file ends inside a quoted cell.
-    #[error("{path}, row {row} (line {line}): the file ends inside a quoted cell; it may have been cut")]
-    OpenQuote {
-        /// The file.
-        path: PathBuf,
-        /// The data row, from 1; 0 is the header.
-        row: u64,
-        /// The line on which it starts.
-        line: u64,
-    },
-}
-
 /// Rows of a table, one after the other, in an order that does not change while the source does
 /// not. After an error nothing more may be asked.
 pub trait Source: Send {
-    /// The next row; `None` after the last. Values fit the manifest's schema and no key is null.
+    /// The next row; `None` after the last, however often it is asked. Values fit the manifest's schema and no key is null.
     ///
     /// # Errors
-    /// [`SourceError`], naming file, row and column. A row that is no record is an error or
+    /// [`SourceError`], naming source, row and column. A row that is no record is an error or
     /// [`Read::Rejected`], as the manifest says.
     fn next(&mut self) -> Result<Option<Read>, SourceError>;
 
@@ -148,4 +81,86 @@ pub trait Source: Send {
 
     /// What messages call the source: a path, a table.
     fn name(&self) -> String;
+}
+
+/// Opens the source of a manifest and finds the manifest's columns in it.
+///
+/// # Errors
+/// [`SourceError`]: it cannot be reached or read, or misses or repeats a column.
+pub fn open(manifest: &ShareManifest) -> Result<Box<dyn Source>, SourceError> {
+    let schema = manifest.schema();
+    let key = schema.key.iter().filter_map(|at| manifest.columns().get(usize::from(*at)));
+    let key: Vec<String> = key.map(|column| column.name.clone()).collect();
+    let table = open_table(manifest.source(), &key)?;
+    Ok(Box::new(typed::Typed::new(manifest, table)?))
+}
+
+/// Opens a source as cells without types. A database gives its rows in the order of `key`.
+pub(crate) fn open_table(spec: &SourceSpec, key: &[String]) -> Result<Box<dyn Table>, SourceError> {
+    Ok(match spec {
+        SourceSpec::Csv(spec) => Box::new(csv::CsvTable::open(spec)?),
+        SourceSpec::JsonL(path) => Box::new(json::JsonTable::open(path, json::Form::Lines)?),
+        SourceSpec::Json(path) => Box::new(json::JsonTable::open(path, json::Form::Array)?),
+        SourceSpec::Parquet(path) => Box::new(parquet::ParquetTable::open(path)?),
+        SourceSpec::Postgres(spec) => Box::new(postgres::PostgresTable::open(spec, key)?),
+    })
+}
+
+/// A table as its source has it: named columns of texts. First [`Table::choose`], then row after
+/// row.
+pub(crate) trait Table: Send {
+    /// The names of all columns in order. May read the whole source; not after `choose`.
+    fn columns(&mut self) -> Result<Vec<String>, SourceError>;
+
+    /// Says which columns the rows are to have. Each must be there once.
+    fn choose(&mut self, names: &[String]) -> Result<(), SourceError>;
+
+    /// Goes to the next row; `None` after the last, however often it is asked.
+    fn advance(&mut self) -> Result<Option<Place>, SourceError>;
+
+    /// The cell of the row in the column chosen at this position: null, a text, or what is wrong.
+    fn cell(&self, chosen: usize) -> Result<Option<Cow<'_, str>>, String>;
+
+    /// As [`Source::size_hint`].
+    fn size_hint(&self) -> Option<(u64, u64)>;
+
+    /// As [`Source::name`].
+    fn name(&self) -> String;
+}
+
+/// Where a row is, and whether it is one.
+pub(crate) struct Place {
+    /// The line on which it starts, where the source has lines.
+    pub(crate) line: Option<u64>,
+    /// What is wrong with the row as a whole; then it has no cells.
+    pub(crate) fault: Option<String>,
+}
+
+/// Where the chosen columns are among all.
+fn find(name: &str, all: &[String], chosen: &[String]) -> Result<Vec<usize>, SourceError> {
+    let place_of = |column: &String| {
+        let mut places = all.iter().enumerate().filter(|(_, other)| *other == column).map(|(place, _)| place);
+        let Some(place) = places.next() else {
+            return Err(SourceError::missing(name, column, all));
+        };
+        match places.count() {
+            0 => Ok(place),
+            more => Err(SourceError::RepeatedColumn { name: name.into(), column: column.clone(), times: more + 1 }),
+        }
+    };
+    chosen.iter().map(place_of).collect()
+}
+
+/// At most so many characters of a text that a message quotes.
+const QUOTED_CHARS: usize = 60;
+
+/// A text as messages quote it: cut, and without control characters.
+fn quoted(text: &str) -> String {
+    let mut cut: String = text.chars().take(QUOTED_CHARS).collect();
+    let whole = cut.len() == text.len();
+    cut = cut.escape_debug().collect();
+    if !whole {
+        cut.push('…');
+    }
+    cut
 }

@@ -11,11 +11,11 @@ use super::leaves::{
 };
 use super::testing::{Bench, Rows, check, int_and_text, numbered, schema, source};
 use super::{Lookup, SealError, list_attempts, remove_attempt, remove_stale_spills, seal_table};
+use crate::ShareManifest;
 use crate::keys::{AssetKeys, AssetLabel};
 use crate::progress::Progress;
-use crate::source::{Read, Source as _};
+use crate::source::{self, Read};
 use crate::store::StoreError;
-use crate::{CsvSource, ShareManifest};
 
 fn key_of(row: &[Value], key: &[u8]) -> Vec<Value> {
     key.iter().map(|i| row[usize::from(*i)].clone()).collect()
@@ -66,10 +66,10 @@ async fn the_licences_come_back_whole() {
         };
         toml.push_str(&format!("[[column]]\nname={name:?}\ntype={kind:?}\n"));
     }
-    let manifest = ShareManifest::parse(&toml, Path::new("share.toml")).unwrap().with_source(&csv);
+    let manifest = ShareManifest::parse(&toml, Path::new("share.toml")).unwrap().with_source(&csv).unwrap();
     let bench = Bench::new(manifest.schema());
     assert_eq!(bench.schema.columns.len(), 23);
-    let mut reader = CsvSource::open(&manifest).unwrap();
+    let mut reader = source::open(&manifest).unwrap();
     let mut rows = Vec::new();
     while let Some(Read::Row(row)) = reader.next().unwrap() {
         rows.push(row.values);
@@ -77,7 +77,7 @@ async fn the_licences_come_back_whole() {
     assert_eq!(rows.len(), 3260);
     let seen = Arc::new(Mutex::new(Vec::new()));
     let sink = Arc::clone(&seen);
-    let mut request = bench.request(Box::new(CsvSource::open(&manifest).unwrap()));
+    let mut request = bench.request(source::open(&manifest).unwrap());
     request.progress = Arc::new(move |progress: Progress| sink.lock().unwrap().push(progress));
     let version = seal_table(request).await.unwrap();
     let reports = seen.lock().unwrap().clone();

@@ -1,0 +1,316 @@
+//! The owner's side of deliveries: what was granted is sealed, stored and recorded before it is
+//! released, and ciphertext is given to whoever shows the delivery's token while the grant stands.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use borsh::{BorshDeserialize, BorshSerialize};
+use bytes::Bytes;
+use sealgate_ledger::block::Outcome;
+use sealgate_ledger::ids::{Digest, TxHash};
+use sealgate_ledger::state::{Asked, AssetView, RequestStatus, RequestView};
+use sealgate_ledger::tx::{DeclineReason, SignedTx, TABLE, TxBody};
+use subtle::ConstantTimeEq as _;
+
+use super::{
+    DeliveredColumn, FetchRequest, RANGE_BYTES_MAX, SealedKey, SecretDelivery, Token, delivery_digest,
+    delivery_purpose, rounded,
+};
+use crate::envelope::{self, EnvelopeError};
+use crate::files::{FileError, read_bounded, write_private};
+use crate::gateway::{AskError, Gateway, internal};
+use crate::messages::AskResponse;
+use crate::relay::{self, RelayError};
+
+/// Deliveries kept in memory.
+const KNOWN_MAX: usize = 16;
+
+/// A sealed delivery as it lies on disk.
+#[derive(BorshSerialize, BorshDeserialize)]
+struct StoredDelivery {
+    version: u32,
+    /// Bytes of ciphertext that it opens, rounded.
+    bytes: u64,
+    /// Digest of the token that it holds.
+    token: Digest,
+    /// Columns of which ciphertext is given, with the lengths of their objects.
+    objects: Vec<(u8, Vec<u64>)>,
+    sealed: Vec<u8>,
+}
+
+/// The deliveries of a running gateway.
+#[derive(Default)]
+pub(crate) struct Deliveries {
+    /// Held while one is made and recorded, so that it is made once.
+    making: tokio::sync::Mutex<()>,
+    /// Those that ciphertext was asked of lately, so that not every part of it reads the file.
+    known: Mutex<HashMap<TxHash, Arc<StoredDelivery>>>,
+}
+
+/// A part of a stored object.
+#[derive(Debug)]
+pub struct Part {
+    /// Its bytes.
+    pub content: Bytes,
+    /// Where it begins.
+    pub start: u64,
+    /// Length of the whole object.
+    pub total: u64,
+}
+
+/// Which part of which object of a delivery is wanted.
+#[derive(Debug, Clone, Copy)]
+pub struct Wanted<'a> {
+    /// The request.
+    pub request: TxHash,
+    /// The column.
+    pub column: u8,
+    /// Position of the segment in the version's order.
+    pub position: usize,
+    /// First byte.
+    pub start: u64,
+    /// How many.
+    pub length: u64,
+    /// The delivery's token.
+    pub token: &'a str,
+}
+
+impl Gateway {
+    /// Delivers whole columns: records the request, and if it is granted the delivery, then releases
+    /// it. Sending the same request again gives the same delivery, while the grant stands.
+    ///
+    /// # Errors
+    /// [`AskError`].
+    pub async fn deliver(&self, request: FetchRequest, passed_on: bool) -> Result<AskResponse, AskError> {
+        let _waiting = self.wait_turn()?;
+        relay::catch_up(self.ledger(), &request.transaction, request.seen).await;
+        let (tx, asset) = self.admit_fetch(&request)?;
+        if asset.owner != self.owner().account().address() {
+            return match (relay::is_shared(self.ledger()), passed_on) {
+                (false, _) => Err(AskError::NotServed(asset.id)),
+                (true, true) => Err(RelayError::Passed(asset.id).into()),
+                (true, false) => {
+                    let owner = relay::gateway_of(self.ledger(), &asset.id, &asset.owner)?;
+                    Ok(owner.deliver(&request).await.map_err(RelayError::Owner)?)
+                }
+            };
+        }
+        let hash = tx.hash();
+        let receipt = self.submit(tx).await?;
+        let Outcome::Granted { version, .. } = receipt.outcome else {
+            self.cosigned().wait(self.ledger()).await;
+            return Ok(AskResponse { proofs: self.proofs(request.seen, &[receipt.entry_index])?, sealed: None });
+        };
+        let (last, sealed) = {
+            let _one = self.deliveries().making.lock().await;
+            self.deliver_once(&hash, &asset, version).await?
+        };
+        self.cosigned().wait(self.ledger()).await;
+        let Some(sealed) = sealed else {
+            let entries = [receipt.entry_index, last];
+            return Ok(AskResponse { proofs: self.proofs(request.seen, &entries)?, sealed: None });
+        };
+        let published = self.ledger().version(&asset.id, version).map_err(internal)?.map(|view| view.entry_index);
+        let entries = [asset.entry_index, published.unwrap_or(asset.entry_index), receipt.entry_index, last];
+        Ok(AskResponse { proofs: self.proofs(request.seen, &entries)?, sealed: Some(BASE64.encode(sealed)) })
+    }
+
+    /// Everything that can be refused from the request alone. Nothing has been recorded.
+    fn admit_fetch(&self, request: &FetchRequest) -> Result<(SignedTx, AssetView), AskError> {
+        let malformed =
+            |what: &dyn std::fmt::Display| AskError::Malformed(format!("the request cannot be read: {what}"));
+        let tx = BASE64.decode(&request.transaction).map_err(|error| malformed(&error))?;
+        let tx = SignedTx::decode(&tx).map_err(|error| malformed(&error))?;
+        let TxBody::RequestWhole { asset, .. } = &tx.tx.body else {
+            return Err(malformed(&"the transaction asks for no whole columns"));
+        };
+        let view = self.ledger().asset(asset).map_err(internal)?.ok_or(AskError::NotServed(*asset))?;
+        if view.data_type != TABLE {
+            return Err(malformed(&format!("'{}' is no table", view.name)));
+        }
+        self.check_seen(request.seen)?;
+        Ok((tx, view))
+    }
+
+    /// The stored delivery of a granted request, made now if there is none, and the entry that ends
+    /// the request. The caller holds the lock of deliveries.
+    async fn deliver_once(
+        &self,
+        request: &TxHash,
+        asset: &AssetView,
+        version: u32,
+    ) -> Result<(u64, Option<Vec<u8>>), AskError> {
+        let view = self.ledger().request(request).map_err(internal)?;
+        let view = view.ok_or_else(|| internal("the request has vanished"))?;
+        match view.status {
+            RequestStatus::Declined { entry_index, .. } => return Ok((entry_index, None)),
+            RequestStatus::Unanswered { height } => {
+                let why =
+                    format!("nothing was delivered in time, says block {height}; the quota has returned: ask again");
+                return Err(AskError::TooLate(why));
+            }
+            RequestStatus::Denied { .. } | RequestStatus::Answered { .. } => {
+                return Err(internal("a request that is denied or answered came to be delivered"));
+            }
+            RequestStatus::Granted { .. } | RequestStatus::Delivered { .. } => {}
+        }
+        if !self.stands(&view)? {
+            return Err(AskError::TooLate(
+                "nothing is released any more: the grant was withdrawn, replaced or is over".into(),
+            ));
+        }
+        if let RequestStatus::Delivered { entry_index, .. } = view.status {
+            return Ok((entry_index, Some(self.stored_delivery(request)?.sealed)));
+        }
+        let path = self.delivery_path(request);
+        let stored = if path.exists() {
+            self.stored_delivery(request)?
+        } else {
+            match self.make_delivery(&view, asset, version).await? {
+                Ok(stored) => {
+                    write_private(&path, &sealgate_ledger::codec::encode(&stored), false)
+                        .map_err(FileError::io(&path))
+                        .map_err(internal)?;
+                    stored
+                }
+                Err(reason) => {
+                    let receipt = self.record(TxBody::Decline { request: *request, reason }).await?;
+                    return Ok((receipt.entry_index, None));
+                }
+            }
+        };
+        let sealed = delivery_digest(&stored.sealed);
+        let body = TxBody::Deliver { request: *request, version, sealed, bytes: stored.bytes };
+        let receipt = self.record(body).await?;
+        Ok((receipt.entry_index, Some(stored.sealed)))
+    }
+
+    /// Whether what was granted may still be released.
+    fn stands(&self, view: &RequestView) -> Result<bool, AskError> {
+        let asset = self.ledger().asset(&view.asset).map_err(internal)?;
+        if asset.is_none_or(|asset| asset.withdrawn.is_some()) {
+            return Ok(false);
+        }
+        if let Asked::Sample { .. } = view.asked {
+            let auditor = self.ledger().policy().map_err(internal)?.auditor;
+            return Ok(auditor.is_some_and(|auditor| auditor.address() == view.sender));
+        }
+        let grant = self.ledger().grant(&view.asset, &view.sender).map_err(internal)?;
+        let now_ms = u64::try_from(jiff::Timestamp::now().as_millisecond()).unwrap_or(u64::MAX);
+        Ok(grant.is_some_and(|grant| {
+            Some(grant.granted_by) == view.grant && grant.terms.until_ms.is_none_or(|until| now_ms <= until)
+        }))
+    }
+
+    /// Seals what was granted to the requester. The inner error says why it is to be declined.
+    async fn make_delivery(
+        &self,
+        view: &RequestView,
+        asset: &AssetView,
+        version: u32,
+    ) -> Result<Result<StoredDelivery, DeclineReason>, AskError> {
+        let requester = self.ledger().account(&view.sender).map_err(internal)?;
+        let requester = requester.ok_or_else(|| internal("the requester has vanished"))?;
+        let Asked::Whole { columns } = &view.asked else { return Err(internal("no whole columns were asked for")) };
+        let table = self.table(asset, version).await.map_err(internal)?;
+        let mut delivered = Vec::new();
+        for column in columns {
+            let segments = table.column_segments(*column).map_err(internal)?;
+            let keys = table.segment_keys(*column).map_err(internal)?;
+            let keys = keys.iter().map(|key| SealedKey(*key.expose())).collect();
+            delivered.push(DeliveredColumn { column: *column, segments, keys });
+        }
+        let delivery = SecretDelivery {
+            request: view.hash,
+            version,
+            attempt: table.attempt(),
+            token: Token::generate().map_err(internal)?,
+            columns: delivered,
+        };
+        let message = zeroize::Zeroizing::new(sealgate_ledger::codec::encode(&delivery));
+        let sealed = envelope::seal(&requester.account.encryption_key, delivery_purpose(&view.hash), &message);
+        let sealed = match sealed {
+            Err(EnvelopeError::TooLong(_)) => return Ok(Err(DeclineReason::TooLarge)),
+            other => other.map_err(internal)?,
+        };
+        let (bytes, token) = (rounded(delivery.bytes()), Token::digest(&delivery.token.text()));
+        let lengths = |one: &DeliveredColumn| one.segments.iter().map(|segment| segment.bytes).collect();
+        let objects = delivery.columns.iter().map(|one| (one.column, lengths(one))).collect();
+        Ok(Ok(StoredDelivery { version, bytes, token, objects, sealed }))
+    }
+
+    /// A part of the ciphertext of a delivery, for whoever has its token.
+    ///
+    /// # Errors
+    /// [`AskError::TooLate`] when the grant no longer stands, [`AskError::Malformed`] for a range that
+    /// the object does not have; `Ok(None)` when there is nothing there, which is also what a wrong
+    /// token is told.
+    pub async fn delivered(&self, wanted: Wanted<'_>, passed_on: bool) -> Result<Option<Part>, AskError> {
+        let Some(view) = self.ledger().request(&wanted.request).map_err(internal)? else { return Ok(None) };
+        let RequestStatus::Delivered { version, .. } = view.status else { return Ok(None) };
+        let Some(asset) = self.ledger().asset(&view.asset).map_err(internal)? else { return Ok(None) };
+        if asset.owner != self.owner().account().address() {
+            if passed_on || !relay::is_shared(self.ledger()) {
+                return Ok(None);
+            }
+            let owner = relay::gateway_of(self.ledger(), &asset.id, &asset.owner)?;
+            return Ok(owner.segment(&wanted).await.map_err(RelayError::Owner)?);
+        }
+        let Some(stored) = self.known_delivery(&wanted.request)? else { return Ok(None) };
+        let shown = Token::digest(wanted.token);
+        if !bool::from(shown.0.ct_eq(&stored.token.0)) {
+            return Ok(None);
+        }
+        let objects = stored.objects.iter().find(|(column, _)| *column == wanted.column);
+        let Some(total) = objects.and_then(|(_, lengths)| lengths.get(wanted.position).copied()) else {
+            return Ok(None);
+        };
+        if !self.stands(&view)? {
+            return Err(AskError::TooLate(
+                "nothing is released any more: the grant was withdrawn, replaced or is over".into(),
+            ));
+        }
+        let Wanted { start, length, .. } = wanted;
+        let inside = start.checked_add(length).is_some_and(|end| end <= total);
+        if length == 0 || length > RANGE_BYTES_MAX || !inside {
+            return Err(AskError::Malformed(format!(
+                "the object has {total} bytes, and at most {RANGE_BYTES_MAX} of them are given at once: name such a range"
+            )));
+        }
+        let table = self.table(&asset, version).await.map_err(internal)?;
+        let content = table.read_segment(wanted.column, wanted.position, start, length).await.map_err(internal)?;
+        Ok(Some(Part { content, start, total }))
+    }
+
+    fn delivery_path(&self, request: &TxHash) -> PathBuf {
+        self.owner().folder().join("answers").join(format!("{request}.delivery"))
+    }
+
+    /// A delivery that was made, from memory if it was asked for before.
+    fn known_delivery(&self, request: &TxHash) -> Result<Option<Arc<StoredDelivery>>, AskError> {
+        let known = || self.deliveries().known.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(stored) = known().get(request) {
+            return Ok(Some(Arc::clone(stored)));
+        }
+        if !self.delivery_path(request).exists() {
+            return Ok(None);
+        }
+        let stored = Arc::new(self.stored_delivery(request)?);
+        let mut known = known();
+        if known.len() >= KNOWN_MAX {
+            known.clear();
+        }
+        known.insert(*request, Arc::clone(&stored));
+        Ok(Some(stored))
+    }
+
+    fn stored_delivery(&self, request: &TxHash) -> Result<StoredDelivery, AskError> {
+        let path = self.delivery_path(request);
+        let bytes = read_bounded(&path, 2 * envelope::ENVELOPE_BYTES_MAX as u64).map_err(internal)?;
+        sealgate_ledger::codec::decode("stored delivery", &bytes)
+            .map_err(|error| internal(FileError::content(&path, error)))
+    }
+}

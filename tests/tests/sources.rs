@@ -1,0 +1,289 @@
+//! Tables where departments keep them: a real PostgreSQL, and files that nobody prepared.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+
+use sealgate_circuits::value::{ColumnType, Value};
+use sealgate_ods::source::{self, Read};
+use sealgate_ods::{Rejected, ShareManifest};
+use sealgate_tests::postgres::{PASSWORD, Postgres};
+use sealgate_tests::{World, manifest, sealgate, shared_data};
+
+/// The columns of a manifest's text, from its `[key]` on, after a `[source]` on this server.
+fn manifest_text(server: &Postgres, folder: &Path, source: &str, rest: &str) -> String {
+    let password = folder.join("password");
+    fs::write(&password, format!("{PASSWORD}\n")).unwrap();
+    fs::set_permissions(&password, fs::Permissions::from_mode(0o600)).unwrap();
+    format!(
+        "[asset]\nname = \"t\"\ntitle = \"T\"\n[source]\nkind = \"postgres\"\nhost = \"localhost\"\nport = {}\n\
+         database = \"register\"\nuser = \"reader\"\npassword_file = \"password\"\nca = \"{}\"\n{source}\n{rest}",
+        server.port,
+        server.ca().display()
+    )
+}
+
+fn columns(columns: &[(&str, &str)]) -> String {
+    let mut text = format!("[key]\ncolumns = ['{}']\n", columns[0].0);
+    for (name, kind) in columns {
+        text.push_str(&format!("[[column]]\nname = '{name}'\ntype = '{kind}'\n"));
+    }
+    text
+}
+
+type Rows = Vec<Vec<Value>>;
+
+fn read(text: &str, folder: &Path) -> Result<(Rows, Vec<Rejected>), String> {
+    let manifest = ShareManifest::parse(text, &folder.join("share.toml")).unwrap();
+    let mut source = source::open(&manifest).map_err(|error| error.to_string())?;
+    let (mut rows, mut rejected) = (Vec::new(), Vec::new());
+    while let Some(read) = source.next().map_err(|error| error.to_string())? {
+        match read {
+            Read::Row(row) => rows.push(row.values),
+            Read::Rejected(row) => rejected.push(row),
+        }
+    }
+    assert_eq!(source.next().unwrap(), None);
+    Ok((rows, rejected))
+}
+
+#[test]
+fn a_database_gives_what_it_holds() {
+    let Some(server) = Postgres::start() else { return };
+    let folder = tempfile::tempdir().unwrap();
+    every_type(&server, folder.path());
+    one_snapshot(&server, folder.path());
+    what_is_wrong(&server, folder.path());
+    who_may_connect(&server, folder.path());
+}
+
+fn every_type(server: &Postgres, folder: &Path) {
+    server.sql(
+        "CREATE SCHEMA \"Odd\"; CREATE TYPE mood AS ENUM ('glad'); CREATE TABLE \"Odd\".\"T \"\"1\" (
+           \"Id\" bigint, small int2, fee numeric(10,2), ratio float8, share float4, day date, at timestamptz,
+           local timestamp, open bool, note text, code char(5), who uuid, doc jsonb, raw bytea, list int[], mood mood)",
+    );
+    server.sql(
+        "INSERT INTO \"Odd\".\"T \"\"1\" VALUES
+         (3, 7, 12.5, 0.1, 2.25, '2024-01-31', '2024-01-16 14:37:35.000001-08', '2024-07-01 10:00:00', true, E'a\"\\n多福巷',
+          'ab', 'a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11', '{\"k\": [1]}', '\\x00ff', '{1,2}', 'glad'),
+         (-9223372036854775808, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL),
+         (2, -7, -0.05, 1e15, 0.5, '1899-12-31', '1969-12-31 23:59:59Z', '2024-01-01', false, '', '', NULL, '1', '', '{}', 'glad')",
+    );
+    let kinds = [
+        ("Id", "int"),
+        ("small", "int"),
+        ("fee", "decimal(2)"),
+        ("ratio", "text"),
+        ("share", "decimal(3)"),
+        ("day", "date"),
+        ("at", "timestamp"),
+        ("local", "timestamp"),
+        ("open", "bool"),
+        ("note", "text"),
+        ("code", "text"),
+        ("who", "text"),
+        ("doc", "text"),
+        ("raw", "text"),
+        ("list", "text"),
+        ("mood", "text"),
+    ];
+    let text = manifest_text(server, folder, "table = 'Odd.T \"1'\ntime_zone = 'UTC'", &columns(&kinds));
+    let (rows, _) = read(&text, folder).unwrap();
+    let full = [
+        "3",
+        "7",
+        "12.50",
+        "0.1",
+        "2.250",
+        "2024-01-31",
+        "2024-01-16T22:37:35.000001Z",
+        "2024-07-01T10:00:00Z",
+        "true",
+        "a\"\n多福巷",
+        "ab",
+        "a0eebc99-9c0b-4ef8-bb6d-6bb9bd380a11",
+        "{\"k\": [1]}",
+        "\\x00ff",
+        "{1,2}",
+        "glad",
+    ];
+    let kinds: Vec<ColumnType> = kinds.iter().map(|(_, kind)| kind.parse().unwrap()).collect();
+    let shown = |row: &Vec<Value>| row.iter().zip(&kinds).map(|(v, k)| v.display(*k)).collect::<Vec<_>>();
+    // In the order of the key.
+    let keys: Vec<_> = rows.iter().map(|row| row[0].clone()).collect();
+    assert_eq!(keys, [Value::Int(i64::MIN), Value::Int(2), Value::Int(3)]);
+    assert_eq!(rows[0][1..], vec![Value::Null; 15]);
+    assert_eq!(shown(&rows[2]), full);
+    assert_eq!((&rows[1][3], &rows[1][9]), (&Value::Text("1e+15".into()), &Value::Text(String::new())));
+    // The same with a query, a comment at its end, and bad rows set aside.
+    let query = "query = 'SELECT \"Id\" AS id, note, ratio::numeric / 0.1 AS tenth FROM \"Odd\".\"T \"\"1\" -- all'";
+    let odd = [("id", "int"), ("tenth", "decimal(0)"), ("note", "text")];
+    let text =
+        manifest_text(server, folder, &format!("{query}\non_bad_row = 'set_aside'\nnull = ['']"), &columns(&odd));
+    let (rows, rejected) = read(&text, folder).unwrap();
+    assert_eq!(rows.len(), 3, "{rejected:?}");
+    assert_eq!(rows[1], [Value::Int(2), Value::Decimal(10_000_000_000_000_000), Value::Null]);
+    server.sql("INSERT INTO \"Odd\".\"T \"\"1\" (\"Id\", day, at, fee) VALUES (5, 'infinity', '-infinity', 'NaN'), (NULL, NULL, NULL, NULL)");
+    for (column, kind, expected) in [
+        ("day", "date", "row 4, column 'day': 'infinity' is not a date"),
+        ("at", "timestamp", "row 4, column 'at': '-infinity' is not a timestamp"),
+        ("fee", "decimal(2)", "row 4, column 'fee': 'NaN' is not a decimal(2)"),
+        ("fee", "decimal(1)", "row 2, column 'fee': '-0.05' is not a decimal(1)"),
+        ("note", "text", "row 5, column 'Id': null in a key column"),
+        ("local", "timestamp", "row 2, column 'local': '2024-01-01 00:00:00' has no offset"),
+    ] {
+        let text = manifest_text(server, folder, "table = 'Odd.T \"1'", &columns(&[("Id", "int"), (column, kind)]));
+        let error = read(&text, folder).unwrap_err();
+        assert!(error.contains(expected) && error.contains("database register on localhost"), "{error}");
+    }
+}
+
+/// What others write while rows are read does not show; memory does not hold the table.
+fn one_snapshot(server: &Postgres, folder: &Path) {
+    server.sql("CREATE TABLE many AS SELECT id, repeat('x', 200) AS note FROM generate_series(1, 50000) AS id");
+    let text = manifest_text(server, folder, "table = 'many'", &columns(&[("id", "int"), ("note", "text")]));
+    let manifest = ShareManifest::parse(&text, &folder.join("share.toml")).unwrap();
+    let mut source = source::open(&manifest).unwrap();
+    let mut rows = 0;
+    while let Some(Read::Row(row)) = source.next().unwrap() {
+        rows += 1;
+        assert_eq!(row.values[0], Value::Int(rows));
+        if rows == 1 {
+            server.sql("UPDATE many SET note = 'changed'; DELETE FROM many WHERE id > 40000; INSERT INTO many VALUES (60000, '')");
+        }
+        assert_eq!(row.values[1], Value::Text("x".repeat(200)));
+    }
+    assert_eq!(rows, 50_000);
+    // A server that goes away in the middle is no end of the table.
+    let mut source = source::open(&manifest).unwrap();
+    assert!(source.next().unwrap().is_some());
+    server.sql("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'sealgate'");
+    let ended = loop {
+        match source.next() {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the table seems to end"),
+            Err(error) => break error.to_string(),
+        }
+    };
+    assert!(ended.contains("table many: behind row ") && ended.contains("connection"), "{ended}");
+    // Who stops reading leaves nothing running.
+    let slow = "query = 'SELECT id, pg_sleep(30)::text AS note FROM generate_series(1, 2) AS id'";
+    let slow = manifest_text(server, folder, slow, &columns(&[("id", "int"), ("note", "text")]));
+    let manifest = ShareManifest::parse(&slow, &folder.join("share.toml")).unwrap();
+    drop(source::open(&manifest).unwrap());
+    let begun = std::time::Instant::now();
+    while server.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sealgate'") != "0" {
+        assert!(begun.elapsed().as_secs() < 20, "a connection stays open");
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+}
+
+fn what_is_wrong(server: &Postgres, folder: &Path) {
+    server.sql("CREATE SEQUENCE s; CREATE TABLE plain (id int, note text); INSERT INTO plain VALUES (1, 'a'); GRANT ALL ON plain, s TO reader");
+    let both = columns(&[("id", "int"), ("note", "text")]);
+    for (source, rest, expected) in [
+        ("table = 'nowhere'", &both, "relation \"nowhere\" does not exist"),
+        (
+            "table = 'plain'",
+            &columns(&[("id", "int"), ("Note", "text")]),
+            "no column 'Note'; its columns are: 'id', 'note'",
+        ),
+        ("query = 'SELECT 1 AS id, 2 AS note, 3 AS note'", &both, "has 2 columns 'note'"),
+        ("query = 'DELETE FROM plain'", &both, "syntax error"),
+        ("query = 'SELECT 1) AS q; DELETE FROM plain; --'", &both, "syntax error"),
+        ("query = 'SELECT id, note FROM plain WHERE id = $1'", &both, "has parameters"),
+        (
+            "query = \"SELECT nextval('s') AS id, 'x' AS note\"",
+            &both,
+            "cannot execute nextval() in a read-only transaction",
+        ),
+        ("query = 'SELECT 1 / (id - id) AS id, note FROM plain'", &both, "behind row 0: division by zero"),
+    ] {
+        let error = read(&manifest_text(server, folder, source, rest), folder).unwrap_err();
+        assert!(error.contains(expected), "{error} should contain {expected}");
+    }
+    assert_eq!(server.sql("SELECT count(*) FROM plain"), "1");
+}
+
+fn who_may_connect(server: &Postgres, folder: &Path) {
+    let good = manifest_text(server, folder, "table = 'plain'", &columns(&[("id", "int"), ("note", "text")]));
+    assert_eq!(read(&good, folder).unwrap().0.len(), 1);
+    let (ca, other) = (server.ca().display().to_string(), server.other_ca().display().to_string());
+    let line = format!("ca = \"{ca}\"\n");
+    fs::write(folder.join("empty.pem"), "").unwrap();
+    let reset = |from: &str, to: &str| read(&good.replacen(from, to, 1), folder).unwrap_err();
+    for (error, expected) in [
+        (reset(&ca, &other), "the server's certificate was refused"),
+        (reset(&line, ""), "the server's certificate was refused"),
+        (reset("\"localhost\"", "\"127.0.0.1\""), "'host' the name that it is for"),
+        (reset(&line, "tls = \"off\"\n"), "no pg_hba.conf entry"),
+        (reset(&ca, "empty.pem"), "empty.pem: no certificate in it"),
+        (reset(&ca, "gone.pem"), "gone.pem"),
+        (reset("user = \"reader\"", "user = \"nobody\""), "no connection as 'nobody'"),
+        (reset("database = \"register\"", "database = \"registry\""), "database \"registry\" does not exist"),
+        (reset(&server.port.to_string(), "1"), "no connection as 'reader'"),
+    ] {
+        assert!(error.contains(expected), "{error} should contain {expected}");
+        assert!(!error.contains("pass:word"), "{error}");
+    }
+    // The wrong password, and none.
+    fs::write(folder.join("password"), "guess:word\n").unwrap();
+    let wrong = read(&good, folder).unwrap_err();
+    assert!(wrong.contains("password authentication failed") && !wrong.contains("guess"), "{wrong}");
+    fs::set_permissions(folder.join("password"), fs::Permissions::from_mode(0o644)).unwrap();
+    let open = read(&good, folder).unwrap_err();
+    assert!(open.contains("chmod 600") && !open.contains("guess"), "{open}");
+}
+
+/// The register in a database is the register in a file; published over TLS, changed, published
+/// again.
+#[test]
+fn the_licences_are_published_from_a_database() {
+    let Some(csv) = shared_data("licences/vancouver_restaurant_licences.csv") else { return };
+    let Some(server) = Postgres::start() else { return };
+    let from_csv = manifest("licences.toml");
+    let parsed = ShareManifest::read(&from_csv).unwrap().with_source(&csv).unwrap();
+    let sql_type = |kind| match kind {
+        ColumnType::Int => "bigint".to_owned(),
+        ColumnType::Decimal(scale) => format!("numeric(18, {scale})"),
+        ColumnType::Date => "date".to_owned(),
+        ColumnType::Timestamp => "timestamptz".to_owned(),
+        ColumnType::Bool => "boolean".to_owned(),
+        ColumnType::Text => "text".to_owned(),
+    };
+    let schema = parsed.schema();
+    let columns: Vec<_> =
+        schema.columns.iter().map(|column| format!("\"{}\" {}", column.name, sql_type(column.kind))).collect();
+    server.sql(&format!("CREATE TABLE licences ({}, PRIMARY KEY (\"LicenceRSN\"))", columns.join(", ")));
+    server.sql(&format!("\\copy licences FROM '{}' WITH (FORMAT csv, HEADER)", csv.display()));
+    let world = World::new();
+    let text = fs::read_to_string(&from_csv).unwrap();
+    let (_, rest) = text.split_once("[key]").unwrap();
+    let text = manifest_text(&server, world.dir.path(), "table = \"licences\"", &format!("[key]{rest}"));
+    // Cell by cell the same as through the file.
+    let (in_database, _) = read(&text, world.dir.path()).unwrap();
+    let mut in_file = Vec::new();
+    let mut source = source::open(&parsed).unwrap();
+    while let Some(Read::Row(row)) = source.next().unwrap() {
+        in_file.push(row.values);
+    }
+    in_file.sort_by_key(|row| row[usize::from(schema.key[0])].clone());
+    assert_eq!(in_file.len(), 3260);
+    assert!(in_file == in_database, "a row differs");
+    let path = world.dir.path().join("share.toml");
+    // The wrong authority: nothing is published, and the error says what to do.
+    fs::write(&path, text.replacen(&server.ca().display().to_string(), &server.other_ca().display().to_string(), 1))
+        .unwrap();
+    let refused = world.publish(&path).error();
+    assert!(refused.contains("the server's certificate was refused"), "{refused}");
+    fs::write(&path, &text).unwrap();
+    let published = world.publish(&path).ok();
+    assert_eq!((published["version"].as_u64(), published["records"].as_u64()), (Some(1), Some(3260)));
+    server.sql("UPDATE licences SET \"Status\" = 'Revoked' WHERE \"LicenceRSN\" IN (SELECT \"LicenceRSN\" FROM licences LIMIT 10)");
+    server.sql("DELETE FROM licences WHERE \"LicenceRSN\" IN (SELECT \"LicenceRSN\" FROM licences WHERE \"Status\" <> 'Revoked' LIMIT 1)");
+    let again = world.publish(&path).ok();
+    assert_eq!((again["version"].as_u64(), again["records"].as_u64()), (Some(2), Some(3259)));
+    let audited = sealgate(&["audit", "--data-dir", &world.path("owner")]);
+    assert_eq!(audited.code, 0, "{audited:?}");
+}
