@@ -1,24 +1,23 @@
 //! Sealing and committing a table: ours beside the sum of its parts alone (commitments, places,
 //! the tree's hashes, AES-256-GCM over as many bytes), each on all cores.
 
+#[path = "store/parts.rs"]
+mod parts;
+
 use std::cell::Cell;
 use std::fmt::Write as _;
 use std::hint::black_box;
 use std::path::Path;
 use std::sync::Arc;
 
-use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
-use aes_gcm::{Aes256Gcm, Nonce};
+use parts::{CHUNK_ROWS, Prepared};
 use rayon::prelude::*;
 use sealgate_benches::{Cost, Fault, Run, times};
 use sealgate_circuits::place::PlaceSecret;
-use sealgate_circuits::record::{RecordHasher, Salt};
-use sealgate_circuits::schema::Schema;
+use sealgate_circuits::record::RecordHasher;
 use sealgate_circuits::tree::{Leaf, Subtree, branch, build};
-use sealgate_circuits::value::Value;
 use sealgate_ods::{
-    AssetKeys, AssetLabel, CipherSuite, HashAlgorithm, Read, SealRequest, ShareManifest, Store, seal_table, silent,
-    source,
+    AssetKeys, AssetLabel, CipherSuite, HashAlgorithm, SealRequest, ShareManifest, Store, seal_table, silent, source,
 };
 
 const COLUMNS: [(&str, &str); 15] = [
@@ -38,16 +37,6 @@ const COLUMNS: [(&str, &str); 15] = [
     ("Updated", "timestamp"),
     ("Remark", "text"),
 ];
-/// Rows in a sealed chunk (docs/spec/store.md).
-const CHUNK_ROWS: usize = 64;
-
-/// A row with what the parts need of it.
-struct Prepared {
-    values: Vec<Value>,
-    key_bytes: Vec<u8>,
-    salt: Salt,
-}
-
 fn main() -> Result<(), Fault> {
     let run = Run::begin("seal", 3);
     let rows = run.size("SEALGATE_BENCH_ROWS", 20_000, 200);
@@ -60,7 +49,8 @@ fn main() -> Result<(), Fault> {
     let keys = Arc::new(AssetKeys::generate(AssetLabel::new("bench")?)?);
     let secret = PlaceSecret::from_seed(*keys.place_seed());
     let hasher = RecordHasher::new(&schema);
-    let prepared = prepare(&manifest, &schema, &keys)?;
+    let read = || parts::rows_of(&mut *source::open(&manifest)?, usize::MAX);
+    let prepared = parts::prepare(read()?, &schema, &keys)?;
     let leaves = leaves(&prepared, &hasher, &secret)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let sealed_bytes = Cell::new(0);
@@ -80,26 +70,9 @@ fn main() -> Result<(), Fault> {
                 })
             }),
         ),
-        ("reading the CSV (not among the parts)", Box::new(|| Cost::of(|| rows_of(&manifest).map(drop)))),
-        (
-            "part: commitments",
-            Box::new(|| {
-                let commit = |row: &Prepared| black_box(hasher.commit(&row.values, &row.salt)).map(|_| ());
-                Cost::of(|| Ok(prepared.par_iter().try_for_each(commit)?))
-            }),
-        ),
-        (
-            "part: places",
-            Box::new(|| {
-                let place = |row: &Prepared| {
-                    black_box(secret.prove(&row.key_bytes));
-                };
-                Cost::of(|| {
-                    prepared.par_iter().for_each(place);
-                    Ok(())
-                })
-            }),
-        ),
+        ("reading the CSV (not among the parts)", Box::new(|| Cost::of(|| read().map(drop)))),
+        ("part: commitments", Box::new(|| parts::commitments(&prepared, &hasher))),
+        ("part: places", Box::new(|| parts::places(&prepared, &secret))),
         (
             "part: tree hashes",
             Box::new(|| {
@@ -114,7 +87,7 @@ fn main() -> Result<(), Fault> {
             Box::new(|| {
                 let chunks = rows.div_ceil(CHUNK_ROWS) * COLUMNS.len();
                 let bytes = usize::try_from(sealed_bytes.get())?;
-                Cost::of(|| encrypt(chunks, bytes / chunks))
+                parts::gcm(chunks, bytes / chunks)
             }),
         ),
     ])?;
@@ -177,24 +150,6 @@ fn request(folder: &Path, manifest: &ShareManifest, keys: &Arc<AssetKeys>) -> Re
     })
 }
 
-fn rows_of(manifest: &ShareManifest) -> Result<Vec<Vec<Value>>, Fault> {
-    let mut source = source::open(manifest)?;
-    let mut rows = Vec::new();
-    while let Some(Read::Row(row)) = source.next()? {
-        rows.push(row.values);
-    }
-    Ok(rows)
-}
-
-fn prepare(manifest: &ShareManifest, schema: &Schema, keys: &AssetKeys) -> Result<Vec<Prepared>, Fault> {
-    let prepare = |values: Vec<Value>| {
-        let key_bytes = schema.key_bytes(values.get(..1).unwrap_or_default())?;
-        let salt = Salt::derive(keys.commitment_key(), &key_bytes, 1);
-        Ok(Prepared { values, key_bytes, salt })
-    };
-    rows_of(manifest)?.into_iter().map(prepare).collect()
-}
-
 fn leaves(rows: &[Prepared], hasher: &RecordHasher, secret: &PlaceSecret) -> Result<Vec<Leaf>, Fault> {
     let leaf = |row: &Prepared| -> Result<Leaf, Fault> {
         Ok(Leaf { place: secret.place(&row.key_bytes), commitment: hasher.commit(&row.values, &row.salt)? })
@@ -208,16 +163,4 @@ fn build_on_all_cores(sorted: &[Leaf]) -> Subtree {
     let (left, right) = sorted.split_at(sorted.partition_point(|leaf| !branch(&leaf.place, 0)));
     let (left, right) = rayon::join(|| build(left, 1), || build(right, 1));
     Subtree::combine(left, right)
-}
-
-fn encrypt(chunks: usize, chunk_bytes: usize) -> Result<(), Fault> {
-    let cipher = Aes256Gcm::new(&[7; 32].into());
-    let seal = |buffer: &mut Vec<u8>, chunk: usize| {
-        let mut nonce = [0u8; 12];
-        nonce.iter_mut().zip(chunk.to_be_bytes()).for_each(|(to, from)| *to = from);
-        let tag = cipher.encrypt_inout_detached(&Nonce::from(nonce), b"place", buffer.as_mut_slice().into());
-        black_box(tag).map(|_| ()).map_err(|error| error.to_string())
-    };
-    let sealed = (0..chunks).into_par_iter().map_init(|| vec![0u8; chunk_bytes], seal);
-    Ok(sealed.collect::<Result<(), String>>()?)
 }

@@ -2,6 +2,7 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use object_store::path::Path;
+use sealgate_circuits::bytes::tagged_hash;
 
 use super::parts::{self, part_count};
 use crate::keys::{AssetKeys, KeyError, WrappedKey};
@@ -10,7 +11,7 @@ use crate::store::{Store, StoreError};
 use crate::suite::{CipherSuite, HashAlgorithm};
 use crate::table::columns::ColumnSegment;
 use crate::table::layout;
-use crate::table::version::{ObjectEntry, VersionRef, open_manifest, seal_manifest};
+use crate::table::version::{ObjectEntry, VersionRef};
 
 /// First bytes of a file's manifest object.
 const MAGIC: [u8; 8] = *b"SGFILEM1";
@@ -35,19 +36,34 @@ pub(crate) struct FileManifest {
 impl FileManifest {
     /// The sealed object: magic and the padded manifest under its own key, which seals it alone.
     pub(crate) fn seal(&self, keys: &AssetKeys) -> Result<Vec<u8>, KeyError> {
-        seal_manifest(&MAGIC, keys, self.attempt, self)
+        keys.seal_manifest(self.attempt, &MAGIC, &borsh::to_vec(self).unwrap_or_default())
     }
 
     /// Reads and opens the manifest object after comparing it with the digest that was registered.
     pub(crate) async fn read(store: &Store, keys: &AssetKeys, version: &VersionRef) -> Result<Self, StoreError> {
         let object = layout::manifest_path(keys.label(), version.attempt);
-        let manifest: Self = open_manifest(&MAGIC, &object, &store.read(&object).await?, keys, version)?;
+        Self::open(&object, &store.read(&object).await?, keys, version)
+    }
+
+    fn open(object: &Path, bytes: &[u8], keys: &AssetKeys, version: &VersionRef) -> Result<Self, StoreError> {
+        let damaged = |what| StoreError::damaged(object, None, what);
+        if Self::digest(version.hash, bytes) != version.manifest_digest {
+            return Err(damaged("it is not the manifest that was registered"));
+        }
+        let content = keys.open_manifest(version.attempt, &MAGIC, bytes)?;
+        let manifest = Self::try_from_slice(&content).ok();
+        let manifest = manifest.ok_or_else(|| damaged("it is of another format"))?;
         let same = manifest.label == keys.label().as_str()
             && (manifest.attempt, manifest.suite, manifest.hash) == (version.attempt, version.suite, version.hash);
         if manifest.format != FORMAT || !same || manifest.parts.len() as u64 != part_count(manifest.file_bytes) {
-            return Err(StoreError::damaged(&object, None, "it describes another version"));
+            return Err(damaged("it describes another version"));
         }
         Ok(manifest)
+    }
+
+    /// The digest by which a version's manifest is registered.
+    pub(crate) fn digest(hash: HashAlgorithm, object: &[u8]) -> [u8; 32] {
+        tagged_hash("sealgate/ods/manifest/1", &[&hash.digest(object)])
     }
 
     /// The key of the file, from which the keys of its parts follow.

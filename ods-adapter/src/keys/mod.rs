@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use borsh::{BorshDeserialize, BorshSerialize};
 use zeroize::Zeroizing;
 
-use crate::seal::{AttemptId, DataKey, KeyCommitment, Stream};
+use crate::seal::{AttemptId, DataKey, KeyCommitment, PAD_BYTES, Stream};
 use crate::secret::{NONCE_BYTES, Secret, TAG_BYTES, random, way_out};
 use crate::suite::CipherSuite;
 
@@ -241,21 +241,33 @@ impl AssetKeys {
             .ok_or(failed)
     }
 
-    /// Seals one attempt's manifest: the one message under its key.
-    pub(crate) fn seal_manifest(&self, attempt: AttemptId, aad: &[u8], content: &mut Vec<u8>) -> Result<(), KeyError> {
+    /// One attempt's manifest object: magic, then length, content and padding, the one message under
+    /// its key.
+    pub(crate) fn seal_manifest(&self, attempt: AttemptId, magic: &[u8], content: &[u8]) -> Result<Vec<u8>, KeyError> {
+        let mut sealed = (content.len() as u64).to_le_bytes().to_vec();
+        sealed.extend_from_slice(content);
+        sealed.resize(sealed.len().next_multiple_of(PAD_BYTES), 0);
         let cipher = self.manifest_key(&self.kek, attempt).cipher(CipherSuite::Aes256Gcm);
-        cipher.seal([0; NONCE_BYTES], aad, content).map_err(|_| KeyError::NotOpened("a manifest"))
+        cipher.seal([0; NONCE_BYTES], magic, &mut sealed).map_err(|_| KeyError::NotOpened("a manifest"))?;
+        Ok([magic, &sealed].concat())
     }
 
-    /// Opens an attempt's manifest, by whichever KEK it was sealed with.
+    /// The content of an attempt's manifest object, by whichever KEK it was sealed with.
     pub(crate) fn open_manifest(
         &self,
         attempt: AttemptId,
-        aad: &[u8],
-        sealed: &[u8],
+        magic: &[u8],
+        object: &[u8],
     ) -> Result<Zeroizing<Vec<u8>>, KeyError> {
+        let failed = KeyError::NotOpened("the version's manifest");
+        let Some(sealed) = object.strip_prefix(magic) else { return Err(failed) };
         let keys = self.keks().map(|kek| self.manifest_key(kek, attempt));
-        open_with(keys, [0; NONCE_BYTES], aad, sealed).ok_or(KeyError::NotOpened("the version's manifest"))
+        let opened = open_with(keys, [0; NONCE_BYTES], magic, sealed);
+        let content = opened.as_ref().and_then(|opened| {
+            let (length, rest) = opened.split_first_chunk::<8>()?;
+            rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?)
+        });
+        content.map(|content| Zeroizing::new(content.to_vec())).ok_or(failed)
     }
 
     fn manifest_key(&self, kek: &Secret, attempt: AttemptId) -> Secret {

@@ -86,7 +86,7 @@ struct Named {
 
 fn compare(mut old: Spill, mut new: Spill, keys_max: usize) -> Result<(Difference, Named), StoreError> {
     let (mut difference, mut named) = (Difference::default(), Named::default());
-    let mut note = |list: &mut Vec<LeafEntry>, count: &mut u64, entry: &LeafEntry| {
+    let note = |list: &mut Vec<LeafEntry>, count: &mut u64, entry: &LeafEntry| {
         *count += 1;
         if list.len() < keys_max {
             list.push(*entry);

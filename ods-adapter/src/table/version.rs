@@ -7,7 +7,7 @@ use sealgate_circuits::bytes::{SchemaDigest, TreeRoot, tagged_hash};
 use super::blinding::BlindingSeed;
 use super::layout::{self, CHUNK_ROWS, FORMAT};
 use crate::keys::{AssetKeys, KeyError, WrappedKey};
-use crate::seal::{AttemptId, DataKey, PAD_BYTES, Sealer, SegmentPlace, Stream};
+use crate::seal::{AttemptId, DataKey, Sealer, SegmentPlace, Stream};
 use crate::store::StoreError;
 use crate::suite::{CipherSuite, HashAlgorithm};
 
@@ -113,51 +113,10 @@ pub(crate) struct VersionManifest {
     pub(crate) index: ObjectEntry,
 }
 
-/// The digest by which a version's manifest, of a table or a file, is registered.
-pub(crate) fn manifest_digest(hash: HashAlgorithm, object: &[u8]) -> [u8; 32] {
-    tagged_hash("sealgate/ods/manifest/1", &[&hash.digest(object)])
-}
-
-/// A manifest's object: magic and the padded content under the attempt's manifest key, which seals it alone.
-pub(crate) fn seal_manifest(
-    magic: &[u8; 8],
-    keys: &AssetKeys,
-    attempt: AttemptId,
-    manifest: &impl BorshSerialize,
-) -> Result<Vec<u8>, KeyError> {
-    let content = borsh::to_vec(manifest).unwrap_or_default();
-    let mut sealed = (content.len() as u64).to_le_bytes().to_vec();
-    sealed.extend(content);
-    sealed.resize(sealed.len().next_multiple_of(PAD_BYTES), 0);
-    keys.seal_manifest(attempt, magic, &mut sealed)?;
-    Ok([magic.as_slice(), &sealed].concat())
-}
-
-/// Opens a manifest's object after comparing it with the digest that was registered.
-pub(crate) fn open_manifest<T: BorshDeserialize>(
-    magic: &[u8; 8],
-    object: &Path,
-    bytes: &[u8],
-    keys: &AssetKeys,
-    version: &VersionRef,
-) -> Result<T, StoreError> {
-    let damaged = |what| StoreError::damaged(object, None, what);
-    if manifest_digest(version.hash, bytes) != version.manifest_digest {
-        return Err(damaged("it is not the manifest that was registered"));
-    }
-    let sealed = bytes.strip_prefix(magic).ok_or_else(|| damaged("it is not a manifest of this kind"))?;
-    let opened = keys.open_manifest(version.attempt, magic, sealed)?;
-    let content = opened
-        .split_first_chunk::<8>()
-        .and_then(|(length, rest)| rest.get(..usize::try_from(u64::from_le_bytes(*length)).ok()?));
-    let manifest = content.and_then(|content| T::try_from_slice(content).ok());
-    manifest.ok_or_else(|| damaged("it is of another format"))
-}
-
 impl VersionManifest {
     /// The sealed object: magic and the padded manifest under its own key, which seals it alone.
     pub(crate) fn seal(&self, keys: &AssetKeys) -> Result<Vec<u8>, KeyError> {
-        seal_manifest(&MAGIC, keys, self.attempt, self)
+        keys.seal_manifest(self.attempt, &MAGIC, &borsh::to_vec(self).unwrap_or_default())
     }
 
     /// Opens a manifest object after comparing it with the digest that was registered.
@@ -167,13 +126,24 @@ impl VersionManifest {
         keys: &AssetKeys,
         version: &VersionRef,
     ) -> Result<Self, StoreError> {
-        let manifest: Self = open_manifest(&MAGIC, object, bytes, keys, version)?;
+        let damaged = |what| StoreError::damaged(object, None, what);
+        if Self::digest(version.hash, bytes) != version.manifest_digest {
+            return Err(damaged("it is not the manifest that was registered"));
+        }
+        let content = keys.open_manifest(version.attempt, &MAGIC, bytes)?;
+        let manifest = Self::try_from_slice(&content).ok();
+        let manifest = manifest.ok_or_else(|| damaged("it is of another format"))?;
         let same = manifest.label == keys.label().as_str()
             && (manifest.attempt, manifest.suite, manifest.hash) == (version.attempt, version.suite, version.hash);
         if manifest.format != FORMAT || !same {
-            return Err(StoreError::damaged(object, None, "it describes another version"));
+            return Err(damaged("it describes another version"));
         }
         Ok(manifest)
+    }
+
+    /// The digest by which a version's manifest is registered.
+    pub(crate) fn digest(hash: HashAlgorithm, object: &[u8]) -> [u8; 32] {
+        tagged_hash("sealgate/ods/manifest/1", &[&hash.digest(object)])
     }
 
     /// How many columns its schema has.
