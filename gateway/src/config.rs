@@ -2,6 +2,7 @@
 //! (docs/keys-and-backups.md#configuration). A folder without the file has the defaults.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use sealgate_ods::store::StoreUrl;
@@ -76,7 +77,7 @@ pub struct RehashSchedule {
     /// From the start of one run to the start of the next.
     pub every: Duration,
     /// Bytes read in a second, at most.
-    pub bytes_per_second: u64,
+    pub rate: Rate,
 }
 
 /// What `init` writes: the defaults, and what else there is.
@@ -148,11 +149,8 @@ impl Config {
             .iter()
             .map(|raw| Ok(SyncSchedule { manifest: folder.join(&raw.manifest), every: every(&raw.every)? }));
         let rehash = raw.rehash.as_ref().map(|raw| {
-            let bytes_per_second = rate(raw.rate.as_ref()).ok_or_else(|| {
-                let what = "is not a rate: write for example \"500kB/s\" or \"20MB/s\"";
-                wrong(&raw.rate, format!("'{}' {what}", raw.rate.as_ref().escape_debug()))
-            })?;
-            Ok(RehashSchedule { every: every(&raw.every)?, bytes_per_second })
+            let rate = raw.rate.as_ref().parse().map_err(|what| wrong(&raw.rate, what))?;
+            Ok(RehashSchedule { every: every(&raw.every)?, rate })
         });
         let keep = raw.versions.as_ref().map(|raw| {
             let keep = duration(raw.keep.as_ref()).filter(|keep| *keep >= KEEP_MIN);
@@ -226,15 +224,27 @@ fn duration(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-fn rate(text: &str) -> Option<u64> {
-    let (number, unit) = number_and_unit(text.strip_suffix("/s")?)?;
-    let bytes = match unit {
-        "kB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        _ => return None,
-    };
-    number.checked_mul(bytes).filter(|bytes| *bytes > 0)
+/// Bytes a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate(pub u64);
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rate = || {
+            let (number, unit) = number_and_unit(text.strip_suffix("/s")?)?;
+            let bytes = match unit {
+                "kB" => 1_000,
+                "MB" => 1_000_000,
+                "GB" => 1_000_000_000,
+                _ => return None,
+            };
+            number.checked_mul(bytes).filter(|bytes| *bytes > 0)
+        };
+        let what = "is not a rate: write for example \"500kB/s\" or \"20MB/s\"";
+        rate().map(Rate).ok_or_else(|| format!("'{}' {what}", text.escape_debug()))
+    }
 }
 
 #[cfg(test)]
@@ -258,7 +268,7 @@ mod tests {
         let all = parse(&examples.join("\n")).unwrap();
         let hourly = SyncSchedule { manifest: "/data/owner/licences.toml".into(), every: Duration::from_secs(3600) };
         assert_eq!(all.sync, [hourly]);
-        let weekly = RehashSchedule { every: Duration::from_secs(7 * 86_400), bytes_per_second: 20_000_000 };
+        let weekly = RehashSchedule { every: Duration::from_secs(7 * 86_400), rate: Rate(20_000_000) };
         assert_eq!(all.rehash, Some(weekly));
     }
 

@@ -121,7 +121,7 @@ pub(super) async fn serve(args: Serve, output: &Output) -> Result<(), Failure> {
     Ok(running.stop().await?)
 }
 
-/// Warnings and errors, and what was synced, but for what a part of the agreement's library says whenever it is
+/// Warnings, errors and the results of syncs and checks, but for what a part of the agreement's library says whenever it is
 /// stopped.
 pub(super) fn log_to_stderr() {
     use tracing_subscriber::layer::SubscriberExt as _;
@@ -129,6 +129,7 @@ pub(super) fn log_to_stderr() {
     let targets = tracing_subscriber::filter::Targets::new()
         .with_default(tracing::Level::WARN)
         .with_target("sealgate::syncing", tracing::Level::INFO)
+        .with_target("sealgate::rehashing", tracing::Level::INFO)
         .with_target("commonware_resolver", tracing_subscriber::filter::LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();

@@ -17,10 +17,11 @@ use crate::answer_file::{ANSWER_BYTES_MAX, AnswerFile, RecordAnswer, ResultLine,
 use crate::asking::{AskFailure, Asking, KeyList, Session, ask as ask_question, connect};
 use crate::auditing::{audit_owner, replay};
 use crate::client::Client;
+use crate::config::Rate;
 use crate::files::{FileError, check_writable, read_bounded, write_private};
 use crate::home::{Asked, Home, HomeError, Relation};
 use crate::owner::Owner;
-use crate::rehashing::{Books, Rate, rehash_owner};
+use crate::rehashing::{Books, rehash_owner};
 use crate::witness::pins::{Pins, Witnessed};
 
 /// Largest file of keys that is read, in bytes.
