@@ -8,12 +8,14 @@ use clap::{Parser, Subcommand};
 mod access;
 mod account;
 mod asset;
+mod backup;
 mod budget;
 mod catalogue;
 mod ceremony;
 mod export;
 mod fetch;
 mod file;
+mod keys;
 mod manifest;
 mod member;
 mod meter;
@@ -116,6 +118,13 @@ enum Command {
     /// before.
     #[command(subcommand)]
     Witness(witness::WitnessCommand),
+    /// The keys of an owner's folder.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Write all of a folder that cannot be rebuilt into one file, sealed under a passphrase.
+    Backup(backup::Backup),
+    /// Make a folder again from a backup; what a folder has seen since is never forgotten.
+    Restore(backup::Restore),
     /// Check a ledger block by block against one's own checkpoint; or an owner's own folder.
     Audit(requester::Audit),
 }
@@ -185,6 +194,9 @@ pub async fn run() -> ExitCode {
         Command::Text(command) => text::run(command, &output).await,
         Command::Asset(command) => asset::run(command, &output).await,
         Command::Witness(command) => witness::run(command, &output).await,
+        Command::Keys(command) => keys::run(command, &output).await,
+        Command::Backup(args) => backup::backup(args, &output),
+        Command::Restore(args) => backup::restore(args, &output),
         Command::Audit(args) => requester::audit(args, &output).await,
     };
     match done {

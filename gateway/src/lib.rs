@@ -6,6 +6,7 @@ pub mod answer_file;
 pub mod api;
 pub mod asking;
 pub mod auditing;
+pub mod backup;
 pub mod budget;
 pub mod catalogue;
 pub mod ceremony;

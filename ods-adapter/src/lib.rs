@@ -9,6 +9,7 @@ pub mod manifest;
 pub mod progress;
 pub mod rehash;
 pub mod seal;
+pub mod sealed_stream;
 mod secret;
 pub mod source;
 pub mod store;

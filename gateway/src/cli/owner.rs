@@ -9,6 +9,7 @@ use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId, TxHash};
 use sealgate_ods::table::Changes;
 use serde::Serialize;
 
+use super::keys::RootKind;
 use super::{DataArg, Failure, Output};
 use crate::ceremony::Finished;
 use crate::files::read_json;
@@ -32,6 +33,9 @@ pub(super) struct Init {
     /// development are drawn.
     #[arg(long, value_name = "DIR")]
     parameters: Option<PathBuf>,
+    /// Where the root key comes from, under which all keys are kept.
+    #[arg(long, value_enum, default_value = "file", value_name = "KIND")]
+    root_key: RootKind,
 }
 
 #[derive(Serialize)]
@@ -51,7 +55,7 @@ pub(super) fn init(args: Init, output: &Output) -> Result<(), Failure> {
     let progress = |what: &'static str, done: u64, total: u64| bar.count(what, done, total);
     let finished = args.parameters.as_deref().map(|folder| Finished::read(folder, &progress)).transpose();
     bar.finish();
-    let (owner, genesis) = Owner::init(&args.data.data_dir, &args.name, auditor, finished?)?;
+    let (owner, genesis) = Owner::init(&args.data.data_dir, &args.name, auditor, finished?, &args.root_key.make()?.1)?;
     let account = owner.account().public();
     let result = InitResult {
         address: account.address(),
@@ -65,7 +69,7 @@ pub(super) fn init(args: Init, output: &Output) -> Result<(), Failure> {
         format!(
             "owner       {}\naddress     {}\nDID         {}\nfingerprint {}\n\n\
              Give the fingerprint to requesters and auditors by a way you both trust; they pin it with 'sealgate trust'.\n\
-             Keep copies of account.key, root.key and the folder 'keys' in {}: without them the data cannot be opened.\n\
+             Keep backups of {} ('sealgate backup'): without its keys the data cannot be opened.\n\
              {}",
             args.name,
             result.address,
