@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::fmt::strtime::BrokenDownTime;
 use sealgate_circuits::value::{ColumnType, SCALE_MAX, TEXT_BYTES_MAX, Value};
 
+use super::count;
+
 /// Texts that often mean null. Those of [`NULLS_ALWAYS`] mean nothing else.
 const NULLS: [&str; 22] = [
     "", "NA", "N/A", "n/a", "na", "NULL", "null", "Null", "None", "none", "nil", "NaN", "nan", "#N/A", "\\N", "-",
@@ -209,18 +211,19 @@ impl Profile {
                 (ColumnType::Text, None)
             }
         };
-        for (token, count) in self.tokens.iter().filter(|(token, _)| !null_texts.contains(*token)) {
-            let token = if token.is_empty() { "the empty text" } else { token };
-            remarks.push(format!(
-                "{token} stands in {count} rows; if it means null: null = [\"{}\"]",
-                token.escape_default()
-            ));
+        for (token, times) in self.tokens.iter().filter(|(token, _)| !null_texts.contains(*token)) {
+            let rows = count(*times, "row");
+            remarks
+                .push(format!("'{token}' stands in {rows}; if it means null: null = [\"{}\"]", token.escape_default()));
         }
-        if let (Some((row, what)), faults) = (&self.first_fault, self.faults) {
-            remarks.push(format!("{faults} cells are no text, first in row {row}: {what}"));
+        if let (Some((row, what)), faults) = (&self.first_fault, &self.faults) {
+            remarks.push(format!("no text in {}, first in row {row}: {what}", count(*faults, "row")));
         }
         if self.too_long > 0 {
-            remarks.push(format!("{} texts are longer than the {TEXT_BYTES_MAX} bytes of a field", self.too_long));
+            remarks.push(format!(
+                "a text longer than the {TEXT_BYTES_MAX} bytes of a field in {}",
+                count(self.too_long, "row")
+            ));
         }
         Guess { kind, format, remarks }
     }

@@ -83,7 +83,7 @@ fn types_nulls_and_keys_are_seen() {
     assert!(nulls(4).contains(&"-".to_owned()));
     assert_eq!(manifest.columns()[9].format.as_deref(), Some("%d/%m/%Y"));
     for expected in [
-        "# - stands in 1 rows; if it means null: null = [\"-\"]",
+        "# '-' stands in 1 row; if it means null: null = [\"-\"]",
         "# times without an offset: name the clocks",
         "# null in 1 of 4 rows",
         "title = \"A \\\"title\\\"\"",
@@ -136,7 +136,7 @@ fn what_cannot_be_shared_as_it_stands_is_said() {
     fs::write(dir.path().join("t.csv"), "id,note\n1,a\n2\n3,b\n").unwrap();
     let (inferred, parsed) = super::tests::inferred(&dir.path().join("t.csv"), None);
     assert!(parsed.is_ok(), "{parsed:?}");
-    assert!(inferred.manifest.contains("# 1 rows are no records; row 2 (line 3): 1 cells where the header has 2"));
+    assert!(inferred.manifest.contains("# 1 row is no record; row 2 (line 3): 1 cells where the header has 2"));
     let unknown = dir.path().join("t.xlsx");
     assert!(spec_of_file(&unknown).unwrap_err().to_string().contains("t.xlsx: its name does not say"));
     fs::write(dir.path().join("e.csv"), "").unwrap();
@@ -182,7 +182,7 @@ fn real_tables_are_read_by_what_is_inferred_of_them() {
         }
         let (inferred, parsed) = inferred(&path, None);
         if key.is_empty() {
-            assert!(inferred.manifest.contains("'LicenceRSN' would be a key, but 1 rows repeat another's"), "{file}");
+            assert!(inferred.manifest.contains("'LicenceRSN' would be a key, but for 1 repeated text"), "{file}");
         } else {
             assert_eq!(inferred.key, key, "{file}: {}", inferred.manifest);
         }
