@@ -28,6 +28,7 @@ pub(super) struct CsvTable {
     last: Position,
     /// The line of its first cell.
     line: u64,
+    quotes: Quotes,
 }
 
 impl CsvTable {
@@ -52,6 +53,7 @@ impl CsvTable {
             encoding: spec.encoding,
             last: Position::new(),
             line: 1,
+            quotes: Quotes::Closed,
         };
         table.read_header()?;
         Ok(table)
@@ -89,7 +91,7 @@ impl CsvTable {
         if !read.map_err(|error| failed(error.into()))? {
             // The csv crate takes a file cut inside quotes for whole; the last record tells.
             let last = self.reader.get_ref().after(self.last.byte());
-            if self.quote.is_some_and(|quote| ends_in_quotes(last, self.delimiter, quote)) {
+            if quotes_of(last, self.delimiter, self.quote) == Quotes::Open {
                 return Err(SourceError::OpenQuote { path: self.path.clone(), row: self.rows_read, line: self.line });
             }
             return Ok(false);
@@ -98,12 +100,27 @@ impl CsvTable {
             self.last = position.clone();
         }
         // A record's position comes before the line ends and empty lines that it skips.
-        let raw = self.reader.get_ref().after(self.last.byte());
+        let raw = self.reader.get_ref().between(self.last.byte(), self.reader.position().byte());
         let skipped =
             raw.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n').count();
         self.line = self.last.line() + skipped as u64;
+        self.quotes = quotes_of(raw, self.delimiter, self.quote);
         self.reader.get_mut().forget_before(self.last.byte());
         Ok(true)
+    }
+}
+
+impl CsvTable {
+    /// What is wrong with the record as a whole.
+    fn fault(&self) -> Option<String> {
+        let (found, expected) = (self.record.len(), self.header.len());
+        if found != expected {
+            return Some(format!("{found} cells where the header has {expected}"));
+        }
+        if self.quotes == Quotes::Stray {
+            return Some("a cell goes on behind its closing quote; a quote inside quotes is written twice".into());
+        }
+        (self.record == self.header).then(|| "the header once more; were several files put together?".into())
     }
 }
 
@@ -122,9 +139,7 @@ impl Table for CsvTable {
             return Ok(None);
         }
         self.rows_read += 1;
-        let (found, expected) = (self.record.len(), self.header.len());
-        let fault = (found != expected).then(|| format!("{found} cells where the header has {expected}"));
-        Ok(Some(Place { line: Some(self.line), fault }))
+        Ok(Some(Place { line: Some(self.line), fault: self.fault() }))
     }
 
     fn cell(&self, chosen: usize) -> Result<Option<Cow<'_, str>>, String> {
@@ -173,6 +188,13 @@ impl<R> Tee<R> {
         self.kept.get(skip..).unwrap_or_default()
     }
 
+    /// What was read from `offset` on, up to `end`.
+    fn between(&self, offset: u64, end: u64) -> &[u8] {
+        let raw = self.after(offset);
+        let length = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        raw.get(..length).unwrap_or(raw)
+    }
+
     /// Lets go of what lies before `offset`, once that is worth the move.
     fn forget_before(&mut self, offset: u64) {
         let old = usize::try_from(offset.saturating_sub(self.kept_from)).unwrap_or(0);
@@ -183,8 +205,19 @@ impl<R> Tee<R> {
     }
 }
 
-/// Whether a record that is cut here is still inside quotes.
-fn ends_in_quotes(raw: &[u8], delimiter: u8, quote: u8) -> bool {
+/// How a record's quotes end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quotes {
+    /// Each one that was opened is closed, and then a cell ends.
+    Closed,
+    /// One is open.
+    Open,
+    /// A closed one has something behind it, so it is not clear where the cell ends.
+    Stray,
+}
+
+/// How the quotes of a record end, if it ends here.
+fn quotes_of(raw: &[u8], delimiter: u8, quote: Option<u8>) -> Quotes {
     #[derive(PartialEq)]
     enum State {
         CellStart,
@@ -192,7 +225,8 @@ fn ends_in_quotes(raw: &[u8], delimiter: u8, quote: u8) -> bool {
         Quoted,
         QuoteInQuoted,
     }
-    let mut state = State::CellStart;
+    let Some(quote) = quote.filter(|quote| raw.contains(quote)) else { return Quotes::Closed };
+    let (mut state, mut stray) = (State::CellStart, false);
     for byte in raw {
         let ends_cell = *byte == delimiter || matches!(byte, b'\n' | b'\r');
         state = match state {
@@ -200,10 +234,18 @@ fn ends_in_quotes(raw: &[u8], delimiter: u8, quote: u8) -> bool {
             State::Quoted => State::Quoted,
             State::CellStart | State::QuoteInQuoted if *byte == quote => State::Quoted,
             _ if ends_cell => State::CellStart,
+            State::QuoteInQuoted => {
+                stray = true;
+                State::Plain
+            }
             _ => State::Plain,
         };
     }
-    state == State::Quoted
+    match (stray, state) {
+        (_, State::Quoted) => Quotes::Open,
+        (true, _) => Quotes::Stray,
+        (false, _) => Quotes::Closed,
+    }
 }
 
 #[cfg(test)]

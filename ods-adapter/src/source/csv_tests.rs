@@ -3,6 +3,7 @@ use std::path::Path;
 
 use sealgate_circuits::value::Value;
 
+use super::{Quotes, quotes_of};
 use crate::manifest::ShareManifest;
 use crate::source::{Read, Row, SourceError, open};
 
@@ -40,6 +41,24 @@ fn read(csv: &[u8], columns: &[&str], source: &str) -> Result<Vec<Row>, SourceEr
 
 fn text(text: &str) -> Value {
     Value::Text(text.into())
+}
+
+#[test]
+fn quotes_are_followed_through_whole_records() {
+    for (raw, expected) in [
+        ("", Quotes::Closed),
+        ("a,b", Quotes::Closed),
+        ("\n\r\n\"a\n\",\"\"\r\n", Quotes::Closed),
+        ("\"a\"\"b\"", Quotes::Closed),
+        ("6\" pipe,\"\"", Quotes::Closed),
+        ("\"a\"\"", Quotes::Open),
+        ("a,\"", Quotes::Open),
+        ("\"a\" ,b", Quotes::Stray),
+        ("\"a\"b,\"", Quotes::Open),
+    ] {
+        assert_eq!(quotes_of(raw.as_bytes(), b',', Some(b'"')), expected, "{raw}");
+        assert_eq!(quotes_of(raw.as_bytes(), b',', None), Quotes::Closed, "{raw}");
+    }
 }
 
 #[test]
@@ -128,6 +147,9 @@ fn each_kind_of_bad_input_names_its_place() {
         (b"id,note\n1,a\n,a\n", "row 2 (line 3), column 'id': null in a key column"),
         (b"id,note\n1,a\n2,\"cut he", "row 2 (line 3): the file ends inside a quoted cell"),
         (b"id,\"note\n1,a\n2,", "has no column 'note'"),
+        (b"id,note\n1,\"a\" b\n", "row 1 (line 2): a cell goes on behind its closing quote"),
+        (b"id,note\r\n1,\"a\"b\"\r\n", "row 1 (line 2): a cell goes on behind its closing quote"),
+        (b"id,note\n1,a\nid,note\n2,b\n", "row 2 (line 3): the header once more"),
     ] {
         let message = read(csv, &columns, "").unwrap_err().to_string();
         assert!(message.contains("t.csv") && message.contains(expected), "{message} should contain {expected}");
