@@ -28,13 +28,17 @@ pub(super) struct CsvTable {
     last: Position,
     /// The line of its first cell.
     line: u64,
+    /// Lines before the first that the CSV reader sees.
+    lines_before: u64,
     quotes: Quotes,
 }
 
 impl CsvTable {
     /// Opens a file and reads its header.
     pub(super) fn open(spec: &CsvSpec) -> Result<Self, SourceError> {
-        let file = TextFile::open(&spec.path, spec.encoding)?;
+        let mut file = TextFile::open(&spec.path, spec.encoding)?;
+        let skipped = file.skip_lines(spec.skip_lines);
+        skipped.map_err(|source| SourceError::File { path: spec.path.clone(), source })?;
         let mut builder = ReaderBuilder::new();
         builder.has_headers(false).flexible(true).delimiter(spec.delimiter).buffer_capacity(BUFFER_BYTES);
         match spec.quote {
@@ -53,6 +57,7 @@ impl CsvTable {
             encoding: spec.encoding,
             last: Position::new(),
             line: 1,
+            lines_before: u64::from(spec.skip_lines),
             quotes: Quotes::Closed,
         };
         table.read_header()?;
@@ -63,6 +68,18 @@ impl CsvTable {
         if !self.read_record()? {
             return Err(SourceError::NoHeader { path: self.path.clone() });
         }
+        // Some programs name the delimiter in a line before the header.
+        let mut cells = self.record.iter();
+        if cells.next().is_some_and(|cell| cell.starts_with(b"sep=")) && cells.all(<[u8]>::is_empty) {
+            return match self.read_record()? {
+                true => self.read_names(),
+                false => Err(SourceError::NoHeader { path: self.path.clone() }),
+            };
+        }
+        self.read_names()
+    }
+
+    fn read_names(&mut self) -> Result<(), SourceError> {
         for (index, cell) in self.record.iter().enumerate() {
             let name = std::str::from_utf8(cell).map_err(|error| SourceError::Encoding {
                 path: self.path.clone(),
@@ -83,7 +100,7 @@ impl CsvTable {
                 &format!(
                     "row {} (behind line {}): longer than {} MiB; a quote may not have been closed, or quote = \"\" be missing in the manifest",
                     self.rows_read + 1,
-                    self.last.line(),
+                    self.lines_before + self.last.line(),
                     RECORD_BYTES_MAX >> 20
                 ),
             ));
@@ -103,7 +120,7 @@ impl CsvTable {
         let raw = self.reader.get_ref().between(self.last.byte(), self.reader.position().byte());
         let skipped =
             raw.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n').count();
-        self.line = self.last.line() + skipped as u64;
+        self.line = self.lines_before + self.last.line() + skipped as u64;
         self.quotes = quotes_of(raw, self.delimiter, self.quote);
         self.reader.get_mut().forget_before(self.last.byte());
         Ok(true)

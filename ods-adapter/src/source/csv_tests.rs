@@ -276,3 +276,35 @@ fn days_and_times_in_formats_of_their_own() {
     let Some(Read::Rejected(row)) = source.next().unwrap() else { panic!("a row") };
     assert_eq!(row.what, "'13.13.2024' is no date as the column's format has it (%d.%m.%Y)");
 }
+
+#[test]
+fn a_decimal_comma_and_lines_before_the_header() {
+    let dir = tempfile::tempdir().unwrap();
+    let csv = "\"A title, on\nlines before\n\nid;fee\n1;2,5\n2;1.234,5\n3;1,2,3\n4;2.5\n5;-7\n";
+    fs::write(dir.path().join("t.csv"), csv).unwrap();
+    let toml = "[asset]\nname='t'\ntitle='T'\n[source]\nkind='csv'\npath='t.csv'\ndelimiter=';'\nskip_lines=3\n\
+        on_bad_row='set_aside'\n[key]\ncolumns=['id']\n[[column]]\nname='id'\ntype='int'\n\
+        [[column]]\nname='fee'\ntype='decimal(2)'\ndecimal_comma=true\n";
+    let manifest = ShareManifest::parse(toml, &dir.path().join("share.toml")).unwrap();
+    let mut source = open(&manifest).unwrap();
+    let mut seen = Vec::new();
+    while let Some(read) = source.next().unwrap() {
+        seen.push(match read {
+            Read::Row(row) => format!("{} {:?}", row.line.unwrap(), row.values[1]),
+            Read::Rejected(row) => row.to_string(),
+        });
+    }
+    let refused = |row: u32, text: &str| {
+        format!("row {row} (line {}), column 'fee': '{text}' is no decimal with a comma for the point", row + 4)
+    };
+    let expected = [
+        "5 Decimal(250)".into(),
+        refused(2, "1.234,5"),
+        refused(3, "1,2,3"),
+        refused(4, "2.5"),
+        "9 Decimal(-700)".into(),
+    ];
+    assert_eq!(seen, expected);
+    let beyond = ShareManifest::parse(&toml.replace("=3", "=30"), &dir.path().join("share.toml")).unwrap();
+    assert!(open(&beyond).err().unwrap().to_string().contains("a header line with the columns' names is needed"));
+}

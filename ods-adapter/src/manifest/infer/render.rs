@@ -104,6 +104,9 @@ fn source(text: &mut String, request: &InferRequest, nulls: &BTreeSet<&'static s
             if spec.delimiter != b',' {
                 let _ = writeln!(text, "delimiter = {}", quoted(&char::from(spec.delimiter).to_string()));
             }
+            if spec.skip_lines != 0 {
+                let _ = writeln!(text, "skip_lines = {}   # before the header", spec.skip_lines);
+            }
             if spec.encoding != UTF_8 {
                 let guess = if request.encoding_guessed { "   # guessed: see whether accents are right" } else { "" };
                 let _ = writeln!(text, "encoding = {}{guess}", quoted(&spec.encoding.name().to_lowercase()));
@@ -168,6 +171,9 @@ fn column(
     let _ = writeln!(text, "type = \"{}\"", guess.kind);
     if let Some(format) = guess.format {
         let _ = writeln!(text, "format = {}", quoted(format));
+    }
+    if guess.decimal_comma {
+        text.push_str("decimal_comma = true\n");
     }
     if nulls.iter().any(|token| !everywhere.contains(token)) {
         let all: BTreeSet<_> = everywhere.union(nulls).copied().collect();

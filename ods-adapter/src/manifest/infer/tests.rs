@@ -197,3 +197,23 @@ fn real_tables_are_read_by_what_is_inferred_of_them() {
         }
     }
 }
+
+#[test]
+fn exports_as_offices_make_them() {
+    let csv = "Gemeinden;;\r\nStand: 31.12.2024\r\n\r\nid;fl\u{e4}che;stand\r\n1;12,50;31.12.2024\r\n2;-0,5;01.02.2024\r\n\
+               3;1007;13.01.2024\r\n4;;\r\n5;3;\r\n6;4,125;\r\n7;1;\r\n8;1;\r\n9;1;\r\n10;1;\r\n11;1;\r\n12;1;\r\n";
+    let bytes: Vec<u8> = csv.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    let (inferred, manifest) = of_text("t.csv", &bytes);
+    assert_eq!(kinds(&manifest), ["id int", "fl\u{e4}che decimal(3)", "stand date"], "{}", inferred.manifest);
+    assert!(inferred.manifest.contains("skip_lines = 3   # before the header"), "{}", inferred.manifest);
+    assert!(manifest.columns()[1].decimal_comma);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.csv");
+    fs::write(&path, &bytes).unwrap();
+    let mut source = open(&manifest.with_source(&path).unwrap()).unwrap();
+    let Some(Read::Row(row)) = source.next().unwrap() else { panic!("no row") };
+    assert_eq!((row.line, &row.values[1]), (Some(5), &sealgate_circuits::value::Value::Decimal(12_500)));
+    // A line that names the delimiter; thousands are no decimals.
+    let (_, manifest) = of_text("t.csv", b"sep=;\nid;total\n1;1.234,50\n2;2,50\n");
+    assert_eq!(kinds(&manifest), ["id int", "total text"]);
+}
