@@ -18,7 +18,7 @@ use sealgate_ods::seal::AttemptId;
 use sealgate_ods::source::{self, Rejected, SourceError};
 use sealgate_ods::table::{
     Changes, RejectedSink, SealError, SealRequest, SealedVersion, list_attempts, remove_attempt, remove_stale_spills,
-    seal_table,
+    retire_versions, seal_table,
 };
 
 use crate::client::AssetDetail;
