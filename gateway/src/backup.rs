@@ -321,7 +321,7 @@ impl Plan {
 fn is_transient(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let rebuilt = ["ledger/index", "ledger/index.bad", "ledger/consensus", "spill", "serving.json", "init.unfinished"];
-    rebuilt.iter().any(|known| path == Path::new(known))
+    rebuilt.iter().any(|known| path.starts_with(known))
         || name == "lock"
         || name.ends_with(".lock")
         || name.ends_with(".probe")

@@ -189,7 +189,7 @@ fn keep_objects(folder: &Path, staging: &Path) -> Result<(), BackupError> {
         })
     };
     match (inside(folder)?, inside(staging)?) {
-        (Some(from), Some(to)) => link_tree(&folder.join(from), &staging.join(to)),
+        (Some(from), Some(to)) if folder.join(&from).is_dir() => link_tree(&folder.join(from), &staging.join(to)),
         _ => Ok(()),
     }
 }
