@@ -34,6 +34,7 @@ pub mod publishing;
 pub mod receipt;
 pub mod rehashing;
 pub mod relay;
+pub mod sampling;
 pub mod serving;
 pub mod set_aside;
 pub mod standing;

@@ -60,8 +60,7 @@ pub async fn start_witnessed(owner: Owner, listen: &str, witnesses: Vec<Peer>) -
     let mut background = Vec::new();
     if !witnesses.is_empty() {
         let gateway = gateway.clone();
-        background
-            .push(tokio::spawn(async move { gateway.cosigned().report(gateway.ledger(), witnesses).await }));
+        background.push(tokio::spawn(async move { gateway.cosigned().report(gateway.ledger(), witnesses).await }));
     }
     if let Some(schedule) = gateway.owner().config().rehash {
         let gateway = gateway.clone();
