@@ -25,6 +25,7 @@ mod output;
 mod owner;
 mod receipt;
 pub(crate) mod requester;
+mod sample;
 mod standing;
 mod text;
 pub(crate) mod trail;

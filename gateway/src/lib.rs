@@ -36,6 +36,7 @@ pub mod receipt;
 pub mod rehashing;
 pub mod relay;
 pub mod rotating;
+pub mod sampling;
 pub mod serving;
 pub mod set_aside;
 pub mod standing;
