@@ -134,8 +134,8 @@ fn a_file_is_fetched_whole_by_range_and_after_being_killed() {
 fn files_and_tables_are_not_taken_for_each_other() {
     let world = world(b"plan");
     world.publish(&Table::shops(5).write(world.dir.path())).ok();
-    let error = publish(&world, "shops", "plans.pdf", &[]).error();
-    assert!(error.contains("'shops' is published as a table"), "{error}");
+    let error = publish(&world, "shop", "plans.pdf", &[]).error();
+    assert!(error.contains("'shop' is published as a table"), "{error}");
     std::fs::create_dir(world.path("folder")).unwrap();
     let error = publish(&world, "other", "folder", &[]).error();
     assert!(error.contains("it is no file"), "{error}");
