@@ -159,7 +159,7 @@ fn files_and_tables_are_not_taken_for_each_other() {
         "--home",
         &home,
         "--asset",
-        "shops",
+        "shop",
         "--purpose",
         PURPOSE,
         "--out",
@@ -287,7 +287,7 @@ fn an_auditor_samples_what_is_stored() {
             "--home",
             &home,
             "--asset",
-            "shops",
+            "shop",
             "--records",
             records,
         ])
