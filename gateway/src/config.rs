@@ -11,6 +11,10 @@ use toml::Spanned;
 
 /// The file's name in a data folder.
 pub const CONFIG_FILE: &str = "sealgate.toml";
+/// How long versions are kept where the configuration does not say.
+const KEEP: Duration = Duration::from_secs(7 * 86_400);
+/// Shortest such time: what was asked of a version is answered by then.
+const KEEP_MIN: Duration = Duration::from_secs(3_600);
 /// Longest time between two runs of anything, in seconds.
 const EVERY_S_MAX: u64 = 366 * 86_400;
 
@@ -54,6 +58,8 @@ pub struct Config {
     pub sync: Vec<SyncSchedule>,
     /// How stored objects are checked while the gateway serves.
     pub rehash: Option<RehashSchedule>,
+    /// How long a version's objects are kept after the next one was published.
+    pub keep: Duration,
 }
 
 /// A table that is published again and again, whether or not it changed.
@@ -87,6 +93,11 @@ url = "file:store"
 # [[sync]]
 # manifest = "licences.toml"
 # every = "1h"
+
+# How long a version's objects are kept after the next one was published: answers and whole columns
+# that were granted before are still given from them. At least "1h".
+# [versions]
+# keep = "7d"
 
 # Reading all stored objects and comparing their hashes while the gateway serves.
 # [rehash]
@@ -141,7 +152,19 @@ impl Config {
             let rate = raw.rate.as_ref().parse().map_err(|what| wrong(&raw.rate, what))?;
             Ok(RehashSchedule { every: every(&raw.every)?, rate })
         });
-        Ok(Config { store, sync: sync.collect::<Result<_, _>>()?, rehash: rehash.transpose()? })
+        let keep = raw.versions.as_ref().map(|raw| {
+            let keep = duration(raw.keep.as_ref()).filter(|keep| *keep >= KEEP_MIN);
+            keep.ok_or_else(|| {
+                let what = "is no time to keep versions: write \"1h\" or longer, for example \"7d\"";
+                wrong(&raw.keep, format!("'{}' {what}", raw.keep.as_ref().escape_debug()))
+            })
+        });
+        Ok(Config {
+            store,
+            sync: sync.collect::<Result<_, _>>()?,
+            rehash: rehash.transpose()?,
+            keep: keep.transpose()?.unwrap_or(KEEP),
+        })
     }
 }
 
@@ -152,6 +175,13 @@ struct RawConfig {
     #[serde(default)]
     sync: Vec<RawSync>,
     rehash: Option<RawRehash>,
+    versions: Option<RawVersions>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawVersions {
+    keep: Spanned<String>,
 }
 
 #[derive(Deserialize)]
@@ -272,6 +302,7 @@ mod tests {
             ("[[sync]]\nmanifest = \"a\"\nevery = \"99999999999999d\"", "line 3"),
             ("[[sync]]\nmanifest = \"a\"", "line 1"),
             ("[rehash]\nevery = \"1d\"\nrate = \"20\"", "line 3: '20' is not a rate: write for example"),
+            ("[versions]\nkeep = \"30m\"", "line 2: '30m' is no time to keep versions: write"),
             ("[rehash]\nevery = \"d\"\nrate = \"20MB/s\"", "line 2: 'd'"),
             ("[rehash]\nevery = \"1d\"\nrate = \"0MB/s\"", "line 3"),
         ] {

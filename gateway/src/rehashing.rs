@@ -15,7 +15,6 @@ use sealgate_ods::KeyError;
 use sealgate_ods::progress::{ProgressSink, silent};
 use sealgate_ods::rehash::{Findings, Inventory, Reached, RehashRequest, rehash};
 use sealgate_ods::store::StoreError;
-use sealgate_ods::table::is_retired;
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Search;
@@ -257,11 +256,9 @@ async fn inventory(owner: &Owner, books: Books<'_>) -> Result<(Inventory, u64), 
             }
             other => other.map_err(OwnerError::from)?,
         };
-        for version in versions {
-            let version = owner.version_ref(&keys, &version)?;
-            if is_retired(owner.store(), &keys, version.attempt).await? {
-                continue;
-            }
+        let Some(current) = versions.last() else { continue };
+        for version in &versions {
+            let Some(version) = owner.kept(&keys, current, version).await? else { continue };
             match asset.data_type.as_str() {
                 FILE => inventory.add_file(owner.store(), &keys, &version).await?,
                 _ => inventory.add_table(owner.store(), &keys, &asset.schema, &version).await?,

@@ -9,6 +9,7 @@ use crate::files::{FileError, write_json};
 use crate::gateway::Gateway;
 use crate::owner::{Owner, OwnerError, Serving};
 use crate::rehashing::rehash_by_schedule;
+use crate::syncing::keep_in_sync;
 use crate::witness::pushing::Peer;
 
 /// A running gateway.
@@ -19,7 +20,7 @@ pub struct Running {
     pub genesis: Genesis,
     stop: tokio::sync::oneshot::Sender<()>,
     done: tokio::task::JoinHandle<()>,
-    /// What goes on beside answering, until the end: reports to witnesses, checks of what is stored.
+    /// What goes on beside answering, until the end: reports to witnesses, syncs, checks of what is stored.
     background: Vec<tokio::task::JoinHandle<()>>,
     serving_path: std::path::PathBuf,
 }
@@ -61,6 +62,9 @@ pub async fn start_witnessed(owner: Owner, listen: &str, witnesses: Vec<Peer>) -
     if !witnesses.is_empty() {
         let gateway = gateway.clone();
         background.push(tokio::spawn(async move { gateway.cosigned().report(gateway.ledger(), witnesses).await }));
+    }
+    if !gateway.owner().config().sync.is_empty() {
+        background.push(tokio::spawn(keep_in_sync(gateway.clone())));
     }
     if let Some(schedule) = gateway.owner().config().rehash {
         let gateway = gateway.clone();
