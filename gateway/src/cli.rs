@@ -8,12 +8,14 @@ use clap::{Parser, Subcommand};
 mod access;
 mod account;
 mod asset;
+mod backup;
 mod budget;
 mod catalogue;
 mod ceremony;
 mod export;
 mod fetch;
 mod file;
+mod keys;
 mod manifest;
 mod member;
 mod meter;
@@ -23,6 +25,7 @@ mod output;
 mod owner;
 mod receipt;
 pub(crate) mod requester;
+mod sample;
 mod standing;
 mod text;
 pub(crate) mod trail;
@@ -62,6 +65,8 @@ enum Command {
     Serve(owner::Serve),
     /// Seal a table and publish it as a new asset, or as an asset's next version.
     Publish(owner::Publish),
+    /// Publish all tables of the folder's configuration now.
+    Sync(owner::Sync),
     /// Seal files as assets.
     #[command(subcommand)]
     File(file::FileCommand),
@@ -107,13 +112,20 @@ enum Command {
     /// Small texts on the ledger.
     #[command(subcommand)]
     Text(text::TextCommand),
-    /// Transfer or withdraw an asset.
+    /// Compare an asset's versions; transfer or withdraw it.
     #[command(subcommand)]
     Asset(asset::AssetCommand),
     /// Watch over ledgers that others run: cosign their checkpoints, each only if it extends the one
     /// before.
     #[command(subcommand)]
     Witness(witness::WitnessCommand),
+    /// The keys of an owner's folder.
+    #[command(subcommand)]
+    Keys(keys::KeysCommand),
+    /// Write all of a folder that cannot be rebuilt into one file, sealed under a passphrase.
+    Backup(backup::Backup),
+    /// Make a folder again from a backup; what a folder has seen since is never forgotten.
+    Restore(backup::Restore),
     /// Check a ledger block by block against one's own checkpoint; or an owner's own folder.
     Audit(requester::Audit),
 }
@@ -160,6 +172,7 @@ pub async fn run() -> ExitCode {
         Command::Manifest(command) => manifest::run(command, &output).await,
         Command::Serve(args) => owner::serve(args, &output).await,
         Command::Publish(args) => owner::publish(args, &output).await,
+        Command::Sync(args) => owner::sync(args, &output).await,
         Command::File(command) => file::run(command, &output).await,
         Command::Grant(args) => access::grant(args, &output).await,
         Command::Revoke(args) => access::revoke(args, &output).await,
@@ -182,6 +195,9 @@ pub async fn run() -> ExitCode {
         Command::Text(command) => text::run(command, &output).await,
         Command::Asset(command) => asset::run(command, &output).await,
         Command::Witness(command) => witness::run(command, &output).await,
+        Command::Keys(command) => keys::run(command, &output).await,
+        Command::Backup(args) => backup::backup(args, &output),
+        Command::Restore(args) => backup::restore(args, &output),
         Command::Audit(args) => requester::audit(args, &output).await,
     };
     match done {

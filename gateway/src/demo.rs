@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use sealgate_circuits::question::sql::parse_predicate;
 use sealgate_ledger::tx::{GrantTerms, TxBody};
+use sealgate_ods::keys::{RootFile, RootKey};
 use sealgate_ods::manifest::ShareManifest;
 use serde::Serialize;
 
@@ -139,8 +140,10 @@ async fn prepare(
 ) -> Result<Running, Failure> {
     let start = Instant::now();
     let auditor = account_file::create(parties.auditor.folder(), "Audit Office")?.public().clone();
-    let (owner, genesis) =
-        tokio::task::block_in_place(|| Owner::init(&parties.owner, "Licensing Department", Some(auditor), None))?;
+    let (owner, genesis) = tokio::task::block_in_place(|| {
+        let root = RootFile::Key(RootKey::generate()?);
+        Owner::init(&parties.owner, "Licensing Department", Some(auditor), None, &root)
+    })?;
     let fingerprint = genesis.chain_id();
     let shows = [
         format!("fingerprint {fingerprint}"),

@@ -38,9 +38,9 @@ fn hint(source: &io::Error) -> &'static str {
 
 impl FileError {
     /// An [`FileError::Io`] about `path`.
-    pub fn io(path: &Path) -> impl FnOnce(io::Error) -> FileError {
+    pub fn io(path: &Path) -> impl Fn(io::Error) -> FileError + use<> {
         let path = path.to_owned();
-        move |source| FileError::Io { path, source }
+        move |source| FileError::Io { path: path.clone(), source }
     }
 
     /// A [`FileError::Content`] about `path`.

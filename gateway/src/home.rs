@@ -272,6 +272,28 @@ impl Home {
         self.seen(&chain)?.lines().map(|line| parse(line).ok_or_else(|| damaged().into())).collect()
     }
 
+    /// Size of the highest checkpoint seen of a ledger, 0 when none was, without checking it.
+    ///
+    /// # Errors
+    /// [`HomeError::File`] when what was seen cannot be read.
+    pub fn highest_size(&self, chain: &ChainId) -> Result<u64, HomeError> {
+        let damaged =
+            |file: &str| FileError::content(&self.ledger_folder(chain).join(file), "damaged; restore it from a copy");
+        let mut highest = 0;
+        for line in self.seen(chain)?.lines() {
+            let size = line.split(' ').next().and_then(|size| size.parse().ok());
+            highest = highest.max(size.ok_or_else(|| damaged("seen"))?);
+        }
+        let path = self.ledger_folder(chain).join("checkpoint");
+        if path.exists() {
+            let note = String::from_utf8_lossy(&read_bounded(&path, 1 << 16)?).into_owned();
+            // A note's second line is the size of the tree (C2SP tlog-checkpoint).
+            let size = note.lines().nth(1).and_then(|size| size.parse().ok());
+            highest = highest.max(size.ok_or_else(|| damaged("checkpoint"))?);
+        }
+        Ok(highest)
+    }
+
     /// How a signed checkpoint relates to those seen.
     ///
     /// # Errors

@@ -8,6 +8,7 @@ use sealgate_ledger::account::{AccountPublic, NodeSecret};
 use sealgate_ledger::genesis::{Genesis, Network};
 use sealgate_ledger::member::{Certificate, Member, Policy};
 use sealgate_ledger::simplex::{self, Authority, NodeConfig};
+use sealgate_ods::keys::{RootFile, RootKey};
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize as _, Zeroizing};
 
@@ -143,7 +144,7 @@ pub fn new_network(new: NewNetwork<'_>) -> Result<(Genesis, Vec<NewMember>), Own
 /// # Errors
 /// [`OwnerError`].
 pub fn request(folder: &Path, name: &str, peer: &str, gateway: &str, listen: &NodeFile) -> Result<Member, OwnerError> {
-    let account = Owner::make_keys(folder, name)?;
+    let account = Owner::make_keys(folder, name, &RootFile::Key(RootKey::generate()?))?;
     let node = new_node_key(&folder.join(NODE_KEY_FILE))?;
     write_json(&folder.join(NODE_FILE), listen, false)?;
     let member = Member {

@@ -17,7 +17,7 @@ use sealgate_ods::keys::{AssetKeys, AssetLabel, KeyError, KeyFolder, RootFile, R
 use sealgate_ods::seal::AttemptId;
 use sealgate_ods::store::{Store, StoreError};
 use sealgate_ods::suite::UnknownAlgorithm;
-use sealgate_ods::table::VersionRef;
+use sealgate_ods::table::{VersionRef, is_retired};
 use serde::{Deserialize, Serialize};
 
 use crate::account_file::{self, ACCOUNT_FILE};
@@ -30,7 +30,7 @@ use crate::parameters::{ParameterError, Parameters};
 use crate::passphrase;
 
 /// The root key's file in a data folder.
-const ROOT_KEY_FILE: &str = "root.key";
+pub(crate) const ROOT_KEY_FILE: &str = "root.key";
 /// Stands in a data folder while `init` is at work in it.
 const UNFINISHED: &str = "init.unfinished";
 /// Blocks within which a request must be answered.
@@ -70,6 +70,14 @@ pub enum OwnerError {
     /// The gateway that serves this folder.
     #[error(transparent)]
     Client(#[from] ClientError),
+    /// Something uses the folder that must stand still.
+    #[error("{folder} is in use ({by}): stop that first, or wait until it is done, then run the command again", folder = .folder.display())]
+    InUse {
+        /// The folder.
+        folder: PathBuf,
+        /// By what.
+        by: &'static str,
+    },
     /// The node could not be started.
     #[error("the node did not start: {0}")]
     Node(String),
@@ -134,6 +142,7 @@ impl Owner {
         name: &str,
         auditor: Option<AccountPublic>,
         ceremony: Option<Finished>,
+        root: &RootFile,
     ) -> Result<(Owner, Genesis), OwnerError> {
         let marker = folder.join(UNFINISHED);
         let used = std::fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some());
@@ -155,7 +164,7 @@ impl Owner {
         for part in ["parameters", "ledger"] {
             remove(&folder.join(part), |path| std::fs::remove_dir_all(path))?;
         }
-        let genesis = Self::fill(folder, name, auditor, ceremony)?;
+        let genesis = Self::fill(folder, name, auditor, ceremony, root)?;
         std::fs::remove_file(&marker).map_err(FileError::io(&marker))?;
         std::fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(FileError::io(folder))?;
         Ok((Self::open(folder)?, genesis))
@@ -165,10 +174,10 @@ impl Owner {
     ///
     /// # Errors
     /// [`OwnerError`].
-    pub(crate) fn make_keys(folder: &Path, name: &str) -> Result<AccountSecret, OwnerError> {
+    pub(crate) fn make_keys(folder: &Path, name: &str, root: &RootFile) -> Result<AccountSecret, OwnerError> {
         create_private_dir(folder).map_err(FileError::io(folder))?;
         let account = account_file::create(folder, name)?;
-        RootFile::Key(RootKey::generate()?).save(&folder.join(ROOT_KEY_FILE), false)?;
+        root.save(&folder.join(ROOT_KEY_FILE), false)?;
         let config = folder.join(CONFIG_FILE);
         write_private(&config, TEMPLATE.as_bytes(), false).map_err(FileError::io(&config))?;
         Ok(account)
@@ -179,8 +188,9 @@ impl Owner {
         name: &str,
         auditor: Option<AccountPublic>,
         ceremony: Option<Finished>,
+        root: &RootFile,
     ) -> Result<Genesis, OwnerError> {
-        let account = Self::make_keys(folder, name)?;
+        let account = Self::make_keys(folder, name, root)?;
         let parameters = Parameters::in_folder(&folder.join("parameters"));
         let genesis = Genesis {
             name: name.to_owned(),
@@ -257,6 +267,36 @@ impl Owner {
         Ok(self.keys.get_or_init(|| KeyFolder::new(&self.folder.join("keys"), Arc::new(root))))
     }
 
+    /// What the root key's file says.
+    pub fn root(&self) -> &RootFile {
+        &self.root
+    }
+
+    /// Puts all keys under another root key and its file in the place of the old one. Cut short at
+    /// any moment, the folder opens with the old root key or with the new one, and this can be run
+    /// again. How many assets' keys there are.
+    ///
+    /// # Errors
+    /// [`OwnerError::InUse`] while a gateway serves or a publish runs; [`KeyError`].
+    pub fn rotate_root(&self, next: RootKey, file: &RootFile) -> Result<usize, OwnerError> {
+        let _still = Still::hold(&self.folder)?;
+        let keys = self.keys()?;
+        keys.admit(&next)?;
+        file.save(&self.folder.join(ROOT_KEY_FILE), true)?;
+        let keys = KeyFolder::new(&self.folder.join("keys"), Arc::new(next));
+        keys.expel_others()?;
+        Ok(keys.list()?.len())
+    }
+
+    /// Destroys the keys of an asset: nothing that was sealed of it opens again.
+    ///
+    /// # Errors
+    /// [`OwnerError::InUse`] while a gateway serves or a publish runs; [`KeyError`].
+    pub fn destroy_keys(&self, asset: &AssetId) -> Result<(), OwnerError> {
+        let _still = Still::hold(&self.folder)?;
+        Ok(KeyFolder::new(&self.folder.join("keys"), Arc::new(RootKey::generate()?)).destroy(&label(asset)?)?)
+    }
+
     /// The sealed objects.
     pub fn store(&self) -> &Store {
         &self.store
@@ -311,6 +351,27 @@ impl Owner {
         })
     }
 
+    /// Where a version is found in the store; `None` if it has been let go of, perhaps together with
+    /// its key. `current` is the asset's current version, which never is.
+    ///
+    /// # Errors
+    /// [`OwnerError`], also when the keys do not open the current version.
+    pub async fn kept(
+        &self,
+        keys: &AssetKeys,
+        current: &VersionView,
+        version: &VersionView,
+    ) -> Result<Option<VersionRef>, OwnerError> {
+        let reference = match self.version_ref(keys, version) {
+            Err(OwnerError::Keys(KeyError::NotOpened(_))) if version.info.number < current.info.number => {
+                return self.version_ref(keys, current).map(|_| None);
+            }
+            other => other?,
+        };
+        let retired = is_retired(&self.store, keys, reference.attempt).await?;
+        Ok((!retired).then_some(reference))
+    }
+
     /// Opens the ledger to run it: an embedded one, or this member's node of a network.
     ///
     /// # Errors
@@ -344,6 +405,40 @@ impl Owner {
             }
             Err(error) => Err(error.into()),
         }
+    }
+}
+
+/// Held while a data folder must stand still: no gateway serves from it, and nothing publishes.
+pub(crate) struct Still {
+    _locks: [std::fs::File; 2],
+}
+
+impl Still {
+    /// Takes hold of a data folder.
+    ///
+    /// # Errors
+    /// [`OwnerError::InUse`].
+    pub(crate) fn hold(folder: &Path) -> Result<Still, OwnerError> {
+        let ledger = folder.join("ledger").join(sealgate_ledger::chain::LOCK_FILE);
+        let ledger = take(folder, &ledger, "a gateway serves from it, or another command is at work")?;
+        Ok(Still { _locks: [ledger, Self::publishing(folder)?] })
+    }
+
+    /// Keeps others from publishing; a gateway may serve.
+    ///
+    /// # Errors
+    /// [`OwnerError::InUse`].
+    pub(crate) fn publishing(folder: &Path) -> Result<std::fs::File, OwnerError> {
+        take(folder, &folder.join("publish.lock"), "something is being published")
+    }
+}
+
+fn take(folder: &Path, path: &Path, by: &'static str) -> Result<std::fs::File, OwnerError> {
+    let open = std::fs::File::options().write(true).create(true).truncate(false).open(path);
+    let file = open.map_err(FileError::io(path))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(_) => Err(OwnerError::InUse { folder: folder.to_owned(), by }),
     }
 }
 
@@ -445,6 +540,32 @@ impl Access {
                 None => Ok(None),
             },
             Access::Serving(client) => Ok(client.asset(id).await?),
+        }
+    }
+
+    /// A version of an asset.
+    ///
+    /// # Errors
+    /// [`OwnerError::NoAsset`] when there is none with this number.
+    pub async fn version(&self, detail: &AssetDetail, number: u32) -> Result<VersionView, OwnerError> {
+        if number == detail.asset.current {
+            return Ok(detail.version.clone());
+        }
+        let found = match self {
+            Access::Local(ledger) => ledger.version(&detail.asset.id, number)?,
+            Access::Serving(client) => client.version(&detail.asset.id, number).await?,
+        };
+        found.ok_or_else(|| OwnerError::NoAsset(format!("{} version {number}", detail.asset.name)))
+    }
+
+    /// The time of a block, in milliseconds since 1970-01-01 UTC.
+    ///
+    /// # Errors
+    /// [`OwnerError`].
+    pub async fn time_ms(&self, height: BlockHeight) -> Result<u64, OwnerError> {
+        match self {
+            Access::Local(ledger) => Ok(ledger.block(height)?.header.time_ms),
+            Access::Serving(client) => Ok(client.block(height).await?.header.time_ms),
         }
     }
 

@@ -16,6 +16,21 @@ const PASSPHRASE: Source = Source {
 /// The root key itself, as 64 hexadecimal digits, or the file it stands in.
 const ROOT_KEY: Source =
     Source { what: "the root key", variable: "SEALGATE_ROOT_KEY", file_variable: "SEALGATE_ROOT_KEY_FILE" };
+/// The passphrase of a new root key.
+pub const NEW_PASSPHRASE: Source = Source {
+    what: "the passphrase of the new root key",
+    variable: "SEALGATE_NEW_PASSPHRASE",
+    file_variable: "SEALGATE_NEW_PASSPHRASE_FILE",
+};
+/// A new root key.
+pub const NEW_ROOT_KEY: Source =
+    Source { what: "the new root key", variable: "SEALGATE_NEW_ROOT_KEY", file_variable: "SEALGATE_NEW_ROOT_KEY_FILE" };
+/// The passphrase that a backup is sealed under.
+pub const BACKUP_PASSPHRASE: Source = Source {
+    what: "the passphrase of the backup",
+    variable: "SEALGATE_BACKUP_PASSPHRASE",
+    file_variable: "SEALGATE_BACKUP_PASSPHRASE_FILE",
+};
 /// Longest secret that is read from a file.
 const SECRET_BYTES_MAX: u64 = 4096;
 

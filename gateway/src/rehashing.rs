@@ -4,7 +4,6 @@
 use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
-use std::str::FromStr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -16,17 +15,19 @@ use sealgate_ods::KeyError;
 use sealgate_ods::progress::{ProgressSink, silent};
 use sealgate_ods::rehash::{Findings, Inventory, Reached, RehashRequest, rehash};
 use sealgate_ods::store::StoreError;
-use sealgate_ods::table::is_retired;
 use serde::{Deserialize, Serialize};
 
 use crate::catalogue::Search;
 use crate::client::Client;
+use crate::config::{Rate, RehashSchedule};
 use crate::files::{FileError, read_json, write_json};
 use crate::naming::Who;
 use crate::owner::{Access, Owner, OwnerError, clock_ms};
 
 /// How often the position is written down, at most.
 const NOTED_EVERY: Duration = Duration::from_secs(2);
+/// How long the gateway waits when the store does not answer or a check runs already.
+const RETRY_AFTER: Duration = Duration::from_secs(600);
 
 /// Why nothing can be said of the stored objects.
 #[derive(Debug, thiserror::Error)]
@@ -45,23 +46,6 @@ pub enum RehashFailure {
 impl From<FileError> for RehashFailure {
     fn from(error: FileError) -> Self {
         RehashFailure::Owner(error.into())
-    }
-}
-
-/// Bytes a second.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Rate(pub u64);
-
-impl FromStr for Rate {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("'{}' is not a rate: write for example 500kB/s or 20MB/s", text.escape_debug());
-        let units = [("kB/s", 1_000u64), ("MB/s", 1_000_000), ("GB/s", 1_000_000_000)];
-        let known = units.iter().find_map(|(unit, bytes)| Some((text.strip_suffix(unit)?, *bytes)));
-        let (number, bytes) = known.ok_or_else(wrong)?;
-        let number: u64 = number.parse().map_err(|_| wrong())?;
-        number.checked_mul(bytes).filter(|rate| *rate > 0).map(Rate).ok_or_else(wrong)
     }
 }
 
@@ -157,6 +141,29 @@ pub fn due_in(folder: &Path, every: Duration) -> Duration {
     Duration::from_millis(next_ms.saturating_sub(clock_ms()))
 }
 
+/// Checks stored objects as often as the configuration says, for as long as it is polled; what is wrong is
+/// in the log.
+pub async fn rehash_by_schedule(owner: &Owner, ledger: &Ledger, schedule: RehashSchedule) {
+    loop {
+        tokio::time::sleep(due_in(owner.folder(), schedule.every)).await;
+        match rehash_owner(owner, Books::Ledger(ledger), Some(schedule.rate), silent()).await {
+            Ok(done) if done.damaged == 0 => {
+                tracing::info!(objects = done.objects, bytes = done.bytes, "stored objects are what was written");
+            }
+            Ok(done) => {
+                for finding in &done.findings {
+                    tracing::error!(%finding, "a stored object is not what was written");
+                }
+                tracing::error!(damaged = done.damaged, objects = done.objects, "stored objects are damaged");
+            }
+            Err(error) => {
+                tracing::warn!(%error, "stored objects could not be checked");
+                tokio::time::sleep(RETRY_AFTER).await;
+            }
+        }
+    }
+}
+
 /// Reads every stored object of the owner's assets back. What seems wrong is looked at twice: a version may
 /// have been let go of in the meantime.
 ///
@@ -238,12 +245,10 @@ async fn inventory(owner: &Owner, books: &Books<'_>) -> Result<(Inventory, u64),
             }
             other => other.map_err(OwnerError::from)?,
         };
+        let Some(current) = books.version(&asset.id, asset.current).await? else { continue };
         for number in 1..=asset.current {
             let Some(version) = books.version(&asset.id, number).await? else { continue };
-            let version = owner.version_ref(&keys, &version)?;
-            if is_retired(owner.store(), &keys, version.attempt).await? {
-                continue;
-            }
+            let Some(version) = owner.kept(&keys, &current, &version).await? else { continue };
             match asset.data_type.as_str() {
                 FILE => inventory.add_file(owner.store(), &keys, &version).await?,
                 _ => inventory.add_table(owner.store(), &keys, &asset.schema, &version).await?,
@@ -272,16 +277,6 @@ async fn look_again(owner: &Owner, books: &Books<'_>, suspects: &BTreeSet<String
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn rates_are_read_and_nonsense_is_not() {
-        for (text, bytes) in [("20MB/s", 20_000_000), ("500kB/s", 500_000), ("1GB/s", 1_000_000_000)] {
-            assert_eq!(text.parse(), Ok(Rate(bytes)));
-        }
-        for text in ["", "20", "MB/s", "0MB/s", "-1MB/s", "20 MB/s", "20MB", "99999999999999999GB/s"] {
-            assert!(text.parse::<Rate>().is_err(), "{text}");
-        }
-    }
 
     #[test]
     fn a_pass_is_due_at_once_when_one_was_interrupted_and_otherwise_in_its_time() {

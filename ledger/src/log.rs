@@ -100,6 +100,16 @@ impl HeadMark {
     }
 }
 
+/// The bytes of the head file in the folder `dir` and the block it names: what has been acknowledged
+/// there. `None` when it is missing, torn, or being written at this moment.
+///
+/// # Errors
+/// [`LedgerError::Io`].
+pub fn acknowledged(dir: &Path) -> Result<Option<(Vec<u8>, BlockHeight)>, LedgerError> {
+    let mark = HeadMark::read(dir)?;
+    Ok(mark.map(|mark| (mark.encode(), mark.height)))
+}
+
 /// Where bytes go. `write_at` may leave any prefix of the bytes behind when it fails; what
 /// `sync` has returned for is durable.
 pub(crate) trait Medium: Send {

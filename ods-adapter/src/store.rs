@@ -15,7 +15,7 @@ use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload, Ret
 use sealgate_circuits::value::ValueError;
 
 use crate::keys::KeyError;
-use crate::secret::create_private_dir;
+use crate::secret::{create_private_dir, way_out};
 
 /// Why the store does not give what was put there. `Damaged`, `Missing` and `Extra` are the stored
 /// data's fault, `Service` and `Folder` the machine's, `Lookup` the caller's.
@@ -51,8 +51,16 @@ pub enum StoreError {
         /// What the store said.
         source: object_store::Error,
     },
+    /// There is no room.
+    #[error("{place} is full, writing {object}: make room and try again; the version before is unchanged")]
+    Full {
+        /// The folder or service.
+        place: String,
+        /// The object.
+        object: String,
+    },
     /// A local folder or file could not be used.
-    #[error("{path}: {source}")]
+    #[error("{path}: {source}{hint}", hint = way_out(source))]
     Folder {
         /// The folder or file.
         path: PathBuf,
@@ -147,13 +155,27 @@ impl std::fmt::Display for StoreUrl {
     }
 }
 
-/// What a service that is slow or fails for a moment is given: ten tries within a minute.
+/// What a service that is slow or fails for a moment is given: seven tries within half a minute.
 fn retries() -> RetryConfig {
-    RetryConfig { max_retries: 10, retry_timeout: Duration::from_secs(60), ..RetryConfig::default() }
+    RetryConfig { max_retries: 6, retry_timeout: Duration::from_secs(30), ..RetryConfig::default() }
 }
 
-/// A place for objects. What was put is whole and, on a local disk, durable when it
-/// returns; an object is there entirely or not at all; putting the same object again is harmless.
+/// Whether an error means, somewhere beneath, that there is no room.
+fn is_full(error: &object_store::Error) -> bool {
+    let mut source = std::error::Error::source(error);
+    while let Some(cause) = source {
+        let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+        if matches!(kind, Some(std::io::ErrorKind::StorageFull | std::io::ErrorKind::QuotaExceeded)) {
+            return true;
+        }
+        source = cause.source();
+    }
+    false
+}
+
+/// A place for objects. What was put is whole and durable when it returns: on a local disk by
+/// fsync of the file and its folders, elsewhere by the promise of the service. An object is there
+/// entirely or not at all; putting the same object again is harmless.
 #[derive(Clone, Debug)]
 pub struct Store {
     inner: Arc<dyn ObjectStore>,
@@ -168,15 +190,18 @@ impl Store {
     /// # Errors
     /// [`StoreError::Folder`]; [`StoreError::Service`] when the variables do not make sense.
     pub fn open(url: &StoreUrl) -> Result<Self, StoreError> {
-        let (bucket, prefix) = match url {
-            StoreUrl::Folder(folder) => return Self::local(folder),
-            StoreUrl::S3 { bucket, prefix } => (bucket, prefix),
-        };
-        let built = AmazonS3Builder::from_env().with_bucket_name(bucket).with_retry(retries()).build();
-        let service = built.map_err(|source| StoreError::Service { object: url.to_string(), source })?;
+        match url {
+            StoreUrl::Folder(folder) => Self::local(folder),
+            StoreUrl::S3 { bucket, prefix } => Self::s3(AmazonS3Builder::from_env(), bucket, prefix),
+        }
+    }
+
+    fn s3(builder: AmazonS3Builder, bucket: &str, prefix: &str) -> Result<Self, StoreError> {
+        let built = builder.with_bucket_name(bucket).with_retry(retries()).build();
+        let service = built.map_err(|source| StoreError::Service { object: format!("s3://{bucket}"), source })?;
         Ok(match prefix.is_empty() {
             true => Self::remote(Arc::new(service)),
-            false => Self::remote(Arc::new(PrefixStore::new(service, prefix.as_str()))),
+            false => Self::remote(Arc::new(PrefixStore::new(service, prefix))),
         })
     }
 
@@ -205,8 +230,15 @@ impl Store {
     }
 
     pub(crate) async fn put(&self, object: &Path, content: Vec<u8>) -> Result<(), StoreError> {
-        let put = self.inner.put(object, PutPayload::from(content)).await;
-        put.map(|_| ()).map_err(|error| StoreError::of(object, error))
+        match self.inner.put(object, PutPayload::from(content)).await {
+            Ok(_) => Ok(()),
+            Err(error) if is_full(&error) => {
+                let place =
+                    self.root.as_ref().map_or_else(|| self.inner.to_string(), |root| root.display().to_string());
+                Err(StoreError::Full { place, object: object.to_string() })
+            }
+            Err(error) => Err(StoreError::of(object, error)),
+        }
     }
 
     pub(crate) async fn read(&self, object: &Path) -> Result<Bytes, StoreError> {
@@ -278,3 +310,7 @@ impl Store {
         Ok(())
     }
 }
+
+#[cfg(test)]
+#[path = "store_tests.rs"]
+mod tests;

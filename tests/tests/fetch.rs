@@ -26,7 +26,7 @@ use sealgate_gateway::{account_file, envelope, owner};
 use sealgate_ledger::ids::{AssetId, TxHash};
 use sealgate_ods::table::columns::open_segment;
 use sealgate_ods::{CipherSuite, HashAlgorithm, SegmentKey};
-use sealgate_tests::chance::Chance;
+use sealgate_tests::chance::{Chance, count};
 use sealgate_tests::{Run, Table, World, binary, files_under, parse_csv, sealgate, sealgate_plain, text};
 use serde_json::{Value, json};
 
@@ -195,7 +195,7 @@ fn columns_equal_the_table_and_a_killed_fetch_goes_on() {
 
     // Killed at any moment: the whole file or none.
     let now = cells(&plots(16_500, "v2"), &[3]);
-    for _ in 0..8 {
+    for _ in 0..count("SEALGATE_KILLS", 8) {
         let args = fetch_args(&world, &server.url, "requester", "since", "any.csv");
         stopped(&args, Duration::from_millis(chance.below(700) as u64));
         if Path::new(&world.path("any.csv")).exists() {

@@ -89,6 +89,15 @@ impl KeyFolder {
         file.open(label, &key).ok_or(KeyError::Damaged { path, what: "its keys do not open" })
     }
 
+    /// How many other root keys open an asset's keys: none, unless a change of root keys was cut short.
+    ///
+    /// # Errors
+    /// As [`KeyFolder::asset`].
+    pub fn other_roots(&self, label: &AssetLabel) -> Result<usize, KeyError> {
+        let file = AssetFile::load(&self.path(label), label)?;
+        Ok(file.wraps.iter().filter(|wrap| wrap.root != self.root()).count())
+    }
+
     /// Keeps changed keys of an asset that has keys: the file holds the old ones or, durably when
     /// this returns, the new ones.
     ///

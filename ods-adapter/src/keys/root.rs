@@ -98,6 +98,10 @@ impl KeyVault for RootKey {
 }
 
 impl RootKey {
+    pub(crate) fn secret(&self) -> &Secret {
+        &self.0
+    }
+
     fn wrapping(&self) -> Secret {
         self.0.derive("sealgate/ods/root-wrapping/1", &[])
     }
