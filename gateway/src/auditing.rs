@@ -223,9 +223,10 @@ pub async fn audit_owner(
     }
     for asset in replay.assets()?.into_iter().filter(|asset| asset.owner == owner.account().address()) {
         let keys = Arc::new(owner.asset_keys(&asset.id).map_err(OwnerError::from)?);
+        let Some(current) = replay.version(&asset.id, asset.current)? else { continue };
         for number in 1..=asset.current {
             let Some(version) = replay.version(&asset.id, number)? else { continue };
-            let version = owner.version_ref(&keys, &version)?;
+            let Some(version) = owner.kept(&keys, &current, &version).await? else { continue };
             let (store, keys, progress) = (owner.store().clone(), Arc::clone(&keys), Arc::clone(&progress));
             let report = if asset.data_type == FILE {
                 verify_file(VerifyFile { store, keys, version, progress }).await

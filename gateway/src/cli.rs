@@ -25,6 +25,7 @@ mod output;
 mod owner;
 mod receipt;
 pub(crate) mod requester;
+mod sample;
 mod standing;
 mod text;
 pub(crate) mod trail;
@@ -64,6 +65,8 @@ enum Command {
     Serve(owner::Serve),
     /// Seal a table and publish it as a new asset, or as an asset's next version.
     Publish(owner::Publish),
+    /// Publish all tables of the folder's configuration now.
+    Sync(owner::Sync),
     /// Seal files as assets.
     #[command(subcommand)]
     File(file::FileCommand),
@@ -109,7 +112,7 @@ enum Command {
     /// Small texts on the ledger.
     #[command(subcommand)]
     Text(text::TextCommand),
-    /// Transfer or withdraw an asset.
+    /// Compare an asset's versions; transfer or withdraw it.
     #[command(subcommand)]
     Asset(asset::AssetCommand),
     /// Watch over ledgers that others run: cosign their checkpoints, each only if it extends the one
@@ -169,6 +172,7 @@ pub async fn run() -> ExitCode {
         Command::Manifest(command) => manifest::run(command, &output).await,
         Command::Serve(args) => owner::serve(args, &output).await,
         Command::Publish(args) => owner::publish(args, &output).await,
+        Command::Sync(args) => owner::sync(args, &output).await,
         Command::File(command) => file::run(command, &output).await,
         Command::Grant(args) => access::grant(args, &output).await,
         Command::Revoke(args) => access::revoke(args, &output).await,

@@ -476,6 +476,14 @@ impl Client {
         sealgate_ledger::codec::decode("blocks", &body).map_err(|error| self.unreadable(error))
     }
 
+    /// One block.
+    ///
+    /// # Errors
+    /// [`ClientError`], also when there is no such block.
+    pub async fn block(&self, height: BlockHeight) -> Result<Block, ClientError> {
+        self.get(&format!("/v1/blocks/{height}")).await
+    }
+
     /// Has the running gateway compare its index with the log.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 //! (docs/keys-and-backups.md#configuration). A folder without the file has the defaults.
 
 use std::path::{Path, PathBuf};
+use std::str::FromStr;
 use std::time::Duration;
 
 use sealgate_ods::store::StoreUrl;
@@ -10,6 +11,10 @@ use toml::Spanned;
 
 /// The file's name in a data folder.
 pub const CONFIG_FILE: &str = "sealgate.toml";
+/// How long versions are kept where the configuration does not say.
+const KEEP: Duration = Duration::from_secs(7 * 86_400);
+/// Shortest such time: what was asked of a version is answered by then.
+const KEEP_MIN: Duration = Duration::from_secs(3_600);
 /// Longest time between two runs of anything, in seconds.
 const EVERY_S_MAX: u64 = 366 * 86_400;
 
@@ -53,6 +58,8 @@ pub struct Config {
     pub sync: Vec<SyncSchedule>,
     /// How stored objects are checked while the gateway serves.
     pub rehash: Option<RehashSchedule>,
+    /// How long a version's objects are kept after the next one was published.
+    pub keep: Duration,
 }
 
 /// A table that is published again and again, whether or not it changed.
@@ -70,7 +77,7 @@ pub struct RehashSchedule {
     /// From the start of one run to the start of the next.
     pub every: Duration,
     /// Bytes read in a second, at most.
-    pub bytes_per_second: u64,
+    pub rate: Rate,
 }
 
 /// What `init` writes: the defaults, and what else there is.
@@ -86,6 +93,11 @@ url = "file:store"
 # [[sync]]
 # manifest = "licences.toml"
 # every = "1h"
+
+# How long a version's objects are kept after the next one was published: answers and whole columns
+# that were granted before are still given from them. At least "1h".
+# [versions]
+# keep = "7d"
 
 # Reading all stored objects and comparing their hashes while the gateway serves.
 # [rehash]
@@ -137,13 +149,22 @@ impl Config {
             .iter()
             .map(|raw| Ok(SyncSchedule { manifest: folder.join(&raw.manifest), every: every(&raw.every)? }));
         let rehash = raw.rehash.as_ref().map(|raw| {
-            let bytes_per_second = rate(raw.rate.as_ref()).ok_or_else(|| {
-                let what = "is not a rate: write for example \"500kB/s\" or \"20MB/s\"";
-                wrong(&raw.rate, format!("'{}' {what}", raw.rate.as_ref().escape_debug()))
-            })?;
-            Ok(RehashSchedule { every: every(&raw.every)?, bytes_per_second })
+            let rate = raw.rate.as_ref().parse().map_err(|what| wrong(&raw.rate, what))?;
+            Ok(RehashSchedule { every: every(&raw.every)?, rate })
         });
-        Ok(Config { store, sync: sync.collect::<Result<_, _>>()?, rehash: rehash.transpose()? })
+        let keep = raw.versions.as_ref().map(|raw| {
+            let keep = duration(raw.keep.as_ref()).filter(|keep| *keep >= KEEP_MIN);
+            keep.ok_or_else(|| {
+                let what = "is no time to keep versions: write \"1h\" or longer, for example \"7d\"";
+                wrong(&raw.keep, format!("'{}' {what}", raw.keep.as_ref().escape_debug()))
+            })
+        });
+        Ok(Config {
+            store,
+            sync: sync.collect::<Result<_, _>>()?,
+            rehash: rehash.transpose()?,
+            keep: keep.transpose()?.unwrap_or(KEEP),
+        })
     }
 }
 
@@ -154,6 +175,13 @@ struct RawConfig {
     #[serde(default)]
     sync: Vec<RawSync>,
     rehash: Option<RawRehash>,
+    versions: Option<RawVersions>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawVersions {
+    keep: Spanned<String>,
 }
 
 #[derive(Deserialize)]
@@ -196,15 +224,27 @@ fn duration(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
-fn rate(text: &str) -> Option<u64> {
-    let (number, unit) = number_and_unit(text.strip_suffix("/s")?)?;
-    let bytes = match unit {
-        "kB" => 1_000,
-        "MB" => 1_000_000,
-        "GB" => 1_000_000_000,
-        _ => return None,
-    };
-    number.checked_mul(bytes).filter(|bytes| *bytes > 0)
+/// Bytes a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Rate(pub u64);
+
+impl FromStr for Rate {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let rate = || {
+            let (number, unit) = number_and_unit(text.strip_suffix("/s")?)?;
+            let bytes = match unit {
+                "kB" => 1_000,
+                "MB" => 1_000_000,
+                "GB" => 1_000_000_000,
+                _ => return None,
+            };
+            number.checked_mul(bytes).filter(|bytes| *bytes > 0)
+        };
+        let what = "is not a rate: write for example \"500kB/s\" or \"20MB/s\"";
+        rate().map(Rate).ok_or_else(|| format!("'{}' {what}", text.escape_debug()))
+    }
 }
 
 #[cfg(test)]
@@ -228,7 +268,7 @@ mod tests {
         let all = parse(&examples.join("\n")).unwrap();
         let hourly = SyncSchedule { manifest: "/data/owner/licences.toml".into(), every: Duration::from_secs(3600) };
         assert_eq!(all.sync, [hourly]);
-        let weekly = RehashSchedule { every: Duration::from_secs(7 * 86_400), bytes_per_second: 20_000_000 };
+        let weekly = RehashSchedule { every: Duration::from_secs(7 * 86_400), rate: Rate(20_000_000) };
         assert_eq!(all.rehash, Some(weekly));
     }
 
@@ -262,6 +302,7 @@ mod tests {
             ("[[sync]]\nmanifest = \"a\"\nevery = \"99999999999999d\"", "line 3"),
             ("[[sync]]\nmanifest = \"a\"", "line 1"),
             ("[rehash]\nevery = \"1d\"\nrate = \"20\"", "line 3: '20' is not a rate: write for example"),
+            ("[versions]\nkeep = \"30m\"", "line 2: '30m' is no time to keep versions: write"),
             ("[rehash]\nevery = \"d\"\nrate = \"20MB/s\"", "line 2: 'd'"),
             ("[rehash]\nevery = \"1d\"\nrate = \"0MB/s\"", "line 3"),
         ] {

@@ -12,6 +12,7 @@ use zeroize::Zeroize;
 use crate::envelope::Purpose;
 
 pub mod release;
+pub(crate) mod whole;
 
 /// Most bytes of a stored object that are given in one response.
 pub const RANGE_BYTES_MAX: u64 = 4 << 20;
@@ -106,9 +107,20 @@ pub struct SecretDelivery {
     pub columns: Vec<DeliveredColumn>,
 }
 
-impl SecretDelivery {
+/// What is sealed to whoever asked, in answer to a request.
+pub trait Delivered: BorshSerialize + BorshDeserialize {
+    /// The request, and the version that was bound to it.
+    fn of(&self) -> (TxHash, u32);
     /// Bytes of all ciphertext that it opens.
-    pub fn bytes(&self) -> u64 {
+    fn bytes(&self) -> u64;
+}
+
+impl Delivered for SecretDelivery {
+    fn of(&self) -> (TxHash, u32) {
+        (self.request, self.version)
+    }
+
+    fn bytes(&self) -> u64 {
         self.columns.iter().flat_map(|column| &column.segments).map(|segment| segment.bytes).sum()
     }
 }

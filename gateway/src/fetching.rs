@@ -19,7 +19,9 @@ use serde::Serialize;
 
 use crate::asking::{AskFailure, Session, decline, denial, entry_hash, is_final, kept_tx, owner_keys};
 use crate::client::{AssetDetail, Client, ClientError};
-use crate::delivery::{DeliveredColumn, FetchRequest, SecretDelivery, delivery_digest, delivery_purpose, rounded};
+use crate::delivery::{
+    Delivered, DeliveredColumn, FetchRequest, SecretDelivery, delivery_digest, delivery_purpose, rounded,
+};
 use crate::envelope;
 use crate::files::FileError;
 use crate::handed::{Handed, owner_after};
@@ -28,6 +30,7 @@ use crate::messages::{AskResponse, Nonce};
 use crate::owner::{OwnerError, label, signed};
 use crate::witness::pins::Witnessed;
 
+pub mod file;
 pub mod spool;
 pub mod table_file;
 
@@ -35,7 +38,7 @@ use spool::Spool;
 pub use table_file::Format;
 
 /// Largest object that an honest owner makes: 32 MiB of values, padding and a long text more.
-const OBJECT_BYTES_MAX: u64 = 64 << 20;
+pub(crate) const OBJECT_BYTES_MAX: u64 = 64 << 20;
 
 /// What is fetched, and where to.
 pub struct Fetching<'a> {
@@ -77,21 +80,23 @@ pub struct Fetched {
 }
 
 /// A delivery, checked against the ledger.
-pub struct Obtained {
+pub struct Obtained<D = SecretDelivery> {
     /// The request.
     pub request: TxHash,
     /// The version it is from, as registered.
     pub version: VersionInfo,
     /// What the owner sealed.
-    pub delivery: SecretDelivery,
+    pub delivery: D,
     /// The block that records it.
     pub block: BlockHeight,
     /// What the pinned witnesses say of the checkpoint that proves it.
     pub witnessed: Witnessed,
+    /// The request as it was sent.
+    pub(crate) tx: SignedTx,
     asked: Asked,
 }
 
-impl Obtained {
+impl<D> Obtained<D> {
     /// Notes in the home that what was asked for is here; until then the same words take the same
     /// request up again.
     ///
@@ -173,13 +178,13 @@ fn positions(asset: &AssetView, names: &[String]) -> Result<Vec<u8>, AskFailure>
 ///
 /// # Errors
 /// [`AskFailure`].
-pub async fn obtain(
+pub async fn obtain<D: Delivered>(
     session: &Session<'_>,
     account: &AccountSecret,
     detail: &AssetDetail,
     (words, purpose): (&str, &str),
     body: TxBody,
-) -> Result<Obtained, AskFailure> {
+) -> Result<Obtained<D>, AskFailure> {
     let (asked, tx) = match session.home.unfinished(&detail.asset.id, words, purpose)? {
         Some(asked) => {
             let tx = kept_tx(&asked)?;
@@ -208,7 +213,7 @@ pub async fn obtain(
     };
     match result {
         Ok((version, delivery, block, witnessed)) => {
-            Ok(Obtained { request: tx.hash(), version, delivery, block, witnessed, asked })
+            Ok(Obtained { request: tx.hash(), version, delivery, block, witnessed, tx, asked })
         }
         Err(error) => {
             if is_final(&error) {
@@ -219,16 +224,16 @@ pub async fn obtain(
     }
 }
 
-type Concluded = (VersionInfo, SecretDelivery, BlockHeight, Witnessed);
+type Concluded<D> = (VersionInfo, D, BlockHeight, Witnessed);
 
 /// Checks what came back, down to the sealed delivery.
-async fn conclude(
+async fn conclude<D: Delivered>(
     session: &Session<'_>,
     account: &AccountSecret,
     detail: &AssetDetail,
     tx: &SignedTx,
     response: AskResponse,
-) -> Result<Concluded, AskFailure> {
+) -> Result<Concluded<D>, AskFailure> {
     let refused = |what: &str| AskFailure::Refused(what.into());
     let proofs = response.proofs;
     let (checkpoint, witnessed) = session.connected(&proofs).await?;
@@ -255,9 +260,9 @@ async fn conclude(
     }
     session.home.same_version(&chain, &detail.asset.id, version.number, &version.root)?;
     let opened = envelope::open(account, delivery_purpose(&hash), &sealed)?;
-    let delivery: SecretDelivery =
+    let delivery: D =
         sealgate_ledger::codec::decode("delivery", &opened).map_err(|error| AskFailure::Refused(error.to_string()))?;
-    if (delivery.request, delivery.version) != (hash, version.number) {
+    if delivery.of() != (hash, version.number) {
         return Err(refused("the sealed delivery is of another request or version"));
     }
     if rounded(delivery.bytes()) != bytes {
@@ -342,8 +347,8 @@ impl Entries<'_> {
 
 /// What it takes to open the columns of a delivery that has been checked.
 pub(crate) struct Opening {
-    label: AssetLabel,
-    suite: CipherSuite,
+    pub(crate) label: AssetLabel,
+    pub(crate) suite: CipherSuite,
     pub(crate) hash: HashAlgorithm,
 }
 
@@ -387,7 +392,7 @@ impl Opening {
             }
         }
         let rows = rows.unwrap_or_default();
-        if rows.max(1).checked_next_power_of_two() != Some(version.records_rounded) {
+        if asset.data_type == TABLE && rows.max(1).checked_next_power_of_two() != Some(version.records_rounded) {
             return Err(refused(format!("it has {rows} rows, and the ledger says up to {}", version.records_rounded)));
         }
         Ok(Opening { label: label(&asset.id).map_err(|error| refused(error.to_string()))?, suite, hash })

@@ -17,7 +17,7 @@ use sealgate_ods::keys::{AssetKeys, AssetLabel, KeyError, KeyFolder, RootFile, R
 use sealgate_ods::seal::AttemptId;
 use sealgate_ods::store::{Store, StoreError};
 use sealgate_ods::suite::UnknownAlgorithm;
-use sealgate_ods::table::VersionRef;
+use sealgate_ods::table::{VersionRef, is_retired};
 use serde::{Deserialize, Serialize};
 
 use crate::account_file::{self, ACCOUNT_FILE};
@@ -351,6 +351,27 @@ impl Owner {
         })
     }
 
+    /// Where a version is found in the store; `None` if it has been let go of, perhaps together with
+    /// its key. `current` is the asset's current version, which never is.
+    ///
+    /// # Errors
+    /// [`OwnerError`], also when the keys do not open the current version.
+    pub async fn kept(
+        &self,
+        keys: &AssetKeys,
+        current: &VersionView,
+        version: &VersionView,
+    ) -> Result<Option<VersionRef>, OwnerError> {
+        let reference = match self.version_ref(keys, version) {
+            Err(OwnerError::Keys(KeyError::NotOpened(_))) if version.info.number < current.info.number => {
+                return self.version_ref(keys, current).map(|_| None);
+            }
+            other => other?,
+        };
+        let retired = is_retired(&self.store, keys, reference.attempt).await?;
+        Ok((!retired).then_some(reference))
+    }
+
     /// Opens the ledger to run it: an embedded one, or this member's node of a network.
     ///
     /// # Errors
@@ -519,6 +540,32 @@ impl Access {
                 None => Ok(None),
             },
             Access::Serving(client) => Ok(client.asset(id).await?),
+        }
+    }
+
+    /// A version of an asset.
+    ///
+    /// # Errors
+    /// [`OwnerError::NoAsset`] when there is none with this number.
+    pub async fn version(&self, detail: &AssetDetail, number: u32) -> Result<VersionView, OwnerError> {
+        if number == detail.asset.current {
+            return Ok(detail.version.clone());
+        }
+        let found = match self {
+            Access::Local(ledger) => ledger.version(&detail.asset.id, number)?,
+            Access::Serving(client) => client.version(&detail.asset.id, number).await?,
+        };
+        found.ok_or_else(|| OwnerError::NoAsset(format!("{} version {number}", detail.asset.name)))
+    }
+
+    /// The time of a block, in milliseconds since 1970-01-01 UTC.
+    ///
+    /// # Errors
+    /// [`OwnerError`].
+    pub async fn time_ms(&self, height: BlockHeight) -> Result<u64, OwnerError> {
+        match self {
+            Access::Local(ledger) => Ok(ledger.block(height)?.header.time_ms),
+            Access::Serving(client) => Ok(client.block(height).await?.header.time_ms),
         }
     }
 

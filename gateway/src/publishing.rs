@@ -5,20 +5,20 @@ use std::collections::BTreeSet;
 use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use sealgate_ledger::SubmitError;
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::ids::{AssetId, Digest};
-use sealgate_ledger::state::VersionView;
 use sealgate_ledger::tx::{ColumnSeal, TxBody, VersionInfo};
-use sealgate_ods::keys::AssetKeys;
+use sealgate_ods::keys::{AssetKeys, KeyError};
 use sealgate_ods::manifest::{ManifestError, OnBadRow, ShareManifest};
 use sealgate_ods::progress::ProgressSink;
 use sealgate_ods::seal::AttemptId;
 use sealgate_ods::source::{self, Rejected, SourceError};
 use sealgate_ods::table::{
     Changes, RejectedSink, SealError, SealRequest, SealedVersion, list_attempts, remove_attempt, remove_stale_spills,
-    seal_table,
+    retire_versions, seal_table,
 };
 
 use crate::client::AssetDetail;
@@ -135,16 +135,18 @@ pub async fn publish(
     .await?;
     let report = report.map(|report| report.finish()).transpose().map_err(OwnerError::from)?.flatten();
     let registered = register(owner, &access, manifest, &keys, &sealed, existing.as_ref()).await;
-    if registered.is_err() {
+    if let Err(error) = &registered {
         let label = label(&asset).map_err(OwnerError::from)?;
-        // A refusal leaves nothing behind. After a lost connection, or when the ledger stopped,
-        // the version may be registered, and then its objects must stay: the next publish tells.
-        use SubmitError::{Busy, Rejected, Undone};
-        if matches!(registered, Err(OwnerError::Submit(Rejected(_) | Busy | Undone(_))))
+        if certainly_refused(error)
             && let Err(error) = remove_attempt(owner.store(), &label, sealed.reference.attempt).await
         {
             tracing::warn!(%error, "what the refused version wrote is left to the next publish");
         }
+    }
+    let receipt = registered?;
+    // The version is published; that older ones take up space is no reason to say otherwise.
+    if let Err(error) = retire_old(owner, &access, &asset, &keys, owner.config().keep).await {
+        tracing::warn!(%error, "old versions are left to the next publish");
     }
     Ok(Published {
         asset,
@@ -153,7 +155,7 @@ pub async fn publish(
         records: sealed.records,
         bytes_written: sealed.bytes_written,
         changes: sealed.changes,
-        receipt: registered?,
+        receipt,
         report,
     })
 }
@@ -183,7 +185,7 @@ pub fn read_manifest(path: &Path, source: Option<&Path>) -> Result<ShareManifest
     }
 }
 
-fn spill_folder(folder: &Path) -> std::path::PathBuf {
+pub(crate) fn spill_folder(folder: &Path) -> std::path::PathBuf {
     folder.join("spill")
 }
 
@@ -195,6 +197,31 @@ pub(crate) fn publish_lock(folder: &Path) -> Result<File, PublishError> {
     Ok(file)
 }
 
+/// What the ledger is told of a sealed version.
+pub(crate) fn version_info(keys: &AssetKeys, sealed: &SealedVersion) -> Result<VersionInfo, OwnerError> {
+    let columns = sealed.columns.iter().map(|column| ColumnSeal {
+        ciphertext: Digest(column.ciphertext_digest),
+        key_commitment: Digest(column.key_commitment.0),
+    });
+    Ok(VersionInfo {
+        number: sealed.version,
+        root: sealed.root,
+        records_rounded: sealed.records.max(1).next_power_of_two(),
+        cipher_suite: sealed.reference.suite.name().into(),
+        hash_algorithm: sealed.reference.hash.name().into(),
+        columns: columns.collect(),
+        manifest: Digest(sealed.reference.manifest_digest),
+        access: keys.seal_access(sealed.reference.attempt.as_bytes())?,
+    })
+}
+
+/// Whether the ledger certainly has not taken a version whose registration failed: then its objects
+/// may go. After a lost connection, or when the ledger stopped, it may have, and the next publish tells.
+pub(crate) fn certainly_refused(error: &OwnerError) -> bool {
+    use SubmitError::{Busy, Rejected, Undone};
+    matches!(error, OwnerError::Submit(Rejected(_) | Busy | Undone(_)))
+}
+
 async fn register(
     owner: &Owner,
     access: &Access,
@@ -203,23 +230,7 @@ async fn register(
     sealed: &SealedVersion,
     existing: Option<&AssetDetail>,
 ) -> Result<Receipt, OwnerError> {
-    let version = VersionInfo {
-        number: sealed.version,
-        root: sealed.root,
-        records_rounded: sealed.records.max(1).next_power_of_two(),
-        cipher_suite: sealed.reference.suite.name().into(),
-        hash_algorithm: sealed.reference.hash.name().into(),
-        columns: sealed
-            .columns
-            .iter()
-            .map(|column| ColumnSeal {
-                ciphertext: Digest(column.ciphertext_digest),
-                key_commitment: Digest(column.key_commitment.0),
-            })
-            .collect(),
-        manifest: Digest(sealed.reference.manifest_digest),
-        access: keys.seal_access(sealed.reference.attempt.as_bytes())?,
-    };
+    let version = version_info(keys, sealed)?;
     let body = match existing {
         Some(detail) => TxBody::PublishVersion { asset: detail.asset.id, version },
         None => TxBody::RegisterAsset {
@@ -251,7 +262,11 @@ pub(crate) async fn remove_orphans(
     let mut known: BTreeSet<AttemptId> = BTreeSet::new();
     if let Some(detail) = existing {
         for number in 1..=detail.asset.current {
-            known.insert(owner.version_ref(keys, &version(access, detail, number).await?)?.attempt);
+            match owner.version_ref(keys, &access.version(detail, number).await?) {
+                // Let go of, with its key; the current one's key is there, or nothing is removed.
+                Err(OwnerError::Keys(KeyError::NotOpened(_))) if number < detail.asset.current => {}
+                other => _ = known.insert(other?.attempt),
+            }
         }
     }
     let label = label(asset)?;
@@ -263,13 +278,31 @@ pub(crate) async fn remove_orphans(
     Ok(())
 }
 
-async fn version(access: &Access, detail: &AssetDetail, number: u32) -> Result<VersionView, OwnerError> {
-    if number == detail.asset.current {
-        return Ok(detail.version.clone());
+/// Lets go of versions that were superseded at least `keep` ago, by the ledger's time: nobody asks them
+/// anything, and what was asked of them has long been answered or has lapsed.
+pub(crate) async fn retire_old(
+    owner: &Owner,
+    access: &Access,
+    asset: &AssetId,
+    keys: &AssetKeys,
+    keep: Duration,
+) -> Result<(), OwnerError> {
+    let Some(detail) = access.asset(asset).await? else { return Ok(()) };
+    let now_ms = access.time_ms(access.head().await?).await?;
+    let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+    let mut superseded_at = detail.version.height;
+    let (mut kept, mut retired) = (vec![owner.version_ref(keys, &detail.version)?], Vec::new());
+    for number in (1..detail.asset.current).rev() {
+        let version = access.version(&detail, number).await?;
+        let Some(reference) = owner.kept(keys, &detail.version, &version).await? else { break };
+        match access.time_ms(superseded_at).await?.saturating_add(keep_ms) <= now_ms {
+            true => retired.push(reference.attempt),
+            false => kept.push(reference),
+        }
+        superseded_at = version.height;
     }
-    let found = match access {
-        Access::Local(ledger) => ledger.version(&detail.asset.id, number)?,
-        Access::Serving(client) => client.version(&detail.asset.id, number).await?,
-    };
-    found.ok_or_else(|| OwnerError::NoAsset(format!("{} version {number}", detail.asset.name)))
+    if !retired.is_empty() {
+        retire_versions(owner.store(), keys, &detail.asset.schema, &kept, &retired).await?;
+    }
+    Ok(())
 }

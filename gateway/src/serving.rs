@@ -8,6 +8,8 @@ use crate::api;
 use crate::files::{FileError, write_json};
 use crate::gateway::Gateway;
 use crate::owner::{Owner, OwnerError, Serving};
+use crate::rehashing::rehash_by_schedule;
+use crate::syncing::keep_in_sync;
 use crate::witness::pushing::Peer;
 
 /// A running gateway.
@@ -18,7 +20,8 @@ pub struct Running {
     pub genesis: Genesis,
     stop: tokio::sync::oneshot::Sender<()>,
     done: tokio::task::JoinHandle<()>,
-    reporting: Option<tokio::task::JoinHandle<()>>,
+    /// What goes on beside answering, until the end: reports to witnesses, syncs, checks of what is stored.
+    background: Vec<tokio::task::JoinHandle<()>>,
     serving_path: std::path::PathBuf,
 }
 
@@ -55,15 +58,24 @@ pub async fn start_witnessed(owner: Owner, listen: &str, witnesses: Vec<Peer>) -
     let serving = Serving { url: format!("http://{address}"), token: hex::encode(token) };
     write_json(&serving_path, &serving, true).map_err(OwnerError::from)?;
     let genesis = gateway.ledger().genesis().clone();
-    let reporting = (!witnesses.is_empty()).then(|| {
+    let mut background = Vec::new();
+    if !witnesses.is_empty() {
         let gateway = gateway.clone();
-        tokio::spawn(async move { gateway.cosigned().report(gateway.ledger(), witnesses).await })
-    });
+        background.push(tokio::spawn(async move { gateway.cosigned().report(gateway.ledger(), witnesses).await }));
+    }
+    if !gateway.owner().config().sync.is_empty() {
+        background.push(tokio::spawn(keep_in_sync(gateway.clone())));
+    }
+    if let Some(schedule) = gateway.owner().config().rehash {
+        let gateway = gateway.clone();
+        background
+            .push(tokio::spawn(async move { rehash_by_schedule(gateway.owner(), gateway.ledger(), schedule).await }));
+    }
     let (stop, stopped) = tokio::sync::oneshot::channel();
     let served = api::serve(listener, gateway, serving.token, async {
         let _ = stopped.await;
     });
-    Ok(Running { url: serving.url, genesis, stop, done: tokio::spawn(served), reporting, serving_path })
+    Ok(Running { url: serving.url, genesis, stop, done: tokio::spawn(served), background, serving_path })
 }
 
 impl Running {
@@ -74,9 +86,9 @@ impl Running {
     pub async fn stop(self) -> Result<(), FileError> {
         let _ = self.stop.send(());
         let _ = self.done.await;
-        if let Some(reporting) = self.reporting {
-            reporting.abort();
-            let _ = reporting.await;
+        for work in self.background {
+            work.abort();
+            let _ = work.await;
         }
         std::fs::remove_file(&self.serving_path).map_err(FileError::io(&self.serving_path))
     }

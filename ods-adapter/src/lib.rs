@@ -1,6 +1,6 @@
 //! The front-end machine's store: reads a department's table through a share manifest, seals it
 //! column by column, keeps its keys, and finds one record with the path that proves it
-//! (docs/spec/store.md). Knows nothing of ledgers, networks or provers; see ARCHITECTURE.md.
+//! (docs/spec/store.md). Knows nothing of ledgers, gateways or provers; see ARCHITECTURE.md.
 
 mod cancel;
 pub mod file;

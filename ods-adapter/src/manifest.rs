@@ -96,6 +96,8 @@ pub struct ColumnSource {
     pub nulls: Vec<String>,
     /// How days and times are written in it, as `strptime` has it, where not as ISO 8601.
     pub format: Option<String>,
+    /// Whether its numbers have a comma for the point.
+    pub decimal_comma: bool,
 }
 
 /// A share manifest that was read and checked.
@@ -249,6 +251,7 @@ struct RawColumn {
     source: Option<Spanned<String>>,
     null: Option<Vec<String>>,
     format: Option<Spanned<String>>,
+    decimal_comma: Option<Spanned<bool>>,
     budget_bits: Option<Spanned<u16>>,
 }
 
@@ -289,6 +292,7 @@ impl Reader<'_> {
                 name: source.get_ref().clone(),
                 nulls: raw.null.clone().unwrap_or_else(|| nulls.clone()),
                 format: raw.format.as_ref().map(|format| self.format(format, &column)).transpose()?,
+                decimal_comma: self.decimal_comma(raw.decimal_comma.as_ref(), &column)?,
             });
             budgets.push(match &raw.budget_bits {
                 Some(bits) if *bits.get_ref() > BUDGET_BITS_MAX => {
@@ -358,6 +362,16 @@ impl Reader<'_> {
             return Err(self.wrong(format, format!("column '{}': {error}", column.name)));
         }
         Ok(format.get_ref().clone())
+    }
+
+    fn decimal_comma(&self, comma: Option<&Spanned<bool>>, column: &Column) -> Result<bool, ManifestError> {
+        let decimal = matches!(column.kind, ColumnType::Decimal(_));
+        match comma.map(|comma| (comma, *comma.get_ref())) {
+            Some((comma, true)) if !decimal => {
+                Err(self.wrong(comma, format!("column '{}': only decimals have a decimal comma", column.name)))
+            }
+            comma => Ok(comma.is_some_and(|(_, comma)| comma)),
+        }
     }
 
     fn algorithm<T>(&self, name: Option<&Spanned<String>>) -> Result<T, ManifestError>

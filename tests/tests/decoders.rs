@@ -20,6 +20,7 @@ use sealgate_circuits::tree::NodeHash;
 use sealgate_gateway::account_file;
 use sealgate_gateway::answer_file::AnswerFile;
 use sealgate_gateway::client::Governance;
+use sealgate_gateway::delivery::{DeliveredColumn, SealedKey, SecretDelivery, Token};
 use sealgate_gateway::identity;
 use sealgate_gateway::messages::{Nonce, SecretAnswer, SecretQuestion};
 use sealgate_gateway::receipt::Receipt;
@@ -33,6 +34,8 @@ use sealgate_ledger::ids::{Address, BlockHeight, TxHash};
 use sealgate_ledger::member::{Change, Member, MemberSet};
 use sealgate_ledger::standing::{AssetStanding, Handover};
 use sealgate_ledger::witness::AddCheckpoint;
+use sealgate_ods::table::columns::ColumnSegment;
+use sealgate_ods::{AttemptId, KeyCommitment};
 use sealgate_tests::chance::{Chance, count};
 use sealgate_tests::{World, files_under, manifest, sealgate};
 use serde_json::{Value, json};
@@ -238,6 +241,23 @@ fn spoken(samples: &mut Samples) {
         add("predicate", encode(&predicate));
         add("sql", text.into());
     }
+    let segment = ColumnSegment {
+        attempt: AttemptId([2; 16]),
+        segment: 1,
+        rows: 9,
+        bytes: 400,
+        digest: [3; 32],
+        key_commitment: KeyCommitment([4; 32]),
+    };
+    let column = DeliveredColumn { column: 1, segments: vec![segment; 2], keys: vec![SealedKey([5; 32]); 2] };
+    let delivery = SecretDelivery {
+        request: TxHash([1; 32]),
+        version: 1,
+        attempt: AttemptId([2; 16]),
+        token: Token::generate().unwrap(),
+        columns: vec![column],
+    };
+    add("secrets", encode(&delivery));
     let account = decoding::account_secret();
     add("names", account.address().to_string().into());
     add("names", NodeHash([0xab; 32]).to_string().into());

@@ -271,6 +271,23 @@ fn the_licences_are_published_from_a_database() {
     in_file.sort_by_key(|row| row[usize::from(schema.key[0])].clone());
     assert_eq!(in_file.len(), 3260);
     assert!(in_file == in_database, "a row differs");
+    // What is inferred of the table is the manifest's, but for columns that are null or whole throughout.
+    let password = world.path("password");
+    let url = format!("postgres://reader@localhost:{}/register", server.port);
+    let ca = server.ca().display().to_string();
+    let infer = ["manifest", "infer", &url, "--table", "licences", "--ca", &ca, "--password-file", &password];
+    let inferred = sealgate(&infer).ok();
+    assert_eq!((inferred["key"][0].as_str(), inferred["rows"].as_u64()), (Some("LicenceRSN"), Some(3260)));
+    let inferred = inferred["manifest"].as_str().unwrap();
+    assert!(inferred.contains("name = \"IssuedDate\"\ntype = \"timestamp\""), "{inferred}");
+    assert_eq!(read(inferred, world.dir.path()).unwrap().0.len(), 3260);
+    for (url, expected) in [
+        (format!("postgres://reader:secret@localhost:{}/register", server.port), "no password in it"),
+        ("postgres://localhost/register".into(), "the user is missing"),
+    ] {
+        let refused = sealgate(&["manifest", "infer", &url, "--table", "licences"]).error();
+        assert!(refused.contains(expected) && !refused.contains("secret"), "{refused}");
+    }
     let path = world.dir.path().join("share.toml");
     // The wrong authority: nothing is published, and the error says what to do.
     fs::write(&path, text.replacen(&server.ca().display().to_string(), &server.other_ca().display().to_string(), 1))
@@ -286,4 +303,47 @@ fn the_licences_are_published_from_a_database() {
     assert_eq!((again["version"].as_u64(), again["records"].as_u64()), (Some(2), Some(3259)));
     let audited = sealgate(&["audit", "--data-dir", &world.path("owner")]);
     assert_eq!(audited.code, 0, "{audited:?}");
+}
+
+/// From a table that nobody prepared to an asset: inferred, published; what cannot be is refused
+/// with its place.
+#[test]
+fn tables_are_published_by_the_manifests_inferred_of_them() {
+    let (Some(planes), Some(register), Some(encoded)) = (
+        shared_data("planes/planes.csv"),
+        shared_data("licences/raw/business-licences.csv"),
+        shared_data("encodings/vancouver_cp1252.csv"),
+    ) else {
+        return;
+    };
+    let world = World::new();
+    let infer = |source: &Path, name: &str| {
+        let out = world.dir.path().join(format!("{name}.toml"));
+        let (source, out_text) = (source.display().to_string(), out.display().to_string());
+        let inferred = sealgate(&["manifest", "infer", &source, "--name", name, "--out", &out_text]).ok();
+        assert_eq!(inferred["file"].as_str(), Some(out_text.as_str()));
+        // What was edited is not written over.
+        let again = sealgate(&["manifest", "infer", &source, "--out", &out_text]).error();
+        assert!(again.contains(&out_text), "{again}");
+        (out, inferred)
+    };
+    let (path, inferred) = infer(&planes, "planes");
+    assert_eq!((inferred["rows"].as_u64(), inferred["key"][0].as_str()), (Some(3322), Some("tailnum")));
+    assert_eq!(world.publish(&path).ok()["records"].as_u64(), Some(3322));
+    // The register as it was published names one licence twice: with its number as the key it is refused,
+    // with both rows; bad rows are not to be found.
+    let (path, inferred) = infer(&register, "register");
+    assert_eq!(inferred["columns"].as_u64(), Some(25));
+    let text = fs::read_to_string(&path).unwrap();
+    let key = text.lines().find(|line| line.starts_with("columns = ")).unwrap();
+    fs::write(&path, text.replace(key, "columns = [\"LicenceRSN\"]")).unwrap();
+    let twice = world.publish(&path).error();
+    assert!(twice.contains("2545"), "{twice}");
+    // The same register in another encoding: it is seen, and taken back it is refused with its place.
+    let (path, _) = infer(&encoded, "encoded");
+    let text = fs::read_to_string(&path).unwrap();
+    let line = text.lines().find(|line| line.starts_with("encoding = \"windows-1252\"")).unwrap();
+    fs::write(&path, text.replace(line, "")).unwrap();
+    let undeclared = world.publish(&path).error();
+    assert!(undeclared.contains("vancouver_cp1252.csv, row ") && undeclared.contains("not UTF-8"), "{undeclared}");
 }

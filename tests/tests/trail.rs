@@ -473,12 +473,12 @@ fn exports_are_their_makers_word_and_the_ledgers() {
     assert_eq!(rows.len(), lines.len() + 1);
     for (row, line) in rows[1..].iter().zip(&lines) {
         assert_eq!(
-            (row[0].parse().ok(), row[14].as_str()),
+            (row[0].parse().ok(), row[15].as_str()),
             (line["entry"].as_u64(), line["request"].as_str().unwrap())
         );
         assert!(row.iter().all(|cell| !cell.starts_with(['=', '+', '-', '@', '\t', '\r'])), "{row:?}");
     }
-    assert!(rows.iter().any(|row| row[10] == format!("'{FORMULA}")));
+    assert!(rows.iter().any(|row| row[11] == format!("'{FORMULA}")));
 }
 
 fn catalogue(server: &Server, args: &[&str]) -> Vec<String> {

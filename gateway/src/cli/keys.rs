@@ -1,7 +1,7 @@
 //! The keys of an owner's folder: `sealgate keys`.
 
 use clap::{Args, Subcommand, ValueEnum};
-use sealgate_ledger::ids::AssetId;
+use sealgate_ledger::ids::{AssetId, BlockHeight, TxHash};
 use sealgate_ods::keys::{Argon2Parameters, KeyError, KeyVault as _, RootFile, RootKey};
 use serde::Serialize;
 
@@ -9,6 +9,7 @@ use super::{DataArg, Failure, Output};
 use crate::naming::AssetName;
 use crate::owner::Owner;
 use crate::passphrase::{NEW_PASSPHRASE, NEW_ROOT_KEY, Prompt};
+use crate::rotating::rotate;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeysCommand {
@@ -16,6 +17,9 @@ pub(super) enum KeysCommand {
     List(List),
     /// Put all keys under a new root key; nothing that is stored is written anew.
     RotateRoot(RotateRoot),
+    /// Draw a new key for a table and seal its current version again under it; the old key goes, with
+    /// the versions that it opens.
+    Rotate(Rotate),
     /// Destroy an asset's keys: nothing that was sealed of it opens again, for anybody.
     Destroy(Destroy),
 }
@@ -72,6 +76,15 @@ pub(super) struct RotateRoot {
 }
 
 #[derive(Debug, Args)]
+pub(super) struct Rotate {
+    #[command(flatten)]
+    data: DataArg,
+    /// The asset, by id or name.
+    #[arg(long, value_name = "ID")]
+    asset: String,
+}
+
+#[derive(Debug, Args)]
 pub(super) struct Destroy {
     #[command(flatten)]
     data: DataArg,
@@ -109,6 +122,16 @@ struct RotateResult {
 }
 
 #[derive(Serialize)]
+struct RotateAssetResult {
+    asset: AssetId,
+    name: String,
+    version: u32,
+    records: u64,
+    transaction: TxHash,
+    block: BlockHeight,
+}
+
+#[derive(Serialize)]
 struct DestroyResult {
     destroyed: AssetId,
 }
@@ -117,6 +140,7 @@ pub(super) async fn run(command: KeysCommand, output: &Output) -> Result<(), Fai
     match command {
         KeysCommand::List(args) => list(&args, output).await,
         KeysCommand::RotateRoot(args) => rotate_root(&args, output),
+        KeysCommand::Rotate(args) => rotate_asset(&args, output).await,
         KeysCommand::Destroy(args) => destroy(&args, output),
     }
 }
@@ -180,6 +204,30 @@ fn rotate_root(args: &RotateRoot, output: &Output) -> Result<(), Failure> {
             RootKind::File => "",
         };
         format!("{told}\n\n{also}{given}")
+    });
+    Ok(())
+}
+
+async fn rotate_asset(args: &Rotate, output: &Output) -> Result<(), Failure> {
+    let owner = Owner::open(&args.data.data_dir)?;
+    let bar = output.progress();
+    let rotated = rotate(&owner, &args.asset, bar.clone()).await;
+    bar.finish();
+    let rotated = rotated?;
+    let result = RotateAssetResult {
+        asset: rotated.asset,
+        name: rotated.name,
+        version: rotated.version.version,
+        records: rotated.version.records,
+        transaction: rotated.receipt.hash,
+        block: rotated.receipt.height,
+    };
+    output.result(&result, || {
+        format!(
+            "new key     {} version {} ({} records) is sealed under it\ntransaction {}\nblock       {}\n\nOlder \
+             versions and the key that opened them are gone from this folder; backups hold copies of both.",
+            result.name, result.version, result.records, result.transaction, result.block
+        )
     });
     Ok(())
 }

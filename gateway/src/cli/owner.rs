@@ -14,8 +14,9 @@ use super::{DataArg, Failure, Output};
 use crate::ceremony::Finished;
 use crate::files::read_json;
 use crate::owner::Owner;
-use crate::publishing::{publish as publish_table, read_manifest};
+use crate::publishing::{Published, publish as publish_table, read_manifest};
 use crate::serving;
+use crate::syncing::{Synced, sync_all};
 use crate::witness::pushing::Peer;
 
 #[derive(Debug, Args)]
@@ -124,13 +125,15 @@ pub(super) async fn serve(args: Serve, output: &Output) -> Result<(), Failure> {
     Ok(running.stop().await?)
 }
 
-/// Warnings and errors, but for what a part of the agreement's library says whenever it is
+/// Warnings, errors and the results of syncs and checks, but for what a part of the agreement's library says whenever it is
 /// stopped.
 pub(super) fn log_to_stderr() {
     use tracing_subscriber::layer::SubscriberExt as _;
     use tracing_subscriber::util::SubscriberInitExt as _;
     let targets = tracing_subscriber::filter::Targets::new()
         .with_default(tracing::Level::WARN)
+        .with_target("sealgate_gateway::syncing", tracing::Level::INFO)
+        .with_target("sealgate_gateway::rehashing", tracing::Level::INFO)
         .with_target("commonware_resolver", tracing_subscriber::filter::LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();
@@ -200,18 +203,29 @@ pub(super) async fn publish(args: Publish, output: &Output) -> Result<(), Failur
     let bar = output.progress();
     let published = publish_table(&owner, &manifest, bar.clone()).await;
     bar.finish();
-    let published = published?;
-    let result = PublishResult {
-        asset: published.asset,
-        name: published.name,
-        version: published.version,
-        records: published.records,
-        changes: published.changes.into(),
-        set_aside: published.report,
-        transaction: published.receipt.hash,
-        block: published.receipt.height,
-    };
-    output.result(&result, || {
+    let result = PublishResult::from(published?);
+    output.result(&result, || result.text());
+    Ok(())
+}
+
+impl From<Published> for PublishResult {
+    fn from(published: Published) -> Self {
+        PublishResult {
+            asset: published.asset,
+            name: published.name,
+            version: published.version,
+            records: published.records,
+            changes: published.changes.into(),
+            set_aside: published.report,
+            transaction: published.receipt.hash,
+            block: published.receipt.height,
+        }
+    }
+}
+
+impl PublishResult {
+    fn text(&self) -> String {
+        let result = self;
         let mut text = format!("published   {} version {} ({} records)\n", result.name, result.version, result.records);
         if result.version > 1 {
             text.push_str(&format!("changes     {}\n", result.changes));
@@ -223,6 +237,53 @@ pub(super) async fn publish(args: Publish, output: &Output) -> Result<(), Failur
             "asset       {}\ntransaction {}\nblock       {}",
             result.asset, result.transaction, result.block
         )
+    }
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Sync {
+    #[command(flatten)]
+    data: DataArg,
+}
+
+#[derive(Serialize)]
+struct SyncResult {
+    synced: Vec<PublishResult>,
+    failed: Vec<SyncFailure>,
+}
+
+#[derive(Serialize)]
+struct SyncFailure {
+    manifest: PathBuf,
+    error: String,
+}
+
+pub(super) async fn sync(args: Sync, output: &Output) -> Result<(), Failure> {
+    let owner = Owner::open(&args.data.data_dir)?;
+    if owner.config().sync.is_empty() {
+        let config = args.data.data_dir.join(crate::config::CONFIG_FILE);
+        return Err(Failure(format!(
+            "{} names no table to sync: add a [[sync]] section with its manifest, or run 'sealgate publish'",
+            config.display()
+        )));
+    }
+    let bar = output.progress();
+    let all = sync_all(&owner, bar.clone()).await;
+    bar.finish();
+    let mut result = SyncResult { synced: Vec::new(), failed: Vec::new() };
+    for Synced { manifest, outcome } in all {
+        match outcome {
+            Ok(published) => result.synced.push(published.into()),
+            Err(error) => result.failed.push(SyncFailure { manifest, error: error.to_string() }),
+        }
+    }
+    output.result(&result, || {
+        let synced = result.synced.iter().map(PublishResult::text);
+        let failed = result.failed.iter().map(|f| format!("failed      {}: {}", f.manifest.display(), f.error));
+        synced.chain(failed).collect::<Vec<_>>().join("\n\n")
     });
-    Ok(())
+    match result.failed.len() {
+        0 => Ok(()),
+        failed => Err(Failure(format!("{failed} of {} tables were not synced", failed + result.synced.len()))),
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use clap::Args;
+use clap::{Args, Subcommand};
 use sealgate_circuits::question::{KEYS_MAX, QuestionError};
 use sealgate_ledger::cosign::WitnessKey;
 use sealgate_ledger::genesis::Genesis;
@@ -11,16 +11,18 @@ use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
 use super::output::printable;
+use super::sample::{Sample, sample};
 use super::{Failure, GatewayArg, HomeArg, Output};
 use crate::account_file;
 use crate::answer_file::{ANSWER_BYTES_MAX, AnswerFile, RecordAnswer, ResultLine, Verified, unwitnessed};
 use crate::asking::{AskFailure, Asking, KeyList, Session, ask as ask_question, connect};
 use crate::auditing::{audit_owner, replay};
 use crate::client::Client;
+use crate::config::Rate;
 use crate::files::{FileError, check_writable, read_bounded, write_private};
 use crate::home::{Asked, Home, HomeError, Relation};
 use crate::owner::Owner;
-use crate::rehashing::{Books, Rate, rehash_owner};
+use crate::rehashing::{Books, rehash_owner};
 use crate::witness::pins::{Pins, Witnessed};
 
 /// Largest file of keys that is read, in bytes.
@@ -308,7 +310,10 @@ pub(crate) fn report(verified: &Verified) -> String {
 
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("what").required(true).args(["gateway", "data_dir"])))]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub(super) struct Audit {
+    #[command(subcommand)]
+    command: Option<AuditCommand>,
     /// Audit the ledger of this gateway, http://host:port, against the home's own checkpoint.
     #[arg(long, value_name = "URL", requires = "home")]
     gateway: Option<String>,
@@ -330,7 +335,17 @@ pub(super) struct Audit {
     rate: Option<Rate>,
 }
 
+#[derive(Debug, Subcommand)]
+enum AuditCommand {
+    /// As the ledger's auditor: have an owner show records that chance chooses, with ciphertext, openings and
+    /// paths, check them, and record the result on the ledger.
+    Sample(Sample),
+}
+
 pub(super) async fn audit(args: Audit, output: &Output) -> Result<(), Failure> {
+    if let Some(AuditCommand::Sample(args)) = args.command {
+        return sample(args, output).await;
+    }
     match (args.gateway, args.home, args.data_dir) {
         (Some(url), Some(home), _) => audit_gateway(&Home::at(&home), &Client::new(&url)?, output).await,
         (_, _, Some(folder)) if args.rehash => rehash(&Owner::open(&folder)?, args.rate, output).await,
@@ -363,9 +378,8 @@ pub(super) async fn audit(args: Audit, output: &Output) -> Result<(), Failure> {
 
 /// Reads an owner's stored objects back.
 async fn rehash(owner: &Owner, rate: Option<Rate>, output: &Output) -> Result<(), Failure> {
-    let access = owner.access().await?;
     let bar = output.progress();
-    let done = rehash_owner(owner, Books::from(&access), rate, bar.clone()).await;
+    let done = rehash_owner(owner, Books::Closed, rate, bar.clone()).await;
     bar.finish();
     let done = done?;
     if done.damaged > 0 {

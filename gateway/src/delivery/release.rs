@@ -10,13 +10,14 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 use sealgate_ledger::block::Outcome;
-use sealgate_ledger::ids::{Digest, TxHash};
+use sealgate_ledger::ids::{AssetId, Digest, TxHash};
 use sealgate_ledger::state::{Asked, AssetView, RequestStatus, RequestView};
-use sealgate_ledger::tx::{DeclineReason, SignedTx, TABLE, TxBody};
+use sealgate_ledger::tx::{DeclineReason, SignedTx, TxBody};
+use sealgate_ods::file::SealedFile;
 use subtle::ConstantTimeEq as _;
 
 use super::{
-    DeliveredColumn, FetchRequest, RANGE_BYTES_MAX, SealedKey, SecretDelivery, Token, delivery_digest,
+    Delivered, DeliveredColumn, FetchRequest, RANGE_BYTES_MAX, SealedKey, SecretDelivery, Token, delivery_digest,
     delivery_purpose, rounded,
 };
 use crate::envelope::{self, EnvelopeError};
@@ -24,9 +25,10 @@ use crate::files::{FileError, read_bounded, write_private};
 use crate::gateway::{AskError, Gateway, internal};
 use crate::messages::AskResponse;
 use crate::relay::{self, RelayError};
+use crate::sampling::sample_table;
 
 /// Deliveries kept in memory.
-const KNOWN_MAX: usize = 16;
+pub(super) const KNOWN_MAX: usize = 16;
 
 /// A sealed delivery as it lies on disk.
 #[derive(BorshSerialize, BorshDeserialize)]
@@ -36,7 +38,7 @@ struct StoredDelivery {
     bytes: u64,
     /// Digest of the token that it holds.
     token: Digest,
-    /// Columns of which ciphertext is given, with the lengths of their objects.
+    /// Columns of which ciphertext is given, with the lengths of their objects; 0 for those that are not.
     objects: Vec<(u8, Vec<u64>)>,
     sealed: Vec<u8>,
 }
@@ -48,6 +50,8 @@ pub(crate) struct Deliveries {
     making: tokio::sync::Mutex<()>,
     /// Those that ciphertext was asked of lately, so that not every part of it reads the file.
     known: Mutex<HashMap<TxHash, Arc<StoredDelivery>>>,
+    /// Files that are open.
+    pub(super) files: tokio::sync::Mutex<HashMap<(AssetId, u32), Arc<SealedFile>>>,
 }
 
 /// A part of a stored object.
@@ -124,13 +128,10 @@ impl Gateway {
             |what: &dyn std::fmt::Display| AskError::Malformed(format!("the request cannot be read: {what}"));
         let tx = BASE64.decode(&request.transaction).map_err(|error| malformed(&error))?;
         let tx = SignedTx::decode(&tx).map_err(|error| malformed(&error))?;
-        let TxBody::RequestWhole { asset, .. } = &tx.tx.body else {
-            return Err(malformed(&"the transaction asks for no whole columns"));
+        let (TxBody::RequestWhole { asset, .. } | TxBody::RequestSample { asset, .. }) = &tx.tx.body else {
+            return Err(malformed(&"the transaction asks for no whole columns, file or sample"));
         };
         let view = self.ledger().asset(asset).map_err(internal)?.ok_or(AskError::NotServed(*asset))?;
-        if view.data_type != TABLE {
-            return Err(malformed(&format!("'{}' is no table", view.name)));
-        }
         self.check_seen(request.seen)?;
         Ok((tx, view))
     }
@@ -212,34 +213,54 @@ impl Gateway {
         asset: &AssetView,
         version: u32,
     ) -> Result<Result<StoredDelivery, DeclineReason>, AskError> {
-        let requester = self.ledger().account(&view.sender).map_err(internal)?;
-        let requester = requester.ok_or_else(|| internal("the requester has vanished"))?;
-        let Asked::Whole { columns } = &view.asked else { return Err(internal("no whole columns were asked for")) };
-        let table = self.table(asset, version).await.map_err(internal)?;
+        let token = Token::generate().map_err(internal)?;
+        let columns = match &view.asked {
+            Asked::Whole { columns } => columns,
+            Asked::Sample { seed, records } => {
+                let table = self.table(asset, version).await.map_err(internal)?;
+                let sample = sample_table(&table, (view.hash, version), (seed, *records), token.clone()).await;
+                let sample = sample.map_err(internal)?;
+                let objects = sample.objects();
+                return self.seal_delivery(view, &sample, &token, objects);
+            }
+            Asked::Question { .. } => return Err(internal("a question came to be delivered")),
+        };
+        let whole = self.whole(asset, version).await.map_err(internal)?;
         let mut delivered = Vec::new();
         for column in columns {
-            let segments = table.column_segments(*column).map_err(internal)?;
-            let keys = table.segment_keys(*column).map_err(internal)?;
+            let (segments, keys) = whole.column(*column).map_err(internal)?;
             let keys = keys.iter().map(|key| SealedKey(*key.expose())).collect();
             delivered.push(DeliveredColumn { column: *column, segments, keys });
         }
         let delivery = SecretDelivery {
             request: view.hash,
             version,
-            attempt: table.attempt(),
-            token: Token::generate().map_err(internal)?,
+            attempt: whole.attempt(),
+            token: token.clone(),
             columns: delivered,
         };
-        let message = zeroize::Zeroizing::new(sealgate_ledger::codec::encode(&delivery));
+        let lengths = |one: &DeliveredColumn| one.segments.iter().map(|segment| segment.bytes).collect();
+        let objects = delivery.columns.iter().map(|one| (one.column, lengths(one))).collect();
+        self.seal_delivery(view, &delivery, &token, objects)
+    }
+
+    fn seal_delivery<D: Delivered>(
+        &self,
+        view: &RequestView,
+        delivery: &D,
+        token: &Token,
+        objects: Vec<(u8, Vec<u64>)>,
+    ) -> Result<Result<StoredDelivery, DeclineReason>, AskError> {
+        let requester = self.ledger().account(&view.sender).map_err(internal)?;
+        let requester = requester.ok_or_else(|| internal("the requester has vanished"))?;
+        let message = zeroize::Zeroizing::new(sealgate_ledger::codec::encode(delivery));
         let sealed = envelope::seal(&requester.account.encryption_key, delivery_purpose(&view.hash), &message);
         let sealed = match sealed {
             Err(EnvelopeError::TooLong(_)) => return Ok(Err(DeclineReason::TooLarge)),
             other => other.map_err(internal)?,
         };
-        let (bytes, token) = (rounded(delivery.bytes()), Token::digest(&delivery.token.text()));
-        let lengths = |one: &DeliveredColumn| one.segments.iter().map(|segment| segment.bytes).collect();
-        let objects = delivery.columns.iter().map(|one| (one.column, lengths(one))).collect();
-        Ok(Ok(StoredDelivery { version, bytes, token, objects, sealed }))
+        let (bytes, token) = (rounded(delivery.bytes()), Token::digest(&token.text()));
+        Ok(Ok(StoredDelivery { version: delivery.of().1, bytes, token, objects, sealed }))
     }
 
     /// A part of the ciphertext of a delivery, for whoever has its token.
@@ -265,7 +286,8 @@ impl Gateway {
             return Ok(None);
         }
         let objects = stored.objects.iter().find(|(column, _)| *column == wanted.column);
-        let Some(total) = objects.and_then(|(_, lengths)| lengths.get(wanted.position).copied()) else {
+        let total = objects.and_then(|(_, lengths)| lengths.get(wanted.position).copied());
+        let Some(total) = total.filter(|total| *total > 0) else {
             return Ok(None);
         };
         if !self.stands(&view)? {
@@ -280,8 +302,8 @@ impl Gateway {
                 "the object has {total} bytes, and at most {RANGE_BYTES_MAX} of them are given at once: name such a range"
             )));
         }
-        let table = self.table(&asset, version).await.map_err(internal)?;
-        let content = table.read_segment(wanted.column, wanted.position, start, length).await.map_err(internal)?;
+        let whole = self.whole(&asset, version).await.map_err(internal)?;
+        let content = whole.read(wanted.column, wanted.position, start, length).await.map_err(internal)?;
         Ok(Some(Part { content, start, total }))
     }
 

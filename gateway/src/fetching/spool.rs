@@ -16,11 +16,11 @@ use super::{Obtained, is_passing};
 use crate::asking::{AskFailure, Session};
 use crate::client::ClientError;
 use crate::delivery::release::Wanted;
-use crate::delivery::{DeliveredColumn, RANGE_BYTES_MAX};
+use crate::delivery::{Delivered as _, DeliveredColumn, RANGE_BYTES_MAX};
 use crate::files::{FileError, create_private_dir, write_private};
 
 /// Objects that are asked for at the same time.
-const OBJECTS_AT_ONCE: usize = 4;
+pub(super) const OBJECTS_AT_ONCE: usize = 4;
 /// How often a call is made again when the gateway does not answer, and after how long.
 const TRIES: u32 = 5;
 const PAUSE: Duration = Duration::from_secs(1);
@@ -67,6 +67,11 @@ impl Spool {
     /// Where the file is written before it takes its name.
     pub fn result(&self) -> PathBuf {
         self.folder.join("result")
+    }
+
+    /// Where a file that is written as it comes notes how far it is.
+    pub fn note(&self) -> PathBuf {
+        self.folder.join("written")
     }
 
     /// Gives the written file its name, and removes the folder.
@@ -160,8 +165,8 @@ impl Spool {
     }
 }
 
-/// One object from the gateway, in parts, checked against its digest.
-async fn object(
+/// One object from the gateway, checked against its digest.
+pub(super) async fn object(
     session: &Session<'_>,
     obtained: &Obtained,
     (column, position): (u8, usize),
@@ -169,12 +174,28 @@ async fn object(
     hash: HashAlgorithm,
 ) -> Result<Vec<u8>, AskFailure> {
     let token = obtained.delivery.token.text();
+    let content = download(session, (obtained.request, &token), (column, position), segment).await?;
+    if hash.digest(&content) != segment.digest {
+        return Err(AskFailure::Refused(format!(
+            "object {position} of column {} is not the one registered on the ledger",
+            u16::from(column) + 1
+        )));
+    }
+    Ok(content)
+}
+
+/// One object from the gateway, part after part, as it comes: of the length it must have.
+pub(crate) async fn download(
+    session: &Session<'_>,
+    (request, token): (TxHash, &str),
+    (column, position): (u8, usize),
+    segment: &ColumnSegment,
+) -> Result<Vec<u8>, AskFailure> {
     let mut content = Vec::with_capacity(usize::try_from(segment.bytes).unwrap_or_default());
     while (content.len() as u64) < segment.bytes {
         let start = content.len() as u64;
         let length = (segment.bytes - start).min(RANGE_BYTES_MAX);
-        let request = obtained.request;
-        let part = part(session, &Wanted { request, column, position, start, length, token: &token }).await?;
+        let part = part(session, &Wanted { request, column, position, start, length, token }).await?;
         if part.total != segment.bytes {
             return Err(AskFailure::Refused(format!(
                 "an object has {} bytes instead of {}",
@@ -182,12 +203,6 @@ async fn object(
             )));
         }
         content.extend_from_slice(&part.content);
-    }
-    if hash.digest(&content) != segment.digest {
-        return Err(AskFailure::Refused(format!(
-            "object {position} of column {} is not the one registered on the ledger",
-            u16::from(column) + 1
-        )));
     }
     Ok(content)
 }

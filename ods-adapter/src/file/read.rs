@@ -8,7 +8,7 @@ use bytes::Bytes;
 use super::manifest::FileManifest;
 use super::parts::{self, CHUNK_BYTES, bytes_of, offset_of, parts_of};
 use crate::keys::AssetKeys;
-use crate::seal::{DataKey, Sealer, SegmentKey};
+use crate::seal::{AttemptId, DataKey, Sealer, SegmentKey};
 use crate::store::{Store, StoreError};
 use crate::table::columns::ColumnSegment;
 use crate::table::layout;
@@ -37,6 +37,11 @@ impl SealedFile {
     /// Bytes of the file.
     pub fn file_bytes(&self) -> u64 {
         self.manifest.file_bytes
+    }
+
+    /// The attempt that sealed it.
+    pub fn attempt(&self) -> AttemptId {
+        self.manifest.attempt
     }
 
     /// The version's number.

@@ -91,14 +91,19 @@ pub fn infer(request: &InferRequest) -> Result<Inferred, InferError> {
 /// What was seen of a source.
 struct Survey {
     columns: Vec<Surveyed>,
-    /// Columns that cannot be shared, and why.
-    left_out: Vec<(String, String)>,
+    left_out: Vec<LeftOut>,
     rows: u64,
     /// Whether rows were left.
     more: bool,
     /// Rows that are none, and the first.
     faults: u64,
     first_fault: Option<String>,
+}
+
+/// A column that cannot be shared, and why.
+struct LeftOut {
+    name: String,
+    why: String,
 }
 
 struct Surveyed {
@@ -192,7 +197,7 @@ impl Survey {
 }
 
 /// The columns that can be shared, and those that cannot, with the reason.
-fn usable(table: &mut dyn Table, source: &SourceSpec) -> Result<(Vec<String>, Vec<(String, String)>), InferError> {
+fn usable(table: &mut dyn Table, source: &SourceSpec) -> Result<(Vec<String>, Vec<LeftOut>), InferError> {
     let all = table.columns()?;
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
     for name in &all {
@@ -210,7 +215,9 @@ fn usable(table: &mut dyn Table, source: &SourceSpec) -> Result<(Vec<String>, Ve
         };
         match why {
             None => usable.push(name.clone()),
-            Some(why) if !left_out.iter().any(|(known, _)| known == name) => left_out.push((name.clone(), why)),
+            Some(why) if !left_out.iter().any(|known: &LeftOut| known.name == *name) => {
+                left_out.push(LeftOut { name: name.clone(), why });
+            }
             Some(_) => {}
         }
     }

@@ -102,6 +102,8 @@ pub struct CsvSpec {
     pub quote: Option<u8>,
     /// The file's encoding.
     pub encoding: &'static Encoding,
+    /// Lines before the header.
+    pub skip_lines: u32,
 }
 
 /// A table or query of a PostgreSQL database.
@@ -208,6 +210,7 @@ pub(super) struct RawSource {
     delimiter: Option<Spanned<String>>,
     quote: Option<Spanned<String>>,
     encoding: Option<Spanned<String>>,
+    skip_lines: Option<Spanned<u32>>,
     host: Option<Spanned<String>>,
     port: Option<Spanned<u16>>,
     database: Option<Spanned<String>>,
@@ -255,6 +258,7 @@ impl RawSource {
             ("delimiter", at(self.delimiter.as_ref())),
             ("quote", at(self.quote.as_ref())),
             ("encoding", at(self.encoding.as_ref())),
+            ("skip_lines", at(self.skip_lines.as_ref())),
         ];
         let files: &[_] = &[("path", at(self.path.as_ref()))];
         let postgres: &[_] = &[
@@ -305,7 +309,8 @@ impl RawSource {
                 reader.wrong(label, what)
             })?,
         };
-        Ok(CsvSpec { path, delimiter, quote, encoding })
+        let skip_lines = self.skip_lines.as_ref().map_or(0, |lines| *lines.get_ref());
+        Ok(CsvSpec { path, delimiter, quote, encoding, skip_lines })
     }
 
     fn postgres(&self, reader: &Reader<'_>) -> Result<PostgresSpec, ManifestError> {

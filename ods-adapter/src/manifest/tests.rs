@@ -44,7 +44,10 @@ fn a_manifest_says_what_is_shared() {
     assert_eq!(schema.key, [0]);
     let uses: Vec<_> = schema.columns.iter().map(|c| (c.allowed.disclose, c.allowed.prove)).collect();
     assert_eq!(uses, [(true, true), (false, true), (false, false)]);
-    assert_eq!(manifest.columns()[1], ColumnSource { name: "Fee Paid".into(), nulls: vec!["NA".into()], format: None });
+    assert_eq!(
+        manifest.columns()[1],
+        ColumnSource { name: "Fee Paid".into(), nulls: vec!["NA".into()], format: None, decimal_comma: false }
+    );
     assert_eq!(manifest.columns()[2].nulls, [""]);
     assert_eq!(manifest.with_source(Path::new("other.csv")).unwrap().source().path(), Some(Path::new("other.csv")));
 }
@@ -143,6 +146,7 @@ fn options_of_other_kinds_and_bad_ones_are_refused_with_their_line() {
         ("\"db.example.org\"", "\"/run/postgresql\"", "line 9: a socket's connection has no TLS"),
         ("\"UTC\"", "\"Mars/Olympus\"", "line 15: 'Mars/Olympus' is no time zone here"),
         ("\"%Y\"", "\"%!\"", "line 21: column 'a': "),
+        ("format = \"%Y\"", "decimal_comma = true", "line 21: column 'a': only decimals have a decimal comma"),
         ("\"timestamp\"", "\"text\"", "line 21: column 'a': only dates and timestamps have a format"),
     ] {
         line(POSTGRES, from, to, expected);

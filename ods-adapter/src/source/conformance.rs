@@ -9,6 +9,9 @@ use parquet::basic::{Compression, GzipLevel, ZstdLevel};
 use parquet::data_type::{ByteArray, ByteArrayType, Int64Type};
 use parquet::file::properties::WriterProperties;
 use parquet::file::writer::SerializedFileWriter;
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::{option, sample};
 use sealgate_circuits::value::Value;
 use serde_json::{Value as Json, json};
 
@@ -265,6 +268,35 @@ fn times_without_offset_are_of_the_zone_that_is_named() {
             assert!(refused.contains("twice or never"), "{refused}");
         }
     }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+    /// Any texts at all, in any number of row groups and lines.
+    #[test]
+    fn any_texts_come_through_every_kind_of_file(cells in vec((any::<i64>(), option::of(any_text()), option::of(any_text())), 0..20)) {
+        let columns: &[(&str, &str)] = &[("id", "int"), ("a", "text"), ("b", "text")];
+        let ids: Vec<String> = cells.iter().map(|(id, _, _)| id.to_string()).collect();
+        let rows: Vec<[Option<&str>; 3]> =
+            cells.iter().zip(&ids).map(|((_, a, b), id)| [a.as_deref(), Some(id.as_str()), b.as_deref()]).collect();
+        let rows: Vec<&[Option<&str>]> = rows.iter().map(<[_; 3]>::as_slice).collect();
+        let text = |text: &Option<String>| text.clone().map_or(Value::Null, Value::Text);
+        let expected: Vec<_> = cells.iter().map(|(id, a, b)| vec![Value::Int(*id), text(a), text(b)]).collect();
+        for kind in FILES {
+            let case = Case { columns, header: &["a", "id", "b"], rows: &rows };
+            prop_assert_eq!(&through(kind, &case, "").unwrap().0, &expected, "{}", kind);
+        }
+    }
+}
+
+/// Texts with what means something to a format, and with anything else.
+fn any_text() -> impl Strategy<Value = String> {
+    let odd = sample::select(vec![
+        "\"", "\"\"", ",", "\r", "\n", "\r\n", "\\", "[", "}", "null", "\u{feff}", "", " ", "é", "\0",
+    ]);
+    let part = prop_oneof![odd.prop_map(str::to_owned), any::<String>()];
+    // CSV's spelling of null is no text of a cell.
+    vec(part, 0..4).prop_map(|parts| parts.concat()).prop_filter("null", |text| text != "NULL")
 }
 
 /// Numbers and objects as JSON has them, absent keys, what is no object.

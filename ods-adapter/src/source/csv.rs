@@ -28,12 +28,17 @@ pub(super) struct CsvTable {
     last: Position,
     /// The line of its first cell.
     line: u64,
+    /// Lines before the first that the CSV reader sees.
+    lines_before: u64,
+    quotes: Quotes,
 }
 
 impl CsvTable {
     /// Opens a file and reads its header.
     pub(super) fn open(spec: &CsvSpec) -> Result<Self, SourceError> {
-        let file = TextFile::open(&spec.path, spec.encoding)?;
+        let mut file = TextFile::open(&spec.path, spec.encoding)?;
+        let skipped = file.skip_lines(spec.skip_lines);
+        skipped.map_err(|source| SourceError::File { path: spec.path.clone(), source })?;
         let mut builder = ReaderBuilder::new();
         builder.has_headers(false).flexible(true).delimiter(spec.delimiter).buffer_capacity(BUFFER_BYTES);
         match spec.quote {
@@ -52,6 +57,8 @@ impl CsvTable {
             encoding: spec.encoding,
             last: Position::new(),
             line: 1,
+            lines_before: u64::from(spec.skip_lines),
+            quotes: Quotes::Closed,
         };
         table.read_header()?;
         Ok(table)
@@ -61,6 +68,18 @@ impl CsvTable {
         if !self.read_record()? {
             return Err(SourceError::NoHeader { path: self.path.clone() });
         }
+        // Some programs name the delimiter in a line before the header.
+        let mut cells = self.record.iter();
+        if cells.next().is_some_and(|cell| cell.starts_with(b"sep=")) && cells.all(<[u8]>::is_empty) {
+            return match self.read_record()? {
+                true => self.read_names(),
+                false => Err(SourceError::NoHeader { path: self.path.clone() }),
+            };
+        }
+        self.read_names()
+    }
+
+    fn read_names(&mut self) -> Result<(), SourceError> {
         for (index, cell) in self.record.iter().enumerate() {
             let name = std::str::from_utf8(cell).map_err(|error| SourceError::Encoding {
                 path: self.path.clone(),
@@ -81,7 +100,7 @@ impl CsvTable {
                 &format!(
                     "row {} (behind line {}): longer than {} MiB; a quote may not have been closed, or quote = \"\" be missing in the manifest",
                     self.rows_read + 1,
-                    self.last.line(),
+                    self.lines_before + self.last.line(),
                     RECORD_BYTES_MAX >> 20
                 ),
             ));
@@ -89,7 +108,7 @@ impl CsvTable {
         if !read.map_err(|error| failed(error.into()))? {
             // The csv crate takes a file cut inside quotes for whole; the last record tells.
             let last = self.reader.get_ref().after(self.last.byte());
-            if self.quote.is_some_and(|quote| ends_in_quotes(last, self.delimiter, quote)) {
+            if quotes_of(last, self.delimiter, self.quote) == Quotes::Open {
                 return Err(SourceError::OpenQuote { path: self.path.clone(), row: self.rows_read, line: self.line });
             }
             return Ok(false);
@@ -98,12 +117,27 @@ impl CsvTable {
             self.last = position.clone();
         }
         // A record's position comes before the line ends and empty lines that it skips.
-        let raw = self.reader.get_ref().after(self.last.byte());
+        let raw = self.reader.get_ref().between(self.last.byte(), self.reader.position().byte());
         let skipped =
             raw.iter().take_while(|byte| matches!(byte, b'\r' | b'\n')).filter(|byte| **byte == b'\n').count();
-        self.line = self.last.line() + skipped as u64;
+        self.line = self.lines_before + self.last.line() + skipped as u64;
+        self.quotes = quotes_of(raw, self.delimiter, self.quote);
         self.reader.get_mut().forget_before(self.last.byte());
         Ok(true)
+    }
+}
+
+impl CsvTable {
+    /// What is wrong with the record as a whole.
+    fn fault(&self) -> Option<String> {
+        let (found, expected) = (self.record.len(), self.header.len());
+        if found != expected {
+            return Some(format!("{found} cells where the header has {expected}"));
+        }
+        if self.quotes == Quotes::Stray {
+            return Some("a cell goes on behind its closing quote; a quote inside quotes is written twice".into());
+        }
+        (self.record == self.header).then(|| "the header once more; were several files put together?".into())
     }
 }
 
@@ -122,9 +156,7 @@ impl Table for CsvTable {
             return Ok(None);
         }
         self.rows_read += 1;
-        let (found, expected) = (self.record.len(), self.header.len());
-        let fault = (found != expected).then(|| format!("{found} cells where the header has {expected}"));
-        Ok(Some(Place { line: Some(self.line), fault }))
+        Ok(Some(Place { line: Some(self.line), fault: self.fault() }))
     }
 
     fn cell(&self, chosen: usize) -> Result<Option<Cow<'_, str>>, String> {
@@ -173,6 +205,13 @@ impl<R> Tee<R> {
         self.kept.get(skip..).unwrap_or_default()
     }
 
+    /// What was read from `offset` on, up to `end`.
+    fn between(&self, offset: u64, end: u64) -> &[u8] {
+        let raw = self.after(offset);
+        let length = usize::try_from(end.saturating_sub(offset)).unwrap_or(usize::MAX);
+        raw.get(..length).unwrap_or(raw)
+    }
+
     /// Lets go of what lies before `offset`, once that is worth the move.
     fn forget_before(&mut self, offset: u64) {
         let old = usize::try_from(offset.saturating_sub(self.kept_from)).unwrap_or(0);
@@ -183,8 +222,19 @@ impl<R> Tee<R> {
     }
 }
 
-/// Whether a record that is cut here is still inside quotes.
-fn ends_in_quotes(raw: &[u8], delimiter: u8, quote: u8) -> bool {
+/// How a record's quotes end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Quotes {
+    /// Each one that was opened is closed, and then a cell ends.
+    Closed,
+    /// One is open.
+    Open,
+    /// A closed one has something behind it, so it is not clear where the cell ends.
+    Stray,
+}
+
+/// How the quotes of a record end, if it ends here.
+fn quotes_of(raw: &[u8], delimiter: u8, quote: Option<u8>) -> Quotes {
     #[derive(PartialEq)]
     enum State {
         CellStart,
@@ -192,7 +242,8 @@ fn ends_in_quotes(raw: &[u8], delimiter: u8, quote: u8) -> bool {
         Quoted,
         QuoteInQuoted,
     }
-    let mut state = State::CellStart;
+    let Some(quote) = quote.filter(|quote| raw.contains(quote)) else { return Quotes::Closed };
+    let (mut state, mut stray) = (State::CellStart, false);
     for byte in raw {
         let ends_cell = *byte == delimiter || matches!(byte, b'\n' | b'\r');
         state = match state {
@@ -200,10 +251,18 @@ fn ends_in_quotes(raw: &[u8], delimiter: u8, quote: u8) -> bool {
             State::Quoted => State::Quoted,
             State::CellStart | State::QuoteInQuoted if *byte == quote => State::Quoted,
             _ if ends_cell => State::CellStart,
+            State::QuoteInQuoted => {
+                stray = true;
+                State::Plain
+            }
             _ => State::Plain,
         };
     }
-    state == State::Quoted
+    match (stray, state) {
+        (_, State::Quoted) => Quotes::Open,
+        (true, _) => Quotes::Stray,
+        (false, _) => Quotes::Closed,
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@ use std::path::Path;
 
 use sealgate_circuits::value::Value;
 
+use super::{Quotes, quotes_of};
 use crate::manifest::ShareManifest;
 use crate::source::{Read, Row, SourceError, open};
 
@@ -40,6 +41,24 @@ fn read(csv: &[u8], columns: &[&str], source: &str) -> Result<Vec<Row>, SourceEr
 
 fn text(text: &str) -> Value {
     Value::Text(text.into())
+}
+
+#[test]
+fn quotes_are_followed_through_whole_records() {
+    for (raw, expected) in [
+        ("", Quotes::Closed),
+        ("a,b", Quotes::Closed),
+        ("\n\r\n\"a\n\",\"\"\r\n", Quotes::Closed),
+        ("\"a\"\"b\"", Quotes::Closed),
+        ("6\" pipe,\"\"", Quotes::Closed),
+        ("\"a\"\"", Quotes::Open),
+        ("a,\"", Quotes::Open),
+        ("\"a\" ,b", Quotes::Stray),
+        ("\"a\"b,\"", Quotes::Open),
+    ] {
+        assert_eq!(quotes_of(raw.as_bytes(), b',', Some(b'"')), expected, "{raw}");
+        assert_eq!(quotes_of(raw.as_bytes(), b',', None), Quotes::Closed, "{raw}");
+    }
 }
 
 #[test]
@@ -128,6 +147,9 @@ fn each_kind_of_bad_input_names_its_place() {
         (b"id,note\n1,a\n,a\n", "row 2 (line 3), column 'id': null in a key column"),
         (b"id,note\n1,a\n2,\"cut he", "row 2 (line 3): the file ends inside a quoted cell"),
         (b"id,\"note\n1,a\n2,", "has no column 'note'"),
+        (b"id,note\n1,\"a\" b\n", "row 1 (line 2): a cell goes on behind its closing quote"),
+        (b"id,note\r\n1,\"a\"b\"\r\n", "row 1 (line 2): a cell goes on behind its closing quote"),
+        (b"id,note\n1,a\nid,note\n2,b\n", "row 2 (line 3): the header once more"),
     ] {
         let message = read(csv, &columns, "").unwrap_err().to_string();
         assert!(message.contains("t.csv") && message.contains(expected), "{message} should contain {expected}");
@@ -253,4 +275,36 @@ fn days_and_times_in_formats_of_their_own() {
     assert_eq!(row.values, [Value::Int(1), parse("2024-12-31", Date), parse("2024-12-31T23:59:00Z", Timestamp)]);
     let Some(Read::Rejected(row)) = source.next().unwrap() else { panic!("a row") };
     assert_eq!(row.what, "'13.13.2024' is no date as the column's format has it (%d.%m.%Y)");
+}
+
+#[test]
+fn a_decimal_comma_and_lines_before_the_header() {
+    let dir = tempfile::tempdir().unwrap();
+    let csv = "\"A title, on\nlines before\n\nid;fee\n1;2,5\n2;1.234,5\n3;1,2,3\n4;2.5\n5;-7\n";
+    fs::write(dir.path().join("t.csv"), csv).unwrap();
+    let toml = "[asset]\nname='t'\ntitle='T'\n[source]\nkind='csv'\npath='t.csv'\ndelimiter=';'\nskip_lines=3\n\
+        on_bad_row='set_aside'\n[key]\ncolumns=['id']\n[[column]]\nname='id'\ntype='int'\n\
+        [[column]]\nname='fee'\ntype='decimal(2)'\ndecimal_comma=true\n";
+    let manifest = ShareManifest::parse(toml, &dir.path().join("share.toml")).unwrap();
+    let mut source = open(&manifest).unwrap();
+    let mut seen = Vec::new();
+    while let Some(read) = source.next().unwrap() {
+        seen.push(match read {
+            Read::Row(row) => format!("{} {:?}", row.line.unwrap(), row.values[1]),
+            Read::Rejected(row) => row.to_string(),
+        });
+    }
+    let refused = |row: u32, text: &str| {
+        format!("row {row} (line {}), column 'fee': '{text}' is no decimal with a comma for the point", row + 4)
+    };
+    let expected = [
+        "5 Decimal(250)".into(),
+        refused(2, "1.234,5"),
+        refused(3, "1,2,3"),
+        refused(4, "2.5"),
+        "9 Decimal(-700)".into(),
+    ];
+    assert_eq!(seen, expected);
+    let beyond = ShareManifest::parse(&toml.replace("=3", "=30"), &dir.path().join("share.toml")).unwrap();
+    assert!(open(&beyond).err().unwrap().to_string().contains("a header line with the columns' names is needed"));
 }

@@ -70,6 +70,15 @@ impl TextFile {
         Ok(Self { file, done_bytes, total_bytes, decoding })
     }
 
+    /// Passes over the first lines.
+    pub(super) fn skip_lines(&mut self, lines: u32) -> io::Result<()> {
+        let (mut left, mut byte) = (lines, [0]);
+        while left > 0 && self.read(&mut byte)? > 0 {
+            left -= u32::from(byte == *b"\n");
+        }
+        Ok(())
+    }
+
     /// Bytes of the file read so far and in all.
     pub(super) fn size_hint(&self) -> (u64, u64) {
         (self.done_bytes, self.total_bytes.max(self.done_bytes))

@@ -87,11 +87,21 @@ impl TypedColumn {
     fn value(&self, cell: Option<Cow<'_, str>>, zone: Option<&TimeZone>) -> Result<Value, String> {
         match cell {
             Some(text) if !self.source.nulls.iter().any(|null| *null == text) => {
+                let text = if self.source.decimal_comma { with_point(&text)? } else { text };
                 parse(&text, self.column.kind, self.source.format.as_deref(), zone)
             }
             _ if self.is_key => Err("null in a key column; each record needs a key".into()),
             _ => Ok(Value::Null),
         }
+    }
+}
+
+/// A number with a point for its comma. With both, or several, one is no number's comma.
+fn with_point(text: &str) -> Result<Cow<'static, str>, String> {
+    let marks = text.bytes().filter(|byte| matches!(byte, b',' | b'.')).count();
+    match text.contains('.') || marks > 1 {
+        true => Err(format!("'{}' is no decimal with a comma for the point", quoted(text))),
+        false => Ok(Cow::Owned(text.replace(',', "."))),
     }
 }
 

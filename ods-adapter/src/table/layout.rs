@@ -4,8 +4,8 @@ use object_store::path::Path;
 use zeroize::Zeroizing;
 
 use crate::keys::AssetLabel;
-use crate::seal::{AttemptId, ChunkPlace, KeyCommitment, Sealer, SegmentPlace, Stream};
-use crate::secret::NotOpened;
+use crate::seal::{AttemptId, ChunkPlace, KeyCommitment, Sealer, SegmentPlace, Stream, padded_bytes};
+use crate::secret::{NotOpened, TAG_BYTES};
 use crate::store::StoreError;
 
 /// Most rows in a segment.
@@ -142,17 +142,15 @@ pub(crate) fn seal_object<C: AsRef<[u8]>>(
     contents: &[C],
 ) -> Result<(Vec<u8>, Vec<u32>), NotOpened> {
     let count = u32::try_from(contents.len()).map_err(|_| NotOpened)?;
-    let mut lengths = Vec::with_capacity(contents.len());
-    let mut body = Vec::new();
-    for (chunk, content) in (0..count).zip(contents) {
-        let sealed = sealer.seal(ChunkPlace { chunk, last: chunk + 1 == count }, content.as_ref())?;
-        lengths.push(u32::try_from(sealed.len()).map_err(|_| NotOpened)?);
-        body.extend_from_slice(&sealed);
-    }
-    let mut object = Vec::with_capacity(HEADER_BYTES + lengths.len() * LENGTH_BYTES + body.len());
+    let sealed_bytes = |content: &C| u32::try_from(padded_bytes(content.as_ref().len()) + TAG_BYTES);
+    let lengths: Vec<u32> = contents.iter().map(sealed_bytes).collect::<Result<_, _>>().map_err(|_| NotOpened)?;
+    let body_bytes: usize = lengths.iter().map(|length| *length as usize).sum();
+    let mut object = Vec::with_capacity(HEADER_BYTES + lengths.len() * LENGTH_BYTES + body_bytes);
     object.extend_from_slice(&Header::of(&sealer.place, sealer.commitment, items, count).encode());
     object.extend(lengths.iter().flat_map(|length| length.to_le_bytes()));
-    object.extend_from_slice(&body);
+    for (chunk, content) in (0..count).zip(contents) {
+        object.extend(sealer.seal(ChunkPlace { chunk, last: chunk + 1 == count }, content.as_ref())?);
+    }
     Ok((object, lengths))
 }
 

@@ -23,7 +23,7 @@ enum Who {
 }
 
 /// Method, route, who.
-const MATRIX: [(&str, &str, Who); 35] = [
+const MATRIX: [(&str, &str, Who); 37] = [
     ("GET", "/health", Who::Anybody),
     ("GET", "/v1/genesis", Who::Anybody),
     ("GET", "/v1/parameters/{}", Who::Anybody),
@@ -56,12 +56,14 @@ const MATRIX: [(&str, &str, Who); 35] = [
     ("POST", "/v1/transactions", Who::Signer),
     ("POST", "/v1/asks", Who::Signer),
     ("GET", "/v1/answers/{}", Who::Anybody),
+    ("POST", "/v1/deliveries", Who::Signer),
+    ("GET", "/v1/deliveries/{}/columns/{}/segments/{}", Who::Sometimes),
     ("GET", "/v1/index-audit", Who::Owner),
     ("POST", "/add-checkpoint", Who::Signer),
     ("GET", "/{}/checkpoint", Who::Sometimes),
 ];
 /// From here on the witness's.
-const WITNESS: usize = 33;
+const WITNESS: usize = 35;
 
 fn file(path: &str) -> String {
     std::fs::read_to_string(workspace().join(path)).unwrap()
@@ -143,6 +145,7 @@ fn filled(api: &Api, request: &str, note: &str, height: u64) -> BTreeMap<&'stati
         "/v1/handovers" => format!("{path}?epoch=0"),
         "/v1/consistency" => format!("{path}?old=1&new=2"),
         "/v1/blocks" => format!("{path}?from=0"),
+        "/v1/deliveries/{}/columns/{}/segments/{}" => format!("/v1/deliveries/{request}/columns/0/segments/0"),
         "/{}/checkpoint" => path.replace("{}", &"0".repeat(64)),
         _ => path.replace("{}", request),
     };

@@ -21,6 +21,7 @@ use sealgate_gateway::answer_file::AnswerFile;
 use sealgate_gateway::budget::{Book, Reader};
 use sealgate_gateway::catalogue::Page;
 use sealgate_gateway::client::{AssetDetail, HeadResponse, Problem};
+use sealgate_gateway::delivery::{FetchRequest, SecretDelivery};
 use sealgate_gateway::envelope::{self, Purpose};
 use sealgate_gateway::home::Asked;
 use sealgate_gateway::messages::{AskRequest, AskResponse, LedgerProofs, SecretAnswer, SecretQuestion};
@@ -36,6 +37,7 @@ use sealgate_ledger::ids::{Address, AssetId, BlockHash, BlockHeight, ChainId, Di
 use sealgate_ledger::light::EntryProof;
 use sealgate_ledger::member::Policy;
 use sealgate_ledger::tx::{SignedTx, Tx, TxBody, VersionInfo};
+use sealgate_ods::table::columns::column_seal;
 use sealgate_ods::{AssetLabel, KeyFolder, RootFile, RootKey, ShareManifest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -203,6 +205,11 @@ fn secrets(bytes: &[u8]) {
     if let Some(secret) = canonical::<SecretQuestion>(bytes) {
         let _ = secret.commitment();
     }
+    if let Some(delivery) = canonical::<SecretDelivery>(bytes) {
+        for one in &delivery.columns {
+            let _ = column_seal(delivery.attempt, &one.segments);
+        }
+    }
     if let Some(answer) = canonical::<SecretAnswer>(bytes) {
         let question = parse_question("SELECT 1 FROM t WHERE id = 1", schema(), Vec::new()).unwrap();
         let nonce = sealgate_gateway::messages::Nonce([0; 32]);
@@ -213,6 +220,7 @@ fn secrets(bytes: &[u8]) {
 /// What the HTTP API carries, and the requester's memory.
 fn messages(bytes: &[u8]) {
     json::<AskRequest>(bytes);
+    json::<FetchRequest>(bytes);
     json::<AskResponse>(bytes);
     json::<LedgerProofs>(bytes);
     json::<EntryProof>(bytes);

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashSet};
 
 use sealgate_circuits::value::ColumnType;
 
-use super::{Key, Surveyed};
+use super::{Key, Surveyed, count};
 
 /// Hashes of texts kept in all; beyond that the columns that are least likely keys are given up.
 const HASHES_MAX: usize = 24 << 20;
@@ -72,9 +72,9 @@ pub(super) fn single(columns: &[Surveyed], nulls: &[BTreeSet<&'static str>], row
         match (column.uniqueness.repeats.as_slice(), missing) {
             ([], 0) => unique.push((rank(column.profile.guess(nulls).kind), at)),
             ([first, ..], 0) => remarks.push(format!(
-                "'{}' would be a key, but {} rows repeat another's, first row {first}",
+                "'{}' would be a key, but for {}, first row {first}",
                 column.name,
-                column.uniqueness.repeats.len()
+                count(column.uniqueness.repeats.len() as u64, "repeated text")
             )),
             _ => {}
         }

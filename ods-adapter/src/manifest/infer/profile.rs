@@ -5,6 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use jiff::fmt::strtime::BrokenDownTime;
 use sealgate_circuits::value::{ColumnType, SCALE_MAX, TEXT_BYTES_MAX, Value};
 
+use super::count;
+
 /// Texts that often mean null. Those of [`NULLS_ALWAYS`] mean nothing else.
 const NULLS: [&str; 22] = [
     "", "NA", "N/A", "n/a", "na", "NULL", "null", "Null", "None", "none", "nil", "NaN", "nan", "#N/A", "\\N", "-",
@@ -26,6 +28,8 @@ const DAY_BYTES_MAX: usize = 10;
 pub(super) enum Looks {
     Int,
     Decimal,
+    /// A decimal with a comma for the point.
+    Comma,
     Date,
     Timestamp,
     /// A time without an offset.
@@ -33,7 +37,8 @@ pub(super) enum Looks {
     Bool,
 }
 
-const LOOKS: [Looks; 6] = [Looks::Int, Looks::Decimal, Looks::Date, Looks::Timestamp, Looks::Civil, Looks::Bool];
+const LOOKS: [Looks; 7] =
+    [Looks::Int, Looks::Decimal, Looks::Comma, Looks::Date, Looks::Timestamp, Looks::Civil, Looks::Bool];
 
 /// How many values look so, and the first that does not.
 #[derive(Debug, Clone, Default)]
@@ -70,6 +75,7 @@ pub(super) struct Profile {
 pub(super) struct Guess {
     pub(super) kind: ColumnType,
     pub(super) format: Option<&'static str>,
+    pub(super) decimal_comma: bool,
     /// What an owner should look at.
     pub(super) remarks: Vec<String>,
 }
@@ -111,13 +117,14 @@ impl Profile {
                 self.set = None;
             }
         }
-        let decimal = decimal_places(text);
+        let comma = decimal_places(text, ',');
+        let decimal = decimal_places(text, '.').or(comma);
         if let Some((whole, scale)) = decimal {
             self.scale = self.scale.max(u8::try_from(scale).unwrap_or(u8::MAX));
             self.whole_digits = self.whole_digits.max(whole);
         }
         for (looks, count) in LOOKS.iter().zip(&mut self.counts) {
-            if looks.fit(text, decimal) {
+            if looks.fit(text, decimal, comma) {
                 count.values += 1;
             } else if count.first_other.is_none() {
                 count.first_other = Some((row, text.chars().take(40).collect()));
@@ -146,8 +153,8 @@ impl Profile {
     fn looks(&self) -> Option<Looks> {
         let all = |(looks, count): (&Looks, &Count)| {
             let fits = self.values > 0 && count.values == self.values;
-            let holds =
-                *looks != Looks::Decimal || self.whole_digits + usize::from(self.scale) <= usize::from(SCALE_MAX);
+            let holds = !matches!(looks, Looks::Decimal | Looks::Comma)
+                || self.whole_digits + usize::from(self.scale) <= usize::from(SCALE_MAX);
             (fits && holds && self.scale <= SCALE_MAX).then_some(*looks)
         };
         LOOKS.iter().zip(&self.counts).find_map(all)
@@ -187,7 +194,7 @@ impl Profile {
         let formats = self.day_format();
         let (kind, format) = match (self.looks(), formats.as_slice()) {
             (Some(Looks::Int), _) => (ColumnType::Int, None),
-            (Some(Looks::Decimal), _) => (ColumnType::Decimal(self.scale), None),
+            (Some(Looks::Decimal | Looks::Comma), _) => (ColumnType::Decimal(self.scale), None),
             (Some(Looks::Date), _) => (ColumnType::Date, None),
             (Some(Looks::Timestamp), _) => (ColumnType::Timestamp, None),
             (Some(Looks::Bool), _) => (ColumnType::Bool, None),
@@ -209,20 +216,21 @@ impl Profile {
                 (ColumnType::Text, None)
             }
         };
-        for (token, count) in self.tokens.iter().filter(|(token, _)| !null_texts.contains(*token)) {
-            let token = if token.is_empty() { "the empty text" } else { token };
-            remarks.push(format!(
-                "{token} stands in {count} rows; if it means null: null = [\"{}\"]",
-                token.escape_default()
-            ));
+        for (token, times) in self.tokens.iter().filter(|(token, _)| !null_texts.contains(*token)) {
+            let rows = count(*times, "row");
+            remarks
+                .push(format!("'{token}' stands in {rows}; if it means null: null = [\"{}\"]", token.escape_default()));
         }
-        if let (Some((row, what)), faults) = (&self.first_fault, self.faults) {
-            remarks.push(format!("{faults} cells are no text, first in row {row}: {what}"));
+        if let (Some((row, what)), faults) = (&self.first_fault, &self.faults) {
+            remarks.push(format!("no text in {}, first in row {row}: {what}", count(*faults, "row")));
         }
         if self.too_long > 0 {
-            remarks.push(format!("{} texts are longer than the {TEXT_BYTES_MAX} bytes of a field", self.too_long));
+            remarks.push(format!(
+                "a text longer than the {TEXT_BYTES_MAX} bytes of a field in {}",
+                count(self.too_long, "row")
+            ));
         }
-        Guess { kind, format, remarks }
+        Guess { kind, format, decimal_comma: self.looks() == Some(Looks::Comma), remarks }
     }
 
     /// Which type nearly all values have, and what stands in the way.
@@ -255,20 +263,21 @@ impl Looks {
     fn name(self) -> &'static str {
         match self {
             Looks::Int => "int",
-            Looks::Decimal => "decimal",
+            Looks::Decimal | Looks::Comma => "decimal",
             Looks::Date => "date",
             Looks::Timestamp | Looks::Civil => "timestamp",
             Looks::Bool => "bool",
         }
     }
 
-    fn fit(self, text: &str, decimal: Option<(usize, usize)>) -> bool {
+    fn fit(self, text: &str, decimal: Option<(usize, usize)>, comma: Option<(usize, usize)>) -> bool {
         let parses = |kind| Value::parse(text, kind).is_ok();
         match self {
             Looks::Int => {
-                decimal.is_some_and(|(_, scale)| scale == 0) && !text.contains('.') && parses(ColumnType::Int)
+                decimal.is_some_and(|(_, scale)| scale == 0) && !text.contains(['.', ',']) && parses(ColumnType::Int)
             }
-            Looks::Decimal => decimal.is_some(),
+            Looks::Decimal => decimal.is_some() && !text.contains(','),
+            Looks::Comma => comma.is_some(),
             Looks::Date => text.len() == DAY_BYTES_MAX && parses(ColumnType::Date),
             Looks::Timestamp => text.contains(':') && parses(ColumnType::Timestamp),
             Looks::Civil => {
@@ -281,11 +290,11 @@ impl Looks {
 
 /// Digits before and behind the point of a number without leading zeros or plus sign: with those it
 /// is a code, and would be another text when it comes back.
-fn decimal_places(text: &str) -> Option<(usize, usize)> {
+fn decimal_places(text: &str, point: char) -> Option<(usize, usize)> {
     let digits = text.strip_prefix('-').unwrap_or(text);
-    let (whole, fraction) = digits.split_once('.').unwrap_or((digits, ""));
+    let (whole, fraction) = digits.split_once(point).unwrap_or((digits, ""));
     let all_digits = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
-    let pointless = digits.contains('.') && fraction.is_empty();
+    let pointless = digits.contains(point) && fraction.is_empty();
     let coded = whole.is_empty() || (whole.len() > 1 && whole.starts_with('0'));
     (all_digits(whole) && all_digits(fraction) && !coded && !pointless).then_some((whole.len(), fraction.len()))
 }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 use encoding_rs::UTF_8;
 use sealgate_circuits::schema::{FIELDS_MAX, NAME_BYTES_MAX};
 
-use super::{InferRequest, Inferred, Key, Survey, Surveyed};
+use super::{InferRequest, Inferred, Key, LeftOut, Survey, Surveyed, count};
 use crate::manifest::{BUDGET_BITS, Relation, SourceSpec, Tls};
 
 /// Longest remark.
@@ -22,14 +22,24 @@ pub(super) fn manifest(
         "# Made by 'sealgate manifest infer' from {} of the source. Read it, correct it, leave out what\n\
          # is not to be shared; docs/spec/manifest.md says what can be written here.\n\n\
          [asset]\nname = {}\ntitle = {}\ndescription = \"\"\n\n",
-        if survey.more { format!("the first {} rows", survey.rows) } else { format!("all {} rows", survey.rows) },
+        if survey.more {
+            format!("the first {}", count(survey.rows, "row"))
+        } else {
+            format!("all {} rows", survey.rows)
+        },
         quoted(&request.name),
         quoted(&request.title),
     );
     let everywhere = everywhere(request, nulls);
     source(&mut text, request, &everywhere);
     if let Some(first) = &survey.first_fault {
-        remark(&mut text, &format!("{} rows are no records; {first}", survey.faults));
+        remark(
+            &mut text,
+            &format!(
+                "{} no record; {first}",
+                if survey.faults == 1 { "1 row is".into() } else { format!("{} rows are", survey.faults) }
+            ),
+        );
         text.push_str("on_bad_row = \"stop\"         # or \"set_aside\": publish the others\n");
     }
     // The columns that fit, the key's among them.
@@ -70,7 +80,7 @@ pub(super) fn manifest(
     if !survey.left_out.is_empty() {
         text.push('\n');
     }
-    for (name, why) in &survey.left_out {
+    for LeftOut { name, why } in &survey.left_out {
         remark(&mut text, &format!("left out: '{name}': {why}"));
     }
     Inferred { manifest: text, rows: survey.rows, columns: chosen.len(), key: key_names }
@@ -93,6 +103,9 @@ fn source(text: &mut String, request: &InferRequest, nulls: &BTreeSet<&'static s
         SourceSpec::Csv(spec) => {
             if spec.delimiter != b',' {
                 let _ = writeln!(text, "delimiter = {}", quoted(&char::from(spec.delimiter).to_string()));
+            }
+            if spec.skip_lines != 0 {
+                let _ = writeln!(text, "skip_lines = {}   # before the header", spec.skip_lines);
             }
             if spec.encoding != UTF_8 {
                 let guess = if request.encoding_guessed { "   # guessed: see whether accents are right" } else { "" };
@@ -149,7 +162,7 @@ fn column(
     }
     if let Some(set) = surveyed.profile.set().filter(|set| !set.is_empty()) {
         let values: Vec<_> = set.iter().map(|value| format!("'{}'", value.escape_debug())).collect();
-        remark(&mut text, &format!("{} values: {}", set.len(), values.join(", ")));
+        remark(&mut text, &format!("{}: {}", count(set.len() as u64, "value"), values.join(", ")));
     }
     let _ = writeln!(text, "[[column]]\nname = {}", quoted(name));
     if name != surveyed.name {
@@ -158,6 +171,9 @@ fn column(
     let _ = writeln!(text, "type = \"{}\"", guess.kind);
     if let Some(format) = guess.format {
         let _ = writeln!(text, "format = {}", quoted(format));
+    }
+    if guess.decimal_comma {
+        text.push_str("decimal_comma = true\n");
     }
     if nulls.iter().any(|token| !everywhere.contains(token)) {
         let all: BTreeSet<_> = everywhere.union(nulls).copied().collect();

@@ -83,7 +83,7 @@ fn types_nulls_and_keys_are_seen() {
     assert!(nulls(4).contains(&"-".to_owned()));
     assert_eq!(manifest.columns()[9].format.as_deref(), Some("%d/%m/%Y"));
     for expected in [
-        "# - stands in 1 rows; if it means null: null = [\"-\"]",
+        "# '-' stands in 1 row; if it means null: null = [\"-\"]",
         "# times without an offset: name the clocks",
         "# null in 1 of 4 rows",
         "title = \"A \\\"title\\\"\"",
@@ -136,7 +136,7 @@ fn what_cannot_be_shared_as_it_stands_is_said() {
     fs::write(dir.path().join("t.csv"), "id,note\n1,a\n2\n3,b\n").unwrap();
     let (inferred, parsed) = super::tests::inferred(&dir.path().join("t.csv"), None);
     assert!(parsed.is_ok(), "{parsed:?}");
-    assert!(inferred.manifest.contains("# 1 rows are no records; row 2 (line 3): 1 cells where the header has 2"));
+    assert!(inferred.manifest.contains("# 1 row is no record; row 2 (line 3): 1 cells where the header has 2"));
     let unknown = dir.path().join("t.xlsx");
     assert!(spec_of_file(&unknown).unwrap_err().to_string().contains("t.xlsx: its name does not say"));
     fs::write(dir.path().join("e.csv"), "").unwrap();
@@ -182,7 +182,7 @@ fn real_tables_are_read_by_what_is_inferred_of_them() {
         }
         let (inferred, parsed) = inferred(&path, None);
         if key.is_empty() {
-            assert!(inferred.manifest.contains("'LicenceRSN' would be a key, but 1 rows repeat another's"), "{file}");
+            assert!(inferred.manifest.contains("'LicenceRSN' would be a key, but for 1 repeated text"), "{file}");
         } else {
             assert_eq!(inferred.key, key, "{file}: {}", inferred.manifest);
         }
@@ -196,4 +196,24 @@ fn real_tables_are_read_by_what_is_inferred_of_them() {
             assert!(kinds(&manifest).iter().any(|found| found == kind), "{file}: {:?}", kinds(&manifest));
         }
     }
+}
+
+#[test]
+fn exports_as_offices_make_them() {
+    let csv = "Gemeinden;;\r\nStand: 31.12.2024\r\n\r\nid;fl\u{e4}che;stand\r\n1;12,50;31.12.2024\r\n2;-0,5;01.02.2024\r\n\
+               3;1007;13.01.2024\r\n4;;\r\n5;3;\r\n6;4,125;\r\n7;1;\r\n8;1;\r\n9;1;\r\n10;1;\r\n11;1;\r\n12;1;\r\n";
+    let bytes: Vec<u8> = csv.chars().map(|c| u8::try_from(u32::from(c)).unwrap()).collect();
+    let (inferred, manifest) = of_text("t.csv", &bytes);
+    assert_eq!(kinds(&manifest), ["id int", "fl\u{e4}che decimal(3)", "stand date"], "{}", inferred.manifest);
+    assert!(inferred.manifest.contains("skip_lines = 3   # before the header"), "{}", inferred.manifest);
+    assert!(manifest.columns()[1].decimal_comma);
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t.csv");
+    fs::write(&path, &bytes).unwrap();
+    let mut source = open(&manifest.with_source(&path).unwrap()).unwrap();
+    let Some(Read::Row(row)) = source.next().unwrap() else { panic!("no row") };
+    assert_eq!((row.line, &row.values[1]), (Some(5), &sealgate_circuits::value::Value::Decimal(12_500)));
+    // A line that names the delimiter; thousands are no decimals.
+    let (_, manifest) = of_text("t.csv", b"sep=;\nid;total\n1;1.234,50\n2;2,50\n");
+    assert_eq!(kinds(&manifest), ["id int", "total text"]);
 }

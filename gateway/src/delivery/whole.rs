@@ -1,0 +1,71 @@
+//! What can be fetched whole: columns of a table's version, or a file's content, in one form.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use sealgate_ledger::state::AssetView;
+use sealgate_ledger::tx::FILE;
+use sealgate_ods::file::SealedFile;
+use sealgate_ods::store::StoreError;
+use sealgate_ods::table::{ColumnSegment, SealedTable};
+use sealgate_ods::{AttemptId, SegmentKey};
+
+use crate::gateway::Gateway;
+use crate::owner::OwnerError;
+
+/// A version of an asset, open.
+pub(crate) enum Whole {
+    /// A table, fetched by columns.
+    Table(Arc<SealedTable>),
+    /// A file: its parts are the segments of column 0.
+    File(Arc<SealedFile>),
+}
+
+impl Whole {
+    /// The version's own attempt.
+    pub(crate) fn attempt(&self) -> AttemptId {
+        match self {
+            Whole::Table(table) => table.attempt(),
+            Whole::File(file) => file.attempt(),
+        }
+    }
+
+    /// The segments of a column, and a key for each.
+    pub(crate) fn column(&self, column: u8) -> Result<(Vec<ColumnSegment>, Vec<SegmentKey>), StoreError> {
+        match self {
+            Whole::Table(table) => Ok((table.column_segments(column)?, table.segment_keys(column)?)),
+            Whole::File(file) => Ok((file.parts()?, file.part_keys()?)),
+        }
+    }
+
+    /// A piece of a segment's object, as stored.
+    pub(crate) async fn read(&self, column: u8, position: usize, start: u64, length: u64) -> Result<Bytes, StoreError> {
+        match self {
+            Whole::Table(table) => table.read_segment(column, position, start, length).await,
+            Whole::File(file) => file.read_part(position, start, length).await,
+        }
+    }
+}
+
+impl Gateway {
+    /// A version of an asset, to be fetched.
+    pub(crate) async fn whole(&self, asset: &AssetView, version: u32) -> Result<Whole, OwnerError> {
+        if asset.data_type != FILE {
+            return Ok(Whole::Table(self.table(asset, version).await?));
+        }
+        let mut files = self.deliveries().files.lock().await;
+        if let Some(file) = files.get(&(asset.id, version)) {
+            return Ok(Whole::File(Arc::clone(file)));
+        }
+        let view = self.ledger().version(&asset.id, version)?;
+        let view = view.ok_or_else(|| OwnerError::NoAsset(format!("{} version {version}", asset.name)))?;
+        let keys = self.owner().asset_keys(&asset.id)?;
+        let version_ref = self.owner().version_ref(&keys, &view)?;
+        let file = Arc::new(SealedFile::open(self.owner().store().clone(), Arc::new(keys), &version_ref).await?);
+        if files.len() >= super::release::KNOWN_MAX {
+            files.clear();
+        }
+        files.insert((asset.id, version), Arc::clone(&file));
+        Ok(Whole::File(file))
+    }
+}

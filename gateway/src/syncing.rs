@@ -1,0 +1,86 @@
+//! Syncs: the tables of the configuration, published now or on their schedule. A scheduled sync publishes
+//! whether or not something changed, so that a new version says nothing about a single event.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use sealgate_ledger::ids::AssetId;
+use sealgate_ods::manifest::ShareManifest;
+use sealgate_ods::progress::{ProgressSink, silent};
+
+use crate::config::SyncSchedule;
+use crate::gateway::Gateway;
+use crate::owner::{Owner, clock_ms};
+use crate::publishing::{PublishError, Published, publish, read_manifest};
+
+/// How long a sync that failed waits before it is tried again, at most.
+const RETRY: Duration = Duration::from_secs(60);
+
+/// What became of one table of the configuration.
+pub struct Synced {
+    /// Its manifest.
+    pub manifest: PathBuf,
+    /// The new version.
+    pub outcome: Result<Published, PublishError>,
+}
+
+/// Publishes every table of the configuration, one after the other; one that fails does not keep the
+/// others.
+pub async fn sync_all(owner: &Owner, progress: Arc<dyn ProgressSink>) -> Vec<Synced> {
+    let mut all = Vec::new();
+    for SyncSchedule { manifest, .. } in &owner.config().sync {
+        let outcome = sync(owner, manifest, Arc::clone(&progress)).await;
+        all.push(Synced { manifest: manifest.clone(), outcome });
+    }
+    all
+}
+
+async fn sync(
+    owner: &Owner,
+    path: &std::path::Path,
+    progress: Arc<dyn ProgressSink>,
+) -> Result<Published, PublishError> {
+    publish(owner, &read_manifest(path, None)?, progress).await
+}
+
+/// Publishes the tables of the configuration on their schedules, as long as it is awaited.
+pub async fn keep_in_sync(gateway: Arc<Gateway>) {
+    let each = gateway.owner().config().sync.iter().map(|schedule| keep_one(&gateway, schedule));
+    futures::future::join_all(each).await;
+}
+
+async fn keep_one(gateway: &Gateway, schedule: &SyncSchedule) {
+    let name = schedule.manifest.display();
+    loop {
+        tokio::time::sleep(due_in(gateway, schedule)).await;
+        match sync(gateway.owner(), &schedule.manifest, silent()).await {
+            Ok(done) => {
+                tracing::info!(manifest = %name, asset = done.name, version = done.version, "synced");
+                // The block's time may lie a little before this machine's.
+                tokio::time::sleep(Duration::from_secs(1)).await;
+            }
+            Err(error) => {
+                tracing::error!(manifest = %name, %error, "the scheduled sync failed; the last version stands");
+                tokio::time::sleep(schedule.every.min(RETRY)).await;
+            }
+        }
+    }
+}
+
+/// How long until the next sync: the time of the last version plus the schedule's. What cannot be told,
+/// as a manifest that cannot be read, is due at once and fails with its reason.
+fn due_in(gateway: &Gateway, schedule: &SyncSchedule) -> Duration {
+    let (owner, ledger) = (gateway.owner(), gateway.ledger());
+    let last_ms = || {
+        let manifest = ShareManifest::read(&schedule.manifest).ok()?;
+        let asset = AssetId::of(&ledger.genesis().chain_id(), &owner.account().address(), manifest.asset_name());
+        let current = ledger.asset(&asset).ok()??.current;
+        let height = ledger.version(&asset, current).ok()??.height;
+        Some(ledger.block(height).ok()?.header.time_ms)
+    };
+    last_ms().map_or(Duration::ZERO, |last_ms| {
+        let since = Duration::from_millis(clock_ms().saturating_sub(last_ms));
+        schedule.every.saturating_sub(since)
+    })
+}
