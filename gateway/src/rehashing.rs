@@ -8,7 +8,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use sealgate_ledger::Ledger;
-use sealgate_ledger::ids::{Address, AssetId};
+use sealgate_ledger::ids::Address;
 use sealgate_ledger::state::{AssetView, VersionView};
 use sealgate_ledger::tx::FILE;
 use sealgate_ods::KeyError;
@@ -50,39 +50,50 @@ impl From<FileError> for RehashFailure {
 }
 
 /// Where the ledger is read.
+#[derive(Clone, Copy)]
 pub enum Books<'a> {
-    /// Open here.
-    Ledger(&'a Ledger),
-    /// Through the gateway that has it open.
-    Serving(&'a Client),
-}
-
-impl<'a> From<&'a Access> for Books<'a> {
-    fn from(access: &'a Access) -> Self {
-        match access {
-            Access::Local(ledger) => Books::Ledger(ledger),
-            Access::Serving(client) => Books::Serving(client),
-        }
-    }
+    /// Open in this process.
+    Open(&'a Ledger),
+    /// Wherever it is; it is opened for a moment only, so that a long check keeps nobody from it.
+    Closed,
 }
 
 impl Books<'_> {
-    async fn assets(&self, owner: &Address) -> Result<Vec<AssetView>, OwnerError> {
+    /// The owner's assets, each with its versions.
+    async fn stored(&self, owner: &Owner) -> Result<Vec<(AssetView, Vec<VersionView>)>, OwnerError> {
         match self {
-            Books::Ledger(ledger) => Ok(ledger.assets()?.into_iter().filter(|asset| asset.owner == *owner).collect()),
-            Books::Serving(client) => {
-                let search = Search { owner: Some(Who::Address(*owner)), ..Search::default() };
-                Ok(client.catalogue(&search).await?.0.into_iter().map(|listed| listed.asset).collect())
-            }
+            Books::Open(ledger) => of_ledger(ledger, &owner.account().address()),
+            Books::Closed => match owner.access().await? {
+                Access::Local(ledger) => of_ledger(&ledger, &owner.account().address()),
+                Access::Serving(client) => of_gateway(&client, &owner.account().address()).await,
+            },
         }
     }
+}
 
-    async fn version(&self, asset: &AssetId, number: u32) -> Result<Option<VersionView>, OwnerError> {
-        match self {
-            Books::Ledger(ledger) => Ok(ledger.version(asset, number)?),
-            Books::Serving(client) => Ok(client.version(asset, number).await?),
+fn of_ledger(ledger: &Ledger, owner: &Address) -> Result<Vec<(AssetView, Vec<VersionView>)>, OwnerError> {
+    let mut stored = Vec::new();
+    for asset in ledger.assets()?.into_iter().filter(|asset| asset.owner == *owner) {
+        let mut versions = Vec::new();
+        for number in 1..=asset.current {
+            versions.extend(ledger.version(&asset.id, number)?);
         }
+        stored.push((asset, versions));
     }
+    Ok(stored)
+}
+
+async fn of_gateway(client: &Client, owner: &Address) -> Result<Vec<(AssetView, Vec<VersionView>)>, OwnerError> {
+    let search = Search { owner: Some(Who::Address(*owner)), ..Search::default() };
+    let mut stored = Vec::new();
+    for listed in client.catalogue(&search).await?.0 {
+        let mut versions = Vec::new();
+        for number in 1..=listed.asset.current {
+            versions.extend(client.version(&listed.asset.id, number).await?);
+        }
+        stored.push((listed.asset, versions));
+    }
+    Ok(stored)
 }
 
 /// What was read back.
@@ -146,7 +157,7 @@ pub fn due_in(folder: &Path, every: Duration) -> Duration {
 pub async fn rehash_by_schedule(owner: &Owner, ledger: &Ledger, schedule: RehashSchedule) {
     loop {
         tokio::time::sleep(due_in(owner.folder(), schedule.every)).await;
-        match rehash_owner(owner, Books::Ledger(ledger), Some(schedule.rate), silent()).await {
+        match rehash_owner(owner, Books::Open(ledger), Some(schedule.rate), silent()).await {
             Ok(done) if done.damaged == 0 => {
                 tracing::info!(objects = done.objects, bytes = done.bytes, "stored objects are what was written");
             }
@@ -185,7 +196,7 @@ pub async fn rehash_owner(
     let after = position.after.clone();
     let noted = Arc::new(Mutex::new(Noted { position, folder: folder.clone(), at: Instant::now() }));
     let sink = Arc::clone(&noted);
-    let (inventory, without_keys) = inventory(owner, &books).await?;
+    let (inventory, without_keys) = inventory(owner, books).await?;
     let report = rehash(RehashRequest {
         store: owner.store().clone(),
         inventory,
@@ -197,7 +208,7 @@ pub async fn rehash_owner(
     .await?;
     let mut position = noted.lock().unwrap_or_else(PoisonError::into_inner).position.clone();
     position.suspects.extend(report.findings.first.iter().filter_map(StoreError::object).map(ToOwned::to_owned));
-    let findings = look_again(owner, &books, &position.suspects).await?;
+    let findings = look_again(owner, books, &position.suspects).await?;
     let ended = Position { begun_ms: position.begun_ms, finished_ms: Some(clock_ms()), ..Position::default() };
     ended.note(&folder)?;
     Ok(Rehashed {
@@ -235,9 +246,9 @@ impl Noted {
 }
 
 /// Everything that the ledger says must be stored, and how many assets have no keys any more.
-async fn inventory(owner: &Owner, books: &Books<'_>) -> Result<(Inventory, u64), RehashFailure> {
+async fn inventory(owner: &Owner, books: Books<'_>) -> Result<(Inventory, u64), RehashFailure> {
     let (mut inventory, mut without_keys) = (Inventory::default(), 0);
-    for asset in books.assets(&owner.account().address()).await? {
+    for (asset, versions) in books.stored(owner).await? {
         let keys = match owner.asset_keys(&asset.id) {
             Err(KeyError::Missing { .. }) => {
                 without_keys += 1;
@@ -245,10 +256,9 @@ async fn inventory(owner: &Owner, books: &Books<'_>) -> Result<(Inventory, u64),
             }
             other => other.map_err(OwnerError::from)?,
         };
-        let Some(current) = books.version(&asset.id, asset.current).await? else { continue };
-        for number in 1..=asset.current {
-            let Some(version) = books.version(&asset.id, number).await? else { continue };
-            let Some(version) = owner.kept(&keys, &current, &version).await? else { continue };
+        let Some(current) = versions.last() else { continue };
+        for version in &versions {
+            let Some(version) = owner.kept(&keys, current, version).await? else { continue };
             match asset.data_type.as_str() {
                 FILE => inventory.add_file(owner.store(), &keys, &version).await?,
                 _ => inventory.add_table(owner.store(), &keys, &asset.schema, &version).await?,
@@ -258,7 +268,7 @@ async fn inventory(owner: &Owner, books: &Books<'_>) -> Result<(Inventory, u64),
     Ok((inventory, without_keys))
 }
 
-async fn look_again(owner: &Owner, books: &Books<'_>, suspects: &BTreeSet<String>) -> Result<Findings, RehashFailure> {
+async fn look_again(owner: &Owner, books: Books<'_>, suspects: &BTreeSet<String>) -> Result<Findings, RehashFailure> {
     if suspects.is_empty() {
         return Ok(Findings::default());
     }

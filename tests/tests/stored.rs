@@ -97,9 +97,8 @@ fn a_file_is_fetched_whole_by_range_and_after_being_killed() {
     // Killed at any moment: the whole file or none.
     let mut chance = Chance::from_seed(7);
     for _ in 0..12 {
-        let mut child =
-            Command::new(binary()).arg("--json").args(get_args(&world, &server.url, "any", &[])).stdout(Stdio::null());
-        let mut child = child.spawn().unwrap();
+        let args = get_args(&world, &server.url, "any", &[]);
+        let mut child = Command::new(binary()).arg("--json").args(args).stdout(Stdio::null()).spawn().unwrap();
         std::thread::sleep(Duration::from_millis(chance.below(1500) as u64));
         child.kill().unwrap();
         child.wait().unwrap();
@@ -135,8 +134,8 @@ fn a_file_is_fetched_whole_by_range_and_after_being_killed() {
 fn files_and_tables_are_not_taken_for_each_other() {
     let world = world(b"plan");
     world.publish(&Table::shops(5).write(world.dir.path())).ok();
-    let error = publish(&world, "shops", "plans.pdf", &[]).error();
-    assert!(error.contains("'shops' is published as a table"), "{error}");
+    let error = publish(&world, "shop", "plans.pdf", &[]).error();
+    assert!(error.contains("'shop' is published as a table"), "{error}");
     std::fs::create_dir(world.path("folder")).unwrap();
     let error = publish(&world, "other", "folder", &[]).error();
     assert!(error.contains("it is no file"), "{error}");
@@ -160,7 +159,7 @@ fn files_and_tables_are_not_taken_for_each_other() {
         "--home",
         &home,
         "--asset",
-        "shops",
+        "shop",
         "--purpose",
         PURPOSE,
         "--out",
@@ -288,7 +287,7 @@ fn an_auditor_samples_what_is_stored() {
             "--home",
             &home,
             "--asset",
-            "shops",
+            "shop",
             "--records",
             records,
         ])

@@ -132,8 +132,8 @@ pub(super) fn log_to_stderr() {
     use tracing_subscriber::util::SubscriberInitExt as _;
     let targets = tracing_subscriber::filter::Targets::new()
         .with_default(tracing::Level::WARN)
-        .with_target("sealgate::syncing", tracing::Level::INFO)
-        .with_target("sealgate::rehashing", tracing::Level::INFO)
+        .with_target("sealgate_gateway::syncing", tracing::Level::INFO)
+        .with_target("sealgate_gateway::rehashing", tracing::Level::INFO)
         .with_target("commonware_resolver", tracing_subscriber::filter::LevelFilter::OFF);
     let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();
