@@ -333,15 +333,27 @@ async fn what_was_delivered_opens_nothing_else_and_ends_with_the_grant() {
 }
 
 #[test]
-fn a_fetch_that_is_revoked_on_the_way_ends() {
-    let world = world(&plots(300, "v1"), "owner,area");
+fn a_fetch_of_a_version_that_is_let_go_of_begins_anew() {
+    let table = plots(300, "v1");
+    let world = world(&table, "owner,area");
     let server = world.serve();
-    let keep = Proxy::start(&server.url, |path, _| {
+    stopped_before_ciphertext(&world, &server.url);
+    // With a new key of the asset, what the former one sealed goes at once.
+    sealgate(&["keys", "rotate", "--data-dir", &world.path("owner"), "--asset", "plots"]).ok();
+    let gone = fetch(&world, &server.url, "requester", "owner", "out.csv").error();
+    assert!(gone.contains("version 1 of 'plots' has been let go of"), "{gone}");
+    assert_eq!(fetch(&world, &server.url, "requester", "owner", "out.csv").ok()["version"], 2);
+    assert_eq!(csv_rows(&world, "out.csv", &["owner"]), cells(&table, &[1]));
+}
+
+/// A fetch that is killed when it has its delivery and no ciphertext yet.
+fn stopped_before_ciphertext(world: &World, url: &str) {
+    let keep = Proxy::start(url, |path, _| {
         if path.contains("/segments/") {
             std::thread::sleep(Duration::from_secs(60));
         }
     });
-    let args = fetch_args(&world, &keep.url, "requester", "owner", "out.csv");
+    let args = fetch_args(world, &keep.url, "requester", "owner", "out.csv");
     let mut child = Command::new(binary()).arg("--json").args(args).stdout(Stdio::null()).spawn().unwrap();
     let begun = std::time::Instant::now();
     while keep.count("/segments/") == 0 {
@@ -350,6 +362,13 @@ fn a_fetch_that_is_revoked_on_the_way_ends() {
     }
     child.kill().unwrap();
     child.wait().unwrap();
+}
+
+#[test]
+fn a_fetch_that_is_revoked_on_the_way_ends() {
+    let world = world(&plots(300, "v1"), "owner,area");
+    let server = world.serve();
+    stopped_before_ciphertext(&world, &server.url);
     world.revoke("plots", &world.requester).ok();
     let gone = fetch(&world, &server.url, "requester", "owner", "out.csv").error();
     assert!(gone.contains("nothing is released any more"), "{gone}");

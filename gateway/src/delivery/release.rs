@@ -225,7 +225,10 @@ impl Gateway {
             }
             Asked::Question { .. } => return Err(internal("a question came to be delivered")),
         };
-        let whole = self.whole(asset, version).await.map_err(internal)?;
+        let whole = match self.whole(asset, version).await {
+            Ok(whole) => whole,
+            Err(error) => return Err(self.not_given(asset, version, error).await),
+        };
         let mut delivered = Vec::new();
         for column in columns {
             let (segments, keys) = whole.column(*column).map_err(internal)?;
@@ -266,7 +269,7 @@ impl Gateway {
     /// A part of the ciphertext of a delivery, for whoever has its token.
     ///
     /// # Errors
-    /// [`AskError::TooLate`] when the grant no longer stands, [`AskError::Malformed`] for a range that
+    /// [`AskError::TooLate`] when the grant no longer stands or the version has been let go of, [`AskError::Malformed`] for a range that
     /// the object does not have; `Ok(None)` when there is nothing there, which is also what a wrong
     /// token is told.
     pub async fn delivered(&self, wanted: Wanted<'_>, passed_on: bool) -> Result<Option<Part>, AskError> {
@@ -302,9 +305,14 @@ impl Gateway {
                 "the object has {total} bytes, and at most {RANGE_BYTES_MAX} of them are given at once: name such a range"
             )));
         }
-        let whole = self.whole(&asset, version).await.map_err(internal)?;
-        let content = whole.read(wanted.column, wanted.position, start, length).await.map_err(internal)?;
-        Ok(Some(Part { content, start, total }))
+        let whole = match self.whole(&asset, version).await {
+            Ok(whole) => whole,
+            Err(error) => return Err(self.not_given(&asset, version, error).await),
+        };
+        match whole.read(wanted.column, wanted.position, start, length).await {
+            Ok(content) => Ok(Some(Part { content, start, total })),
+            Err(error) => Err(self.not_given(&asset, version, error).await),
+        }
     }
 
     fn delivery_path(&self, request: &TxHash) -> PathBuf {

@@ -10,7 +10,7 @@ use sealgate_ods::store::StoreError;
 use sealgate_ods::table::{ColumnSegment, SealedTable};
 use sealgate_ods::{AttemptId, SegmentKey};
 
-use crate::gateway::Gateway;
+use crate::gateway::{AskError, Gateway, internal};
 use crate::owner::OwnerError;
 
 /// A version of an asset, open.
@@ -48,6 +48,25 @@ impl Whole {
 }
 
 impl Gateway {
+    /// Why nothing of a version can be given: it has been let go of, or something failed here.
+    pub(crate) async fn not_given(&self, asset: &AssetView, version: u32, error: impl std::fmt::Display) -> AskError {
+        match self.is_kept(asset, version).await {
+            Ok(false) => AskError::TooLate(format!(
+                "version {version} of '{}' has been let go of by its owner: ask again, for version {}",
+                asset.name, asset.current
+            )),
+            Ok(true) | Err(_) => internal(error),
+        }
+    }
+
+    async fn is_kept(&self, asset: &AssetView, version: u32) -> Result<bool, OwnerError> {
+        let (current, version) =
+            (self.ledger().version(&asset.id, asset.current)?, self.ledger().version(&asset.id, version)?);
+        let Some((current, version)) = current.zip(version) else { return Ok(true) };
+        let keys = self.owner().asset_keys(&asset.id)?;
+        Ok(self.owner().kept(&keys, &current, &version).await?.is_some())
+    }
+
     /// A version of an asset, to be fetched.
     pub(crate) async fn whole(&self, asset: &AssetView, version: u32) -> Result<Whole, OwnerError> {
         if asset.data_type != FILE {
