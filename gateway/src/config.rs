@@ -205,7 +205,7 @@ struct RawRehash {
 }
 
 /// A whole number and the unit that ends the text.
-fn number_and_unit<'a>(text: &'a str) -> Option<(u64, &'a str)> {
+fn number_and_unit(text: &str) -> Option<(u64, &str)> {
     let digits = text.find(|c: char| !c.is_ascii_digit())?;
     let (number, unit) = text.split_at_checked(digits)?;
     Some((number.parse().ok()?, unit))
