@@ -27,7 +27,7 @@ use sealgate_ledger::ids::{AssetId, TxHash};
 use sealgate_ods::table::columns::open_segment;
 use sealgate_ods::{CipherSuite, HashAlgorithm, SegmentKey};
 use sealgate_tests::chance::{Chance, count};
-use sealgate_tests::{Run, Table, World, binary, files_under, parse_csv, sealgate, text};
+use sealgate_tests::{Run, Table, World, binary, files_under, parse_csv, sealgate, sealgate_plain, text};
 use serde_json::{Value, json};
 
 #[path = "fetch/proxy.rs"]
@@ -224,6 +224,27 @@ fn what_was_not_granted_is_not_given() {
     assert_eq!(world.used(&server.url, "plots", &world.requester), 1);
     let used = fetch(&world, &server.url, "requester", "owner", "two.csv").error();
     assert!(used.contains("quota is used up"), "{used}");
+    // The trail, the meter and a receipt know what it was.
+    let home = world.path("requester");
+    let lines = |filter: &[&str]| {
+        let args = ["trail", "--gateway", &server.url, "--home", &home];
+        sealgate(&[&args[..], filter].concat()).ok().as_array().unwrap().clone()
+    };
+    assert_eq!(lines(&["--outcome", "denied:whole"]).len(), 1);
+    assert_eq!(lines(&["--outcome", "denied:quota_used"]).len(), 1);
+    let [line] = &lines(&["--outcome", "delivered"])[..] else { panic!("{:?}", lines(&[])) };
+    assert_eq!((&line["shape"], &line["kind"], &line["keys"]), (&json!("all of owner"), &json!("columns"), &json!(0)));
+    let meter = sealgate(&["meter", "--gateway", &server.url, "--home", &home]).ok();
+    let total = &meter["total"];
+    assert_eq!((&total["delivered"], &total["denied"], &total["keys_asked"]), (&json!(1), &json!(2), &json!(0)));
+    assert_eq!(total["bytes"], line["status"]["delivered"]["bytes"]);
+    let people = sealgate_plain(&["trail", "--gateway", &server.url, "--home", &home]).stdout;
+    assert!(people.contains("asked    all of owner FROM plots for 'land register'"), "{people}");
+    assert!(people.contains("delivered from version 1 in block"), "{people}");
+    let (out, hash) = (world.path("receipt.json"), text(&line["ended"]["transaction"]));
+    sealgate(&["receipt", &hash, "--gateway", &server.url, "--home", &home, "--out", &out]).ok();
+    let shown = sealgate_plain(&["verify-receipt", "--home", &home, &out]).stdout;
+    assert!(shown.contains("delivered what the request"), "{shown}");
     // A question is another right.
     let question =
         world.ask(&server.url, "requester", PURPOSE, "a.json", "SELECT owner FROM plots WHERE id = 3").error();
