@@ -328,7 +328,15 @@ impl Plan {
 /// What is rebuilt, belongs to a running process, or must never be restored: a node's votes.
 fn is_transient(path: &Path) -> bool {
     let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-    let rebuilt = ["ledger/index", "ledger/index.bad", "ledger/consensus", "spill", "serving.json", "init.unfinished"];
+    let rebuilt = [
+        "ledger/index",
+        "ledger/index.bad",
+        "ledger/consensus",
+        "spill",
+        "serving.json",
+        "rehash.json",
+        "init.unfinished",
+    ];
     rebuilt.iter().any(|known| path.starts_with(known))
         || name == "lock"
         || name.ends_with(".lock")

@@ -13,10 +13,12 @@ use std::time::{Duration, Instant};
 use proptest::prelude::*;
 use proptest::sample::Index;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
+use sealgate_circuits::bytes::{Place, PlaceProof};
 use sealgate_circuits::evidence::{Evidence, Present, Shown};
 use sealgate_circuits::question::sql::{parse_predicate, parse_question};
 use sealgate_circuits::question::{Item, Operand};
-use sealgate_circuits::tree::NodeHash;
+use sealgate_circuits::record::{RecordCommitment, Salt};
+use sealgate_circuits::tree::{Leaf, NodeHash, Path as TreePath, PathEnd};
 use sealgate_gateway::account_file;
 use sealgate_gateway::answer_file::AnswerFile;
 use sealgate_gateway::client::Governance;
@@ -24,6 +26,7 @@ use sealgate_gateway::delivery::{DeliveredColumn, SealedKey, SecretDelivery, Tok
 use sealgate_gateway::identity;
 use sealgate_gateway::messages::{Nonce, SecretAnswer, SecretQuestion};
 use sealgate_gateway::receipt::Receipt;
+use sealgate_gateway::sampling::SampleDelivery;
 use sealgate_gateway::witness::pins::Pins;
 use sealgate_ledger::Ledger;
 use sealgate_ledger::block::EntryBody;
@@ -35,6 +38,7 @@ use sealgate_ledger::member::{Change, Member, MemberSet};
 use sealgate_ledger::standing::{AssetStanding, Handover};
 use sealgate_ledger::witness::AddCheckpoint;
 use sealgate_ods::table::columns::ColumnSegment;
+use sealgate_ods::table::{Sample, SampledLeaf, SampledRecord};
 use sealgate_ods::{AttemptId, KeyCommitment};
 use sealgate_tests::chance::{Chance, count};
 use sealgate_tests::{World, files_under, manifest, sealgate};
@@ -249,6 +253,26 @@ fn spoken(samples: &mut Samples) {
         digest: [3; 32],
         key_commitment: KeyCommitment([4; 32]),
     };
+    let record = SampledRecord {
+        place_proof: PlaceProof([6; 80]),
+        values: vec![sealgate_circuits::value::Value::Int(7), sealgate_circuits::value::Value::Null],
+        salt: Salt::derive(&[8; 32], b"key", 1),
+        segment: 0,
+        row: 3,
+        chunk_keys: vec![[9; 32]; 2],
+    };
+    let leaf = Leaf { place: Place([1; 32]), commitment: RecordCommitment([2; 32]) };
+    let path = TreePath { siblings: vec![NodeHash([3; 32]); 2], end: PathEnd::Leaf(leaf) };
+    let sample = Sample { path, leaf: SampledLeaf::Record(Box::new(record)) };
+    let delivery = SampleDelivery {
+        request: TxHash([1; 32]),
+        version: 1,
+        attempt: AttemptId([2; 16]),
+        token: Token::generate().unwrap(),
+        columns: vec![vec![segment.clone(); 2]; 2],
+        samples: vec![sample],
+    };
+    add("secrets", encode(&delivery));
     let column = DeliveredColumn { column: 1, segments: vec![segment; 2], keys: vec![SealedKey([5; 32]); 2] };
     let delivery = SecretDelivery {
         request: TxHash([1; 32]),

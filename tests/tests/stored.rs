@@ -96,10 +96,10 @@ fn a_file_is_fetched_whole_by_range_and_after_being_killed() {
 
     // Killed at any moment: the whole file or none.
     let mut chance = Chance::from_seed(7);
-    for _ in 0..12 {
+    for _ in 0..8 {
         let args = get_args(&world, &server.url, "any", &[]);
         let mut child = Command::new(binary()).arg("--json").args(args).stdout(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(chance.below(1500) as u64));
+        std::thread::sleep(Duration::from_millis(chance.below(1200) as u64));
         child.kill().unwrap();
         child.wait().unwrap();
         if Path::new(&world.path("any")).exists() {

@@ -26,6 +26,7 @@ use sealgate_gateway::envelope::{self, Purpose};
 use sealgate_gateway::home::Asked;
 use sealgate_gateway::messages::{AskRequest, AskResponse, LedgerProofs, SecretAnswer, SecretQuestion};
 use sealgate_gateway::naming::{AssetName, Who};
+use sealgate_gateway::sampling::SampleDelivery;
 use sealgate_gateway::trail::meter::meter;
 use sealgate_gateway::trail::{Wanted, export, grouped, spreadsheet};
 use sealgate_ledger::account::{AccountPublic, AccountSecret, EncryptionKey, Signature};
@@ -37,6 +38,7 @@ use sealgate_ledger::ids::{Address, AssetId, BlockHash, BlockHeight, ChainId, Di
 use sealgate_ledger::light::EntryProof;
 use sealgate_ledger::member::Policy;
 use sealgate_ledger::tx::{SignedTx, Tx, TxBody, VersionInfo};
+use sealgate_ods::table::chosen;
 use sealgate_ods::table::columns::column_seal;
 use sealgate_ods::{AssetLabel, KeyFolder, RootFile, RootKey, ShareManifest};
 use serde::Serialize;
@@ -208,6 +210,14 @@ fn secrets(bytes: &[u8]) {
     if let Some(delivery) = canonical::<SecretDelivery>(bytes) {
         for one in &delivery.columns {
             let _ = column_seal(delivery.attempt, &one.segments);
+        }
+    }
+    if let Some(delivery) = canonical::<SampleDelivery>(bytes) {
+        for sample in &delivery.samples {
+            let _ = chosen(&sample.path, &TreeRoot([2; 32]), &Place([1; 32]));
+        }
+        for segments in &delivery.columns {
+            let _ = column_seal(delivery.attempt, segments);
         }
     }
     if let Some(answer) = canonical::<SecretAnswer>(bytes) {
