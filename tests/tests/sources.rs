@@ -331,7 +331,7 @@ fn tables_are_published_by_the_manifests_inferred_of_them() {
     assert_eq!((inferred["rows"].as_u64(), inferred["key"][0].as_str()), (Some(3322), Some("tailnum")));
     assert_eq!(world.publish(&path).ok()["records"].as_u64(), Some(3322));
     // The register as it was published names one licence twice: with its number as the key it is refused,
-    // with both rows; bad rows are not to be found.
+    // with both rows, and where such rows are set aside both are.
     let (path, inferred) = infer(&register, "register");
     assert_eq!(inferred["columns"].as_u64(), Some(25));
     let text = fs::read_to_string(&path).unwrap();
@@ -339,6 +339,16 @@ fn tables_are_published_by_the_manifests_inferred_of_them() {
     fs::write(&path, text.replace(key, "columns = [\"LicenceRSN\"]")).unwrap();
     let twice = world.publish(&path).error();
     assert!(twice.contains("2545"), "{twice}");
+    let text = fs::read_to_string(&path).unwrap();
+    fs::write(&path, text.replace("[source]\n", "[source]\non_bad_row = \"set_aside\"\n")).unwrap();
+    let others = world.publish(&path).ok();
+    assert_eq!(
+        (others["records"].as_u64(), others["changes"]["set_aside"].as_u64()),
+        (Some(3383), Some(2)),
+        "{others}"
+    );
+    let report = fs::read_to_string(others["set_aside"].as_str().unwrap()).unwrap();
+    assert!(report.lines().count() == 3 && report.contains("\n2545,"), "{report}");
     // The same register in another encoding: it is seen, and taken back it is refused with its place.
     let (path, _) = infer(&encoded, "encoded");
     let text = fs::read_to_string(&path).unwrap();
