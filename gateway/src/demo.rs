@@ -154,7 +154,7 @@ async fn prepare(
 
     let start = Instant::now();
     let bar = story.output.progress();
-    let published = publish(&owner, manifest, bar.clone()).await;
+    let published = publish(&owner, manifest, false, bar.clone()).await;
     bar.finish();
     let published = published?;
     let shows = [

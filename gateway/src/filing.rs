@@ -6,7 +6,6 @@ use std::path::Path;
 use std::sync::Arc;
 
 use sealgate_circuits::bytes::{PlaceKey, TreeRoot};
-use sealgate_ledger::SubmitError;
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::ids::{AssetId, Digest};
 use sealgate_ledger::tx::{ColumnSeal, FILE, TxBody, VersionInfo, file_schema};
@@ -17,8 +16,8 @@ use sealgate_ods::table::remove_attempt;
 use sealgate_ods::{CipherSuite, HashAlgorithm};
 
 use crate::files::FileError;
-use crate::owner::{Owner, OwnerError, label};
-use crate::publishing::{PublishError, publish_lock, remove_orphans};
+use crate::owner::{Owner, OwnerError};
+use crate::publishing::{PublishError, certainly_refused, publish_lock, remove_orphans, retire_old};
 
 /// Why a file was not published. The ledger is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -129,14 +128,16 @@ pub async fn publish_file(owner: &Owner, filing: Filing<'_>) -> Result<Filed, Fi
     };
     let registered = access.submit(owner.account(), body).await;
     // As when a table is published: what may be registered stays, what was refused goes.
-    use SubmitError::{Busy, Rejected, Undone};
-    if matches!(registered, Err(OwnerError::Submit(Rejected(_) | Busy | Undone(_)))) {
-        let label = label(&asset).map_err(OwnerError::from)?;
-        if let Err(error) = remove_attempt(owner.store(), &label, sealed.reference.attempt).await {
-            tracing::warn!(%error, "what the refused version wrote is left to the next publish");
-        }
+    if registered.as_ref().is_err_and(certainly_refused)
+        && let Err(error) = remove_attempt(owner.store(), keys.label(), sealed.reference.attempt).await
+    {
+        tracing::warn!(%error, "what the refused version wrote is left to the next publish");
     }
-    Ok(Filed { asset, version: sealed, receipt: registered? })
+    let receipt = registered?;
+    if let Err(error) = retire_old(owner, &access, &asset, &keys, owner.config().keep).await {
+        tracing::warn!(%error, "old versions are left to the next publish");
+    }
+    Ok(Filed { asset, version: sealed, receipt })
 }
 
 /// What the ledger is told of a version: one seal, and in the place of a tree's root the content's digest,

@@ -10,15 +10,15 @@ use std::time::Duration;
 use sealgate_ledger::SubmitError;
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::ids::{AssetId, Digest};
-use sealgate_ledger::tx::{ColumnSeal, TxBody, VersionInfo};
+use sealgate_ledger::tx::{ColumnSeal, TABLE, TxBody, VersionInfo};
 use sealgate_ods::keys::{AssetKeys, KeyError};
 use sealgate_ods::manifest::{ManifestError, OnBadRow, ShareManifest};
 use sealgate_ods::progress::ProgressSink;
 use sealgate_ods::seal::AttemptId;
 use sealgate_ods::source::{self, Rejected, SourceError};
 use sealgate_ods::table::{
-    Changes, RejectedSink, SealError, SealRequest, SealedVersion, list_attempts, remove_attempt, remove_stale_spills,
-    retire_versions, seal_table,
+    AttemptState, Changes, RejectedSink, SealError, SealRequest, SealedVersion, attempt_state, is_retired,
+    list_attempts, remove_attempt, remove_stale_spills, retire_versions, seal_table,
 };
 
 use crate::client::AssetDetail;
@@ -87,13 +87,16 @@ pub struct Published {
     pub receipt: Receipt,
 }
 
-/// Publishes the table that a manifest describes, as the asset's first or next version.
+/// Publishes the table that a manifest describes, as the asset's first or next version. With `anew`
+/// nothing of the last version is used, which need not be whole then: every record is committed and sealed
+/// as if it were new.
 ///
 /// # Errors
 /// [`PublishError`]; nothing on the ledger has changed then.
 pub async fn publish(
     owner: &Owner,
     manifest: &ShareManifest,
+    anew: bool,
     progress: Arc<dyn ProgressSink>,
 ) -> Result<Published, PublishError> {
     let _lock = publish_lock(owner.folder())?;
@@ -114,7 +117,8 @@ pub async fn publish(
     let keys = Arc::new(keys.map_err(OwnerError::from)?);
     remove_orphans(owner, &access, &asset, &keys, existing.as_ref()).await?;
     let number = existing.as_ref().map_or(1, |detail| detail.asset.current + 1);
-    let previous = existing.as_ref().map(|detail| owner.version_ref(&keys, &detail.version)).transpose()?;
+    let last = existing.as_ref().filter(|_| !anew);
+    let previous = last.map(|detail| owner.version_ref(&keys, &detail.version)).transpose()?;
     let report = match manifest.on_bad_row() {
         OnBadRow::Stop => None,
         OnBadRow::SetAside => Some(Arc::new(Report::new(owner.folder(), manifest.asset_name(), number))),
@@ -269,9 +273,22 @@ pub(crate) async fn remove_orphans(
             }
         }
     }
+    // A shared ledger may yet order what it had not decided: a whole version whose turn has not passed
+    // stays, as nothing would answer for it otherwise.
+    let undecided = access.genesis().await?.network.is_some();
+    let current = existing.map_or(0, |detail| detail.asset.current);
     let label = label(asset)?;
     for attempt in list_attempts(owner.store(), &label).await? {
-        if !known.contains(&attempt) {
+        let orphan = !known.contains(&attempt)
+            && match undecided {
+                false => true,
+                true => match attempt_state(owner.store(), keys, attempt).await? {
+                    AttemptState::Unfinished => true,
+                    AttemptState::Finished(number) => number <= current,
+                    AttemptState::Unreadable => false,
+                },
+            };
+        if orphan {
             remove_attempt(owner.store(), &label, attempt).await?;
         }
     }
@@ -291,18 +308,25 @@ pub(crate) async fn retire_old(
     let now_ms = access.time_ms(access.head().await?).await?;
     let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
     let mut superseded_at = detail.version.height;
-    let (mut kept, mut retired) = (vec![owner.version_ref(keys, &detail.version)?], Vec::new());
+    let (mut kept, mut retired) = (vec![owner.version_ref(keys, &detail.version)?], BTreeSet::new());
     for number in (1..detail.asset.current).rev() {
         let version = access.version(&detail, number).await?;
-        let Some(reference) = owner.kept(keys, &detail.version, &version).await? else { break };
-        match access.time_ms(superseded_at).await?.saturating_add(keep_ms) <= now_ms {
-            true => retired.push(reference.attempt),
+        let reference = match owner.version_ref(keys, &version) {
+            // Let go of, with its key, and so was all before it.
+            Err(OwnerError::Keys(KeyError::NotOpened(_))) => break,
+            other => other?,
+        };
+        // Of those that were let go of before, what a kept version still used may be free by now.
+        let gone = is_retired(owner.store(), keys, reference.attempt).await?;
+        match gone || access.time_ms(superseded_at).await?.saturating_add(keep_ms) <= now_ms {
+            true => _ = retired.insert(reference.attempt),
             false => kept.push(reference),
         }
         superseded_at = version.height;
     }
     if !retired.is_empty() {
-        retire_versions(owner.store(), keys, &detail.asset.schema, &kept, &retired).await?;
+        let schema = (detail.asset.data_type == TABLE).then_some(&detail.asset.schema);
+        retire_versions(owner.store(), keys, schema, &kept, &retired).await?;
     }
     Ok(())
 }

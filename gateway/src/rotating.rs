@@ -27,7 +27,8 @@ pub enum RotateError {
     Owner(#[from] OwnerError),
     /// It is no table.
     #[error(
-        "asset '{name}' is a {data_type}: publish it again with 'sealgate file publish', which seals it under new keys"
+        "asset '{name}' is a {data_type}, whose key is not changed in place: publish it under another name, then \
+         destroy this one's keys with 'sealgate keys destroy'"
     )]
     NotTable {
         /// Its name.

@@ -87,6 +87,13 @@ fn record(sample: &Sample) -> Option<&SampledRecord> {
     }
 }
 
+fn blinding(sample: &Sample) -> Option<[u8; 32]> {
+    match &sample.leaf {
+        SampledLeaf::Blinding(seed) => Some(seed.0),
+        _ => None,
+    }
+}
+
 /// Where chance points: nobody can say beforehand, as the seed is the auditor's and the request's hash
 /// covers it.
 pub fn targets(seed: &SampleSeed, request: &TxHash, records: u16) -> Vec<Place> {
@@ -262,6 +269,11 @@ impl Check<'_> {
             let shown = self.delivery.samples.len();
             return Err((Damage::Missing, format!("{shown} records are shown of {}", targets.len())));
         }
+        // A version has one leaf of no record: more of them would be a tree to hide behind.
+        let blind: BTreeSet<[u8; 32]> = self.delivery.samples.iter().filter_map(blinding).collect();
+        if blind.len() > 1 {
+            return Err((Damage::Path, "several leaves are shown to be of no record; a version has one".into()));
+        }
         let hasher = RecordHasher::new(self.schema);
         for (number, (target, sample)) in targets.iter().zip(&self.delivery.samples).enumerate() {
             self.opening(&hasher, target, sample)
@@ -304,7 +316,8 @@ impl Check<'_> {
             PathEnd::Empty => None,
         };
         let record = match (&sample.leaf, leaf) {
-            (SampledLeaf::Empty, None) => return Ok(()),
+            // Every version has a leaf, if only that of no record.
+            (SampledLeaf::Empty, None) => return Err((Damage::Path, "the version's tree has no leaf at all".into())),
             (SampledLeaf::Blinding(seed), Some(leaf)) if seed.leaf() == leaf => return Ok(()),
             (SampledLeaf::Record(record), Some(_)) => record,
             _ => return Err((Damage::Path, "what is shown is not what stands at the leaf".into())),

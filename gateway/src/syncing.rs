@@ -41,7 +41,7 @@ async fn sync(
     path: &std::path::Path,
     progress: Arc<dyn ProgressSink>,
 ) -> Result<Published, PublishError> {
-    publish(owner, &read_manifest(path, None)?, progress).await
+    publish(owner, &read_manifest(path, None)?, false, progress).await
 }
 
 /// Publishes the tables of the configuration on their schedules, as long as it is awaited.

@@ -11,6 +11,10 @@ use crate::suite::CipherSuite;
 
 /// Plaintexts are padded to a multiple of this, so that their length says little.
 pub const PAD_BYTES: usize = 256;
+/// Zeros at the start of every chunk's plaintext: GCM does not commit to its key, and without them two
+/// keys could be found that open one chunk to different contents (Albertini et al., "How to Abuse and
+/// Fix Authenticated Encryption Without Key Commitment", USENIX Security 2022, the padding fix).
+const COMMITTING_BYTES: usize = 32;
 /// Bytes of the length that stands before the content inside a chunk.
 const LENGTH_BYTES: usize = 4;
 
@@ -158,11 +162,12 @@ pub(crate) struct SegmentPlace {
 }
 
 impl SegmentPlace {
-    /// Length, content and zeros up to a multiple of [`PAD_BYTES`], sealed.
+    /// Zeros, length, content and zeros up to a multiple of [`PAD_BYTES`], sealed.
     fn seal(&self, suite: CipherSuite, key: &ChunkKey, at: ChunkPlace, content: &[u8]) -> Result<Vec<u8>, NotOpened> {
         let length = u32::try_from(content.len()).map_err(|_| NotOpened)?;
         let padded = padded_bytes(content.len());
         let mut buffer = Vec::with_capacity(padded + TAG_BYTES);
+        buffer.extend_from_slice(&[0; COMMITTING_BYTES]);
         buffer.extend_from_slice(&length.to_le_bytes());
         buffer.extend_from_slice(content);
         buffer.resize(padded, 0);
@@ -231,12 +236,16 @@ impl Sealer {
 }
 
 /// Bytes of a chunk's plaintext for so many bytes of content.
-pub(crate) fn padded_bytes(content_bytes: usize) -> usize {
-    (content_bytes + LENGTH_BYTES).next_multiple_of(PAD_BYTES)
+pub(crate) const fn padded_bytes(content_bytes: usize) -> usize {
+    (content_bytes + COMMITTING_BYTES + LENGTH_BYTES).next_multiple_of(PAD_BYTES)
 }
 
 fn unframe(framed: &[u8]) -> Option<&[u8]> {
-    let (length, rest) = framed.split_first_chunk::<LENGTH_BYTES>()?;
+    let (zeros, rest) = framed.split_first_chunk::<COMMITTING_BYTES>()?;
+    if *zeros != [0; COMMITTING_BYTES] {
+        return None;
+    }
+    let (length, rest) = rest.split_first_chunk::<LENGTH_BYTES>()?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
     let (content, padding) = rest.split_at_checked(length)?;
     let canonical = framed.len() == padded_bytes(length) && padding.iter().all(|byte| *byte == 0);

@@ -22,13 +22,15 @@ use crate::secret::{create_private_dir, way_out};
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// An object is gone.
-    #[error("stored object {object} is missing: restore it from a backup, or sync the asset again")]
+    #[error(
+        "stored object {object} is missing: restore it from a backup, or publish the asset with 'sealgate publish --anew'"
+    )]
     Missing {
         /// The object.
         object: String,
     },
     /// An object is not what was written.
-    #[error("stored object {object}{} is damaged: {what}. Restore it from a backup, or sync the asset again", at_chunk(*chunk))]
+    #[error("stored object {object}{} is damaged: {what}. Restore it from a backup, or publish the asset with 'sealgate publish --anew'", at_chunk(*chunk))]
     Damaged {
         /// The object.
         object: String,

@@ -293,17 +293,17 @@ fn a_small_table_is_answered_as_it_is_while_everything_else_goes_on() {
 #[test]
 fn the_ledger_sees_neither_keys_nor_values_nor_free_constants() {
     let rows =
-        (0..40).map(|i| vec![format!("KEY-{i:04}-SECRET"), format!("VALUE-{i:04}-SECRET"), (1000 + i).to_string()]);
+        (0..40).map(|i| vec![format!("KEY-{i:04}-UNTOLD"), format!("VALUE-{i:04}-UNTOLD"), (1000 + i).to_string()]);
     let table = Table::new("hidden", &["k"], &[("k", "text"), ("v", "text"), ("n", "int")], rows.collect());
     let world = World::with(&table);
     let grant = ["--disclose", "v", "--prove", "n >= ?", "--prove", "v = ?", "--prove", "n < 1020", "--purpose", "p"];
     world.grant("hidden", &world.requester, &grant).ok();
     let server = world.serve();
-    let sql = "SELECT v, n >= 987654321, v = 'CONSTANT-SECRET', n < 1020 FROM hidden WHERE k = 'KEY-0007-SECRET'";
+    let sql = "SELECT v, n >= 987654321, v = 'CONSTANT-UNTOLD', n < 1020 FROM hidden WHERE k = 'KEY-0007-UNTOLD'";
     let verified = world.ask(&server.url, "requester", "p", "a.json", sql).ok();
-    let expected = ["VALUE-0007-SECRET", "false", "false", "true"].map(str::to_owned);
+    let expected = ["VALUE-0007-UNTOLD", "false", "false", "true"].map(str::to_owned);
     assert_eq!(answers(&verified).into_iter().map(|line| line.1).collect::<Vec<_>>(), expected);
-    let error = world.ask(&server.url, "requester", "p", "b.json", "SELECT k FROM hidden WHERE k = 'KEY-0008-SECRET'");
+    let error = world.ask(&server.url, "requester", "p", "b.json", "SELECT k FROM hidden WHERE k = 'KEY-0008-UNTOLD'");
     assert!(error.error().starts_with("denied: "));
     let trail = world.trail(&server.url, "auditor");
     assert_eq!(text(&trail[0]["shape"]), "v, n >= ?, v = ?, n < 1020");
@@ -314,7 +314,7 @@ fn the_ledger_sees_neither_keys_nor_values_nor_free_constants() {
         bytes.extend(std::fs::read(file).unwrap());
     }
     bytes.extend(shown.into_bytes());
-    for secret in ["SECRET", "KEY-0007", "987654321"] {
+    for secret in ["UNTOLD", "KEY-0007", "987654321"] {
         let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
         assert!(!found, "'{secret}' stands in the owner's folder or the trail");
     }

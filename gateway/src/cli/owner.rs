@@ -158,6 +158,10 @@ pub(super) struct Publish {
     /// Read this file instead of the source that the manifest names.
     #[arg(long, value_name = "FILE")]
     source: Option<PathBuf>,
+    /// Commit and seal every record as if it were new: for when stored objects of the last version are
+    /// damaged or missing.
+    #[arg(long)]
+    anew: bool,
 }
 
 #[derive(Serialize)]
@@ -201,7 +205,7 @@ pub(super) async fn publish(args: Publish, output: &Output) -> Result<(), Failur
     let manifest = read_manifest(&args.manifest, args.source.as_deref())?;
     let owner = Owner::open(&args.data.data_dir)?;
     let bar = output.progress();
-    let published = publish_table(&owner, &manifest, bar.clone()).await;
+    let published = publish_table(&owner, &manifest, args.anew, bar.clone()).await;
     bar.finish();
     let result = PublishResult::from(published?);
     output.result(&result, || result.text());

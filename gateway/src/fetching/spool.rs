@@ -34,6 +34,15 @@ pub struct Spool {
     _lock: File,
 }
 
+/// Whether a fetch puts a file of this name into its folder.
+fn is_ours(name: &std::ffi::OsStr) -> bool {
+    name.to_str().is_some_and(|name| {
+        // What is being written whole has a name of its own until it is.
+        let name = name.strip_prefix('.').and_then(|name| name.split('.').next()).unwrap_or(name);
+        matches!(name, "lock" | "request" | "result" | "written") || name.starts_with("column-")
+    })
+}
+
 impl Spool {
     /// Opens the folder of `out`, and empties it if it is of another request.
     ///
@@ -44,6 +53,11 @@ impl Spool {
         folder.push(".part");
         let folder = PathBuf::from(folder);
         create_private_dir(&folder).map_err(FileError::io(&folder))?;
+        let entries = std::fs::read_dir(&folder).map_err(FileError::io(&folder))?;
+        if let Some(other) = entries.flatten().map(|entry| entry.file_name()).find(|name| !is_ours(name)) {
+            let what = format!("holds '{}', which no fetch put there: fetch to another file", other.to_string_lossy());
+            return Err(FileError::content(&folder, what));
+        }
         let path = folder.join("lock");
         let lock = File::create(&path).map_err(FileError::io(&path))?;
         if lock.try_lock().is_err() {

@@ -61,6 +61,12 @@ impl FileManifest {
         Ok(manifest)
     }
 
+    /// The number of the version that an object describes, if it is a file's manifest of `attempt`.
+    pub(crate) fn number(keys: &AssetKeys, attempt: AttemptId, object: &[u8]) -> Option<u32> {
+        let content = keys.open_manifest(attempt, &MAGIC, object).ok()?;
+        Self::try_from_slice(&content).ok().map(|manifest| manifest.version)
+    }
+
     /// The digest by which a version's manifest is registered.
     pub(crate) fn digest(hash: HashAlgorithm, object: &[u8]) -> [u8; 32] {
         tagged_hash("sealgate/ods/manifest/1", &[&hash.digest(object)])

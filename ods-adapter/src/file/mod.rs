@@ -8,6 +8,7 @@ mod read;
 mod verify;
 mod write;
 
+pub(crate) use manifest::FileManifest;
 pub(crate) use manifest::file_objects;
 pub use parts::{CHUNK_BYTES, PART_BYTES, PART_CHUNKS, check_parts, open_part, parts_of};
 pub use read::SealedFile;

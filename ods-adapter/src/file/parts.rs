@@ -5,7 +5,7 @@ use std::ops::Range;
 use object_store::path::Path;
 
 use crate::keys::AssetLabel;
-use crate::seal::{AttemptId, Sealer, SegmentKey, SegmentPlace, Stream};
+use crate::seal::{AttemptId, Sealer, SegmentKey, SegmentPlace, Stream, padded_bytes};
 use crate::secret::{NotOpened, TAG_BYTES};
 use crate::store::StoreError;
 use crate::suite::{CipherSuite, HashAlgorithm};
@@ -13,15 +13,15 @@ use crate::table::columns::ColumnSegment;
 use crate::table::layout::{self, HEADER_BYTES, LENGTH_BYTES};
 use crate::table::version::ObjectEntry;
 
-/// Bytes of the file in a chunk; with their length, 64 KiB.
-pub const CHUNK_BYTES: usize = 65_532;
+/// Bytes of the file in a chunk; with what stands before them, 64 KiB.
+pub const CHUNK_BYTES: usize = 65_500;
 /// Chunks in a part. Only the last part has fewer.
 pub const PART_CHUNKS: u32 = 256;
 /// Bytes of the file in a part; only the last one has fewer.
 pub const PART_BYTES: u64 = CHUNK_BYTES as u64 * PART_CHUNKS as u64;
 
 /// Bytes of a full chunk as stored.
-const SEALED_CHUNK_BYTES: u64 = (LENGTH_BYTES + CHUNK_BYTES + TAG_BYTES) as u64;
+const SEALED_CHUNK_BYTES: u64 = (padded_bytes(CHUNK_BYTES) + TAG_BYTES) as u64;
 
 /// The numbers of the parts in which these bytes of a file lie.
 pub fn parts_of(bytes: &Range<u64>) -> Range<u64> {

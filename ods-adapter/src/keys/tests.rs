@@ -163,7 +163,7 @@ fn a_rotated_asset_opens_what_was_sealed_before_until_its_former_keys_are_retire
     let first = folder.create_asset(&label("a")).unwrap();
     let (attempt, key) = (AttemptId([1; 16]), DataKey::generate().unwrap());
     let sealed = |keys: &AssetKeys| {
-        let manifest = keys.seal_manifest(attempt, b"aad", b"manifest").unwrap();
+        let manifest = keys.seal_manifest(attempt, b"magic", b"manifest").unwrap();
         (keys.seal_access(b"attempt").unwrap(), manifest, keys.wrap(&key, attempt, Stream::Leaves).unwrap())
     };
     let opens = |keys: &AssetKeys, (access, manifest, wrapped): &(Vec<u8>, Vec<u8>, WrappedKey)| {

@@ -8,7 +8,7 @@ use sealgate_circuits::bytes::tagged_hash;
 use sealgate_circuits::value::{ColumnType, Value};
 
 use super::cells;
-use super::layout;
+use super::layout::{self, SEGMENT_ROWS};
 use super::read::SealedTable;
 use super::version::{ObjectEntry, SegmentEntry, VersionManifest, chunks_of};
 use crate::keys::{AssetKeys, AssetLabel};
@@ -87,6 +87,9 @@ pub(crate) fn open_cells(
     name: &Path,
     object: &[u8],
 ) -> Result<Vec<Value>, StoreError> {
+    if rows as usize > SEGMENT_ROWS {
+        return Err(StoreError::damaged(name, None, format!("a segment has at most {SEGMENT_ROWS} rows")));
+    }
     let mut values = Vec::with_capacity(rows as usize);
     for (chunk, content) in (0u32..).zip(layout::open_object(sealer, rows, chunks_of(rows), name, object)?) {
         values.extend(cells::decode(name, chunk, &content, kind, cells::rows_in_chunk(rows, chunk))?);

@@ -1,20 +1,21 @@
 //! Letting go of versions that nobody needs any more (docs/spec/store.md#retired-versions).
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use object_store::path::Path;
 use sealgate_circuits::schema::Schema;
 
 use super::layout;
 use super::read::read_manifest;
-use super::version::VersionRef;
+use super::version::{VersionManifest, VersionRef};
+use crate::file::FileManifest;
 use crate::keys::AssetKeys;
 use crate::seal::AttemptId;
 use crate::store::{Store, StoreError};
 
-/// Removes the objects of the attempts `retired` but for those that a version of `kept` uses. Each
-/// gets a mark first, so that what is missing then is known to have been let go. Can be called again
-/// after a crash.
+/// Removes the objects of the attempts `retired` but for those that a version of `kept` uses; `schema` is
+/// that of a table, and files share no objects. Each attempt gets a mark first, so that what is missing
+/// then is known to have been let go. Can be called again with the same and more, as after a crash.
 ///
 /// # Errors
 /// [`StoreError`] when a kept version's manifest cannot be read or the store fails; nothing of a kept
@@ -22,25 +23,35 @@ use crate::store::{Store, StoreError};
 pub async fn retire_versions(
     store: &Store,
     keys: &AssetKeys,
-    schema: &Schema,
+    schema: Option<&Schema>,
     kept: &[VersionRef],
-    retired: &[AttemptId],
+    retired: &BTreeSet<AttemptId>,
 ) -> Result<(), StoreError> {
     let mut used: BTreeSet<Path> = BTreeSet::new();
-    for version in kept {
-        let manifest = read_manifest(store, keys, schema, version).await?;
-        used.extend(manifest.objects(keys).into_iter().map(|(path, _)| path));
+    for version in schema.iter().flat_map(|_| kept) {
+        if let Some(schema) = schema {
+            let manifest = read_manifest(store, keys, schema, version).await?;
+            used.extend(manifest.objects(keys).into_iter().map(|(path, _)| path));
+        }
     }
     let label = keys.label();
-    for attempt in retired.iter().filter(|attempt| kept.iter().all(|version| version.attempt != **attempt)) {
-        let mark = layout::retired_path(label, *attempt);
-        if !store.exists(&mark).await? {
+    let mut stored: BTreeMap<AttemptId, Vec<Path>> = BTreeMap::new();
+    for meta in store.list(&layout::asset_path(label)).await? {
+        let attempt = meta.location.parts().nth(2).and_then(|part| part.as_ref().parse::<AttemptId>().ok());
+        if let Some(attempt) = attempt.filter(|attempt| retired.contains(attempt)) {
+            stored.entry(attempt).or_default().push(meta.location);
+        }
+    }
+    for (attempt, objects) in stored {
+        if kept.iter().any(|version| version.attempt == attempt) {
+            continue;
+        }
+        let mark = layout::retired_path(label, attempt);
+        if !objects.contains(&mark) {
             store.put(&mark, Vec::new()).await?;
         }
-        for meta in store.list(&layout::attempt_path(label, *attempt)).await? {
-            if meta.location != mark && !used.contains(&meta.location) {
-                store.remove(&meta.location).await?;
-            }
+        for object in objects.iter().filter(|object| **object != mark && !used.contains(*object)) {
+            store.remove(object).await?;
         }
     }
     Ok(())
@@ -52,4 +63,31 @@ pub async fn retire_versions(
 /// [`StoreError::Service`].
 pub async fn is_retired(store: &Store, keys: &AssetKeys, attempt: AttemptId) -> Result<bool, StoreError> {
     store.exists(&layout::retired_path(keys.label(), attempt)).await
+}
+
+/// How far an attempt came.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttemptState {
+    /// It has no manifest: it never became a version.
+    Unfinished,
+    /// It is whole, and was to be the version with this number.
+    Finished(u32),
+    /// It has a manifest that these keys do not open.
+    Unreadable,
+}
+
+/// How far an attempt came of which the ledger says nothing.
+///
+/// # Errors
+/// [`StoreError::Service`].
+pub async fn attempt_state(store: &Store, keys: &AssetKeys, attempt: AttemptId) -> Result<AttemptState, StoreError> {
+    match store.read(&layout::manifest_path(keys.label(), attempt)).await {
+        Err(StoreError::Missing { .. }) => Ok(AttemptState::Unfinished),
+        Err(error) => Err(error),
+        Ok(object) => {
+            let table = VersionManifest::number(keys, attempt, &object);
+            let number = table.or_else(|| FileManifest::number(keys, attempt, &object));
+            Ok(number.map_or(AttemptState::Unreadable, AttemptState::Finished))
+        }
+    }
 }

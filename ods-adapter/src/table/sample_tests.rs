@@ -114,7 +114,7 @@ async fn versions_are_compared_and_let_go_of() {
     let old = [first.reference.attempt, second.reference.attempt];
     let before = bench.files().len();
     for _ in 0..2 {
-        retire_versions(store, keys, &bench.schema, &[third.reference], &old).await.unwrap();
+        retire_versions(store, keys, Some(&bench.schema), &[third.reference], &old.into()).await.unwrap();
     }
     assert!(bench.files().len() < before);
     assert!(

@@ -29,6 +29,8 @@ use crate::store::{Store, StoreError};
 const BATCH_ROWS: usize = 1024;
 /// Objects of the last version that are read in one step.
 const READS_AT_ONCE: usize = 8;
+/// Most bytes of waiting rows whose key tags begin with the same byte.
+const PARTITION_BYTES_MAX: usize = 1 << 30;
 /// Bytes of a waiting row before its values: tags, number, length.
 const ROW_HEAD_BYTES: usize = 2 * TAG_BYTES + 8 + 4;
 /// Segments with fewer rows and bytes join others when something is written anyway.
@@ -72,6 +74,8 @@ impl AttemptKeys {
 struct Waiting {
     rows: Spill,
     count: u64,
+    /// Bytes of each partition, one of which must fit into memory.
+    bytes: Vec<usize>,
 }
 
 /// What a comparison leaves to be done: live rows of the last version by segment, and their number.
@@ -205,7 +209,7 @@ impl Build {
         committer: &Committer,
         changes: &mut Changes,
     ) -> Result<Waiting, SealError> {
-        let mut waiting = Waiting { rows: Spill::new(&self.spill_dir)?, count: 0 };
+        let mut waiting = Waiting { rows: Spill::new(&self.spill_dir)?, count: 0, bytes: vec![0; PARTITIONS] };
         let mut at_end = false;
         while !at_end {
             self.attempt.stop_if_cancelled()?;
@@ -238,7 +242,15 @@ impl Build {
                 bytes.extend_from_slice(&row.number.to_le_bytes());
                 bytes.extend_from_slice(&length.to_le_bytes());
                 bytes.extend_from_slice(&encoded);
-                waiting.rows.add(usize::from(first(&tags.key)), &bytes)?;
+                let partition = usize::from(first(&tags.key));
+                let gathered = waiting.bytes.get_mut(partition);
+                if gathered.is_some_and(|gathered| {
+                    *gathered += bytes.len();
+                    *gathered > PARTITION_BYTES_MAX
+                }) {
+                    return Err(SealError::Crowded { file: self.attempt.source.clone(), row: row.number });
+                }
+                waiting.rows.add(partition, &bytes)?;
                 waiting.count += 1;
             }
             self.attempt.tell(Phase::Reading, waiting.count, None, source.size_hint());

@@ -201,7 +201,9 @@ impl SegmentWriter {
 
     /// Seals what is pending, if anything.
     pub(crate) fn flush(&mut self, attempt: &Attempt) -> Result<(), SealError> {
-        let records = std::mem::take(&mut self.pending);
+        let mut records = std::mem::take(&mut self.pending);
+        // Changed, new and moved records lie in one order: where a record lies does not tell which it is.
+        records.sort_unstable_by_key(|record| record.tags.key);
         self.pending_bytes = 0;
         if records.is_empty() {
             return Ok(());

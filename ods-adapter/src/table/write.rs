@@ -133,6 +133,17 @@ pub enum SealError {
         /// The key columns with their values.
         key: String,
     },
+    /// Far too many rows have the same key, or there are too many rows for one asset.
+    #[error(
+        "{file}: at row {row}, a 256th of the table by its keys is larger than 1 GiB. Many rows have the same key, or \
+         the table is larger than 256 GiB: check the key in the manifest, or share it as several assets"
+    )]
+    Crowded {
+        /// The source.
+        file: String,
+        /// The data row, from 1, at which it was too much.
+        row: u64,
+    },
     /// Two keys have one place, which a random function does not give.
     #[error("two keys of the table have the same place; the asset's place seed is damaged")]
     SamePlace,
