@@ -112,6 +112,13 @@ pub async fn publish_file(owner: &Owner, filing: Filing<'_>) -> Result<Filed, Fi
         progress: Arc::clone(&filing.progress),
     })
     .await?;
+    // Half of one state and half of another is no file that anybody had.
+    let now = std::fs::metadata(filing.path).map_err(FileError::io(filing.path))?;
+    if now.len() != meta.len() || now.modified().ok() != meta.modified().ok() {
+        remove_attempt(owner.store(), keys.label(), sealed.reference.attempt).await.map_err(OwnerError::from)?;
+        let what = "it was changed while it was read; nothing was published, do it again";
+        return Err(FileError::content(filing.path, what).into());
+    }
     let version = version_info(&keys, &sealed)?;
     let body = match existing {
         Some(_) => TxBody::PublishVersion { asset, version },

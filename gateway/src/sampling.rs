@@ -229,6 +229,12 @@ fn keep(
     if let Ok(text) = std::fs::read_to_string(&sent) {
         let bytes = BASE64.decode(text.trim()).map_err(|error| FileError::content(&sent, error))?;
         let tx = SignedTx::decode(&bytes).map_err(|error| FileError::content(&sent, error))?;
+        // One that has expired was not taken, and will not be: the same result is signed anew.
+        if tx.tx.expiry >= session.head {
+            return Ok((path, tx));
+        }
+        let tx = signed(&session.genesis, session.head, account, tx.tx.body)?;
+        write_private(&sent, BASE64.encode(tx.encode()).as_bytes(), true).map_err(FileError::io(&sent))?;
         return Ok((path, tx));
     }
     write_json(&path, report, true)?;

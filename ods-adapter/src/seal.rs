@@ -185,7 +185,10 @@ impl SegmentPlace {
     ) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
         let mut buffer = Zeroizing::new(sealed.to_vec());
         key.0.cipher(suite).open(self.nonce(at), &self.aad(at), &mut buffer)?;
-        unframe(&buffer).map(|content| Zeroizing::new(content.to_vec())).ok_or(NotOpened)
+        let content = content_of(&buffer).ok_or(NotOpened)?;
+        buffer.truncate(content.end);
+        buffer.drain(..content.start);
+        Ok(buffer)
     }
 
     fn aad(&self, at: ChunkPlace) -> Vec<u8> {
@@ -240,16 +243,17 @@ pub(crate) const fn padded_bytes(content_bytes: usize) -> usize {
     (content_bytes + COMMITTING_BYTES + LENGTH_BYTES).next_multiple_of(PAD_BYTES)
 }
 
-fn unframe(framed: &[u8]) -> Option<&[u8]> {
+/// Where in a framed plaintext its content is.
+fn content_of(framed: &[u8]) -> Option<std::ops::Range<usize>> {
     let (zeros, rest) = framed.split_first_chunk::<COMMITTING_BYTES>()?;
-    if *zeros != [0; COMMITTING_BYTES] {
-        return None;
-    }
     let (length, rest) = rest.split_first_chunk::<LENGTH_BYTES>()?;
     let length = usize::try_from(u32::from_le_bytes(*length)).ok()?;
-    let (content, padding) = rest.split_at_checked(length)?;
-    let canonical = framed.len() == padded_bytes(length) && padding.iter().all(|byte| *byte == 0);
-    canonical.then_some(content)
+    let padding = rest.get(length..)?;
+    let canonical = *zeros == [0; COMMITTING_BYTES]
+        && framed.len() == padded_bytes(length)
+        && padding.iter().all(|byte| *byte == 0);
+    let start = COMMITTING_BYTES + LENGTH_BYTES;
+    canonical.then_some(start..start + length)
 }
 
 #[cfg(test)]

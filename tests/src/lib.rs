@@ -655,3 +655,15 @@ fn pass_on(client: std::net::TcpStream, target: &str, kept: &std::sync::Mutex<Ve
         }
     }
 }
+
+/// A port that stays free until a program listens there: another one for each call of this process, and
+/// none of those (32,768 and up) that the system gives to outgoing connections.
+pub fn free_port() -> u16 {
+    use std::sync::atomic::{AtomicU16, Ordering};
+    static TAKEN: AtomicU16 = AtomicU16::new(0);
+    let own = u16::try_from(std::process::id() % 50).unwrap() * 20;
+    (0..1_000)
+        .map(|_| 9_000 + (own + TAKEN.fetch_add(1, Ordering::Relaxed)) % 1_000)
+        .find(|port| std::net::TcpListener::bind(("127.0.0.1", *port)).is_ok())
+        .expect("free ports")
+}

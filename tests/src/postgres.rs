@@ -1,7 +1,6 @@
 //! A PostgreSQL server of its own: in a temporary folder, on a socket there and, with TLS only, on a
 //! port of this machine.
 
-use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -51,7 +50,7 @@ impl Postgres {
             command
         };
         run(program("initdb").args(["-U", "owner", "-A", "trust", "-E", "UTF8", "--no-sync", "-D"]).arg(&data));
-        let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+        let port = crate::free_port();
         std::fs::write(
             data.join("pg_hba.conf"),
             "local all owner trust\nhostssl all reader 127.0.0.1/32 scram-sha-256\n",

@@ -530,7 +530,8 @@ fn no_bit_of_a_stored_object_can_be_flipped_unnoticed() {
     let (_dir, folders) = copies(&world);
     let store = PathBuf::from(world.path("owner/store"));
     let objects = files_under(&store);
-    assert!(objects.len() >= 2 * (5 + 4 + 2), "{}", objects.len());
+    // The second version shares the segments in which nothing changed.
+    assert!(objects.len() >= 5 + 4 + 2 + 3, "{}", objects.len());
     let mut flips = Vec::new();
     for object in &objects {
         let size = std::fs::metadata(object).unwrap().len() as usize;
