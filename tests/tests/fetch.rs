@@ -44,11 +44,17 @@ fn plots(rows: usize, edition: &str) -> Table {
     let row = |id: usize| {
         vec![
             (id * 3).to_string(),
-            empty_or(id % 11 == 0, format!("{} {edition}", texts[id % texts.len()])),
-            empty_or(id % 7 == 0, format!("{}{}.{:02}", if id % 2 == 0 { "-" } else { "" }, id, id % 100)),
-            empty_or(id % 13 == 0, format!("19{:02}-0{}-1{}", id % 100, 1 + id % 9, id % 10)),
-            empty_or(id % 17 == 0, format!("2024-03-0{}T10:00:00.{:06}Z", 1 + id % 9, (id * 7919) % 1_000_000)),
-            empty_or(id % 5 == 0, (id % 3 == 0).to_string()),
+            empty_or(id.is_multiple_of(11), format!("{} {edition}", texts[id % texts.len()])),
+            empty_or(
+                id.is_multiple_of(7),
+                format!("{}{}.{:02}", if id.is_multiple_of(2) { "-" } else { "" }, id, id % 100),
+            ),
+            empty_or(id.is_multiple_of(13), format!("19{:02}-0{}-1{}", id % 100, 1 + id % 9, id % 10)),
+            empty_or(
+                id.is_multiple_of(17),
+                format!("2024-03-0{}T10:00:00.{:06}Z", 1 + id % 9, (id * 7919) % 1_000_000),
+            ),
+            empty_or(id.is_multiple_of(5), id.is_multiple_of(3).to_string()),
         ]
     };
     let columns = [

@@ -132,7 +132,7 @@ fn a_scheduled_sync_publishes_whether_or_not_something_changed() {
     assert_eq!((&now["synced"][0]["version"], &now["synced"][0]["changes"]["unchanged"]), (&json!(2), &json!(30)));
     let server = world.serve();
     let current = || {
-        let (status, body) = http(&server.url, "GET /v1/catalogue", &[]);
+        let (status, body) = http(&server.url, "GET /v1/catalogue HTTP/1.1", b"");
         assert_eq!(status, 200);
         serde_json::from_slice::<Value>(&body).unwrap()["assets"][0].clone()
     };
