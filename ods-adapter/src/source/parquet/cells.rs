@@ -1,4 +1,4 @@
-//! Values of Parquet's types as texts (https://github.com/apache/parquet-format, LogicalTypes.md).
+//! Values of Parquet's types as texts (<https://github.com/apache/parquet-format>, LogicalTypes.md).
 
 use jiff::tz::TimeZone;
 use parquet::basic::{ConvertedType, LogicalType, TimeUnit, Type};
