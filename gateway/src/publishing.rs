@@ -16,6 +16,7 @@ use sealgate_ods::manifest::{ManifestError, OnBadRow, ShareManifest};
 use sealgate_ods::progress::ProgressSink;
 use sealgate_ods::seal::AttemptId;
 use sealgate_ods::source::{self, Rejected, SourceError};
+use sealgate_ods::store::StoreError;
 use sealgate_ods::table::{
     AttemptState, Changes, RejectedSink, SealError, SealRequest, SealedVersion, attempt_state, is_retired,
     list_attempts, remove_attempt, remove_stale_spills, retire_versions, seal_table,
@@ -111,7 +112,10 @@ pub async fn publish(
     if let Some(detail) = &existing {
         same_budgets(manifest, &detail.asset.budgets)?;
     }
-    let source = source::open(manifest)?;
+    // A database may take its time to answer; a gateway that syncs answers others meanwhile.
+    let opened = manifest.clone();
+    let source = tokio::task::spawn_blocking(move || source::open(&opened)).await;
+    let source = source.map_err(|error| OwnerError::Store(StoreError::Internal(error.to_string())))??;
     // A published asset whose keys are lost must not get new ones: they open nothing.
     let keys = if existing.is_some() { owner.asset_keys(&asset) } else { owner.asset_keys_or_new(&asset) };
     let keys = Arc::new(keys.map_err(OwnerError::from)?);
