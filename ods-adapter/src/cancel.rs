@@ -13,6 +13,11 @@ impl Cancel {
         self.0.load(Ordering::Relaxed)
     }
 
+    /// Asks for it.
+    pub(crate) fn want(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
     /// Asks for it when what is returned is dropped.
     pub(crate) fn on_drop(&self) -> CancelOnDrop {
         CancelOnDrop(self.clone())
@@ -24,6 +29,6 @@ pub(crate) struct CancelOnDrop(Cancel);
 
 impl Drop for CancelOnDrop {
     fn drop(&mut self) {
-        self.0.0.store(true, Ordering::Relaxed);
+        self.0.want();
     }
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use object_store::path::Path as ObjectPath;
 use rayon::prelude::*;
@@ -23,6 +22,7 @@ use super::leaves::{
 use super::spill::{PARTITIONS, Spill};
 use super::version::{GroupEntry, ObjectEntry, SegmentEntry};
 use super::write::SealError;
+use crate::cancel::Cancel;
 use crate::keys::{AssetKeys, KeyError};
 use crate::progress::{Phase, Progress, ProgressSink};
 use crate::seal::{AttemptId, DataKey, Sealer, SegmentPlace, Stream};
@@ -113,13 +113,13 @@ pub(crate) struct Attempt {
     pub(crate) version: u32,
     pub(crate) source: String,
     pub(crate) progress: Arc<dyn ProgressSink>,
-    pub(crate) cancel: Arc<AtomicBool>,
+    pub(crate) cancel: Cancel,
     pub(crate) outbox: Sender<Objects>,
 }
 
 impl Attempt {
     pub(crate) fn stop_if_cancelled(&self) -> Result<(), SealError> {
-        if self.cancel.load(Ordering::Relaxed) { Err(SealError::Cancelled) } else { Ok(()) }
+        if self.cancel.is_wanted() { Err(SealError::Cancelled) } else { Ok(()) }
     }
 
     /// Hands objects to be put; waits while others are on their way.

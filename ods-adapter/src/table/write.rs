@@ -3,7 +3,6 @@
 
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 
 use futures::StreamExt as _;
 use object_store::path::Path;
@@ -21,6 +20,7 @@ use super::remove_attempt;
 use super::sync::{Build, Previous};
 use super::version::{VersionManifest, VersionRef};
 use super::worker::{Attempt, Objects};
+use crate::cancel::Cancel;
 use crate::keys::{AssetKeys, KeyError};
 use crate::progress::ProgressSink;
 use crate::seal::AttemptId;
@@ -172,14 +172,14 @@ pub enum SealError {
 /// # Errors
 /// [`SealError`]; what the attempt wrote is removed before this returns.
 pub async fn seal_table(request: SealRequest) -> Result<SealedVersion, SealError> {
-    let cancel = Arc::new(AtomicBool::new(false));
-    let _guard = CancelOnDrop(Arc::clone(&cancel));
+    let cancel = Cancel::default();
+    let _guard = cancel.on_drop();
     let run = async move {
         request.schema.validate()?;
         let (store, keys, attempt) = (request.store.clone(), Arc::clone(&request.keys), AttemptId::generate()?);
         let sealed = seal_attempt(request, attempt, &cancel).await;
         // What cannot be removed now shows up in `list_attempts`.
-        if sealed.is_err() || cancel.load(Ordering::Relaxed) {
+        if sealed.is_err() || cancel.is_wanted() {
             let _ = remove_attempt(&store, keys.label(), attempt).await;
         }
         sealed
@@ -187,20 +187,7 @@ pub async fn seal_table(request: SealRequest) -> Result<SealedVersion, SealError
     tokio::spawn(run).await.map_err(|error| StoreError::Internal(error.to_string()))?
 }
 
-/// Tells the work to stop when nobody waits for it any more.
-struct CancelOnDrop(Arc<AtomicBool>);
-
-impl Drop for CancelOnDrop {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-async fn seal_attempt(
-    request: SealRequest,
-    id: AttemptId,
-    cancel: &Arc<AtomicBool>,
-) -> Result<SealedVersion, SealError> {
+async fn seal_attempt(request: SealRequest, id: AttemptId, cancel: &Cancel) -> Result<SealedVersion, SealError> {
     let SealRequest { source, previous, schema, suite, hash, keys, store, spill_dir, version, rejected, progress } =
         request;
     let previous = match previous {
@@ -213,7 +200,7 @@ async fn seal_attempt(
     // One batch of objects is on its way while the next is being made and another one waits.
     let (outbox, inbox) = channel(1);
     let name = source.as_ref().map_or_else(|| "the last version".into(), |source| source.name());
-    let (keys, cancelled) = (Arc::clone(&keys), Arc::clone(cancel));
+    let (keys, cancelled) = (Arc::clone(&keys), cancel.clone());
     let attempt = Attempt {
         keys: Arc::clone(&keys),
         id,
@@ -264,7 +251,7 @@ async fn finish(
 
 /// Puts what comes until no more does, and returns how many bytes that were. After a failure the
 /// work is told to stop, and everything under way is awaited: nothing may be written later.
-async fn put_all(store: &Store, mut inbox: Receiver<Objects>, cancel: &AtomicBool) -> Result<u64, StoreError> {
+async fn put_all(store: &Store, mut inbox: Receiver<Objects>, cancel: &Cancel) -> Result<u64, StoreError> {
     let (mut bytes, mut failure) = (0, None);
     while let Some(objects) = inbox.recv().await {
         if failure.is_some() {
@@ -282,7 +269,7 @@ async fn put_all(store: &Store, mut inbox: Receiver<Objects>, cancel: &AtomicBoo
             }
         }
         if failure.is_some() {
-            cancel.store(true, Ordering::Relaxed);
+            cancel.want();
         }
     }
     failure.map_or(Ok(bytes), Err)
