@@ -338,7 +338,8 @@ fn every_operator_on_real_licences_as_granted_and_composed() {
     for text in ["SECRET", "GRANVILLE", "ROBSON", "Burnaby", "Nuba"] {
         assert!(!holds(text.as_bytes()), "'{text}' stands in the blocks");
     }
-    for number in [199_999_i64, 777_777, 543_215, 75] {
+    // Not smaller ones: a byte of a hash and a short number behind it look the same.
+    for number in [199_999_i64, 777_777, 543_215] {
         assert!(!holds(&number.to_le_bytes()), "{number} stands in the blocks");
     }
     // While what the grant names does, so that this looks where it should.
