@@ -1,7 +1,6 @@
 //! The HTTP API (docs/spec/api.md). The only place that names HTTP server types. Reads are public
 //! to whoever reaches the gateway: the ledger is shared; answers are sealed to their requester.
 
-use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -19,6 +18,7 @@ use warp::{Filter, Reply};
 
 use crate::catalogue::{self, Search};
 use crate::client::{Governance, HeadResponse, PASSED_ON};
+use crate::console::{self, Console};
 use crate::delivery::FetchRequest;
 use crate::delivery::release::Wanted;
 use crate::gateway::Gateway;
@@ -26,6 +26,7 @@ use crate::messages::AskRequest;
 use crate::owner::detail;
 
 mod problem;
+pub(crate) mod signing_in;
 pub mod witness;
 
 pub use problem::ApiError;
@@ -46,10 +47,31 @@ const TRAIL_AT_ONCE: usize = 1000;
 pub async fn serve(
     listener: tokio::net::TcpListener,
     gateway: Arc<Gateway>,
+    console: Arc<Console>,
     token: String,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
-    warp::serve(routes(gateway, token)).incoming(listener).graceful(stop).run().await;
+    let all = signing_in_at(&console).or(console::routes(console)).unify().or(routes(gateway, token)).unify();
+    warp::serve(all.recover(problem::recover)).incoming(listener).graceful(stop).run().await;
+}
+
+/// Serves a console of one's own, which has no other API than signing in, until `stop` resolves.
+pub async fn serve_console(
+    listener: tokio::net::TcpListener,
+    console: Arc<Console>,
+    stop: impl Future<Output = ()> + Send + 'static,
+) {
+    let start =
+        warp::path::end().map(|| warp::redirect::see_other(warp::http::Uri::from_static("/console")).into_response());
+    let all = signing_in_at(&console).or(console::routes(console)).unify().or(start).unify();
+    warp::serve(all.recover(problem::recover)).incoming(listener).graceful(stop).run().await;
+}
+
+fn signing_in_at(
+    console: &Arc<Console>,
+) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone + use<> {
+    let state = console.clone();
+    signing_in::routes(console.sessions.clone(), console.names.clone(), move |address| state.account(address))
 }
 
 /// Listens on an address; port 0 takes a free one.
@@ -64,7 +86,7 @@ pub async fn bind(listen: &str) -> Result<(tokio::net::TcpListener, SocketAddr),
     Ok((listener, address))
 }
 
-fn routes(gateway: Arc<Gateway>, token: String) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {
+fn routes(gateway: Arc<Gateway>, token: String) -> impl Filter<Extract = (Response,), Error = warp::Rejection> + Clone {
     let token: Arc<str> = token.into();
     let turns = Arc::new(tokio::sync::Semaphore::new(READS_AT_ONCE));
     let query = || warp::query::raw().or(warp::any().map(String::new)).unify();
@@ -109,18 +131,7 @@ fn routes(gateway: Arc<Gateway>, token: String) -> impl Filter<Extract = (impl R
         .then(move |request, column, position, headers: HeaderMap| {
             segment(gateway_for_deliveries.clone(), (request, column, position), headers)
         });
-    transactions
-        .or(asks)
-        .unify()
-        .or(deliveries)
-        .unify()
-        .or(segments)
-        .unify()
-        .or(witnessed)
-        .unify()
-        .or(reads)
-        .unify()
-        .recover(problem::recover)
+    transactions.or(asks).unify().or(deliveries).unify().or(segments).unify().or(witnessed).unify().or(reads).unify()
 }
 
 fn finish(result: Result<Response, ApiError>) -> Response {
@@ -288,7 +299,9 @@ fn read(gateway: &Gateway, token: &str, path: &str, query: &str, headers: &Heade
             let audit = ledger.audit().map_err(|error| ApiError::Damaged(error.to_string()))?;
             Ok(json(&audit.replay.head().height.0))
         }
-        ["v1", "transactions"] | ["v1", "asks"] | ["v1", "deliveries"] => Err(ApiError::Method),
+        ["v1", "transactions" | "asks" | "deliveries" | "challenges" | "sessions"] | ["v1", "sessions", "current"] => {
+            Err(ApiError::Method)
+        }
         _ => Err(ApiError::NotFound),
     }
 }

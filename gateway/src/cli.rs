@@ -26,6 +26,7 @@ mod owner;
 mod receipt;
 pub(crate) mod requester;
 mod sample;
+mod sign_in;
 mod standing;
 mod text;
 pub(crate) mod trail;
@@ -126,6 +127,10 @@ enum Command {
     Backup(backup::Backup),
     /// Make a folder again from a backup; what a folder has seen since is never forgotten.
     Restore(backup::Restore),
+    /// Serve your own console: pages to search, ask, verify and audit with, on your own machine.
+    Console(sign_in::Console),
+    /// Sign in to a console with your account's key: prints a link for your browser.
+    SignIn(sign_in::SignIn),
     /// Check a ledger block by block against one's own checkpoint; or an owner's own folder.
     Audit(requester::Audit),
 }
@@ -198,6 +203,8 @@ pub async fn run() -> ExitCode {
         Command::Keys(command) => keys::run(command, &output).await,
         Command::Backup(args) => backup::backup(args, &output),
         Command::Restore(args) => backup::restore(args, &output),
+        Command::Console(args) => sign_in::console(args, &output).await,
+        Command::SignIn(args) => sign_in::sign_in(args, &output).await,
         Command::Audit(args) => requester::audit(args, &output).await,
     };
     match done {

@@ -22,6 +22,7 @@ use crate::catalogue::{Listed, Page, Search, sort};
 use crate::delivery::FetchRequest;
 use crate::delivery::release::{Part, Wanted};
 use crate::messages::{AskProgress, AskRequest, AskResponse};
+use crate::sessions::{Challenge, Claim, Opened};
 
 /// Largest response that is read, in bytes.
 const RESPONSE_BYTES_MAX: usize = 32 << 20;
@@ -167,6 +168,34 @@ impl Client {
     /// The gateway's address.
     pub fn url(&self) -> &str {
         &self.base
+    }
+
+    /// The address' `host:port` as it was given; the port is left out where the scheme implies it.
+    pub fn authority(&self) -> &str {
+        let rest = self.base.split_once("://").map_or(self.base.as_str(), |(_, rest)| rest);
+        rest.split_once('/').map_or(rest, |(authority, _)| authority)
+    }
+
+    /// A challenge to sign, for the account with this address.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn challenge(&self, address: &Address) -> Result<Challenge, ClientError> {
+        let wanted = serde_json::json!({ "address": address });
+        self.parsed(self.http.post(format!("{}/v1/challenges", self.base)).json(&wanted)).await
+    }
+
+    /// A session for a signed challenge.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn open_session(&self, claim: &Claim) -> Result<Opened, ClientError> {
+        self.parsed(self.http.post(format!("{}/v1/sessions", self.base)).json(claim)).await
+    }
+
+    async fn parsed<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
+        let body = self.send(request).await?.ok_or_else(|| self.unreadable("nothing there"))?;
+        serde_json::from_slice(&body).map_err(|error| self.unreadable(error.to_string()))
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Option<Vec<u8>>, ClientError> {

@@ -5,10 +5,13 @@ use std::sync::Arc;
 use sealgate_ledger::genesis::Genesis;
 
 use crate::api;
+use crate::console::jobs::Jobs;
+use crate::console::{Console, Names, Place};
 use crate::files::{FileError, write_json};
 use crate::gateway::Gateway;
 use crate::owner::{Owner, OwnerError, Serving};
 use crate::rehashing::rehash_by_schedule;
+use crate::sessions::{SessionError, Sessions};
 use crate::syncing::keep_in_sync;
 use crate::witness::pushing::Peer;
 
@@ -31,6 +34,9 @@ pub enum ServeError {
     /// The owner's folder.
     #[error(transparent)]
     Owner(#[from] OwnerError),
+    /// Sessions.
+    #[error(transparent)]
+    Sessions(#[from] SessionError),
     /// The address.
     #[error("{0}")]
     Listen(String),
@@ -72,7 +78,14 @@ pub async fn start_witnessed(owner: Owner, listen: &str, witnesses: Vec<Peer>) -
             .push(tokio::spawn(async move { rehash_by_schedule(gateway.owner(), gateway.ledger(), schedule).await }));
     }
     let (stop, stopped) = tokio::sync::oneshot::channel();
-    let served = api::serve(listener, gateway, serving.token, async {
+    let console = Arc::new(Console {
+        genesis: genesis.clone(),
+        sessions: Arc::new(Sessions::new(genesis.chain_id())?),
+        jobs: Jobs::default(),
+        names: Names::of(address, &[], false),
+        place: Place::Gateway(gateway.clone()),
+    });
+    let served = api::serve(listener, gateway, console, serving.token, async {
         let _ = stopped.await;
     });
     Ok(Running { url: serving.url, genesis, stop, done: tokio::spawn(served), background, serving_path })

@@ -20,6 +20,8 @@ pub enum ApiError {
     Malformed(String),
     /// Nothing there.
     NotFound,
+    /// The signature that was to show who somebody is does not.
+    NotSignedIn(String),
     /// The method does not fit.
     Method,
     /// The body is too large.
@@ -59,6 +61,7 @@ impl ApiError {
             ApiError::NotFound => {
                 (StatusCode::NOT_FOUND, "not-found", "Nothing there", "there is nothing at this address".into())
             }
+            ApiError::NotSignedIn(detail) => (StatusCode::UNAUTHORIZED, "not-signed-in", "Nobody is signed in", detail),
             ApiError::Method => (
                 StatusCode::METHOD_NOT_ALLOWED,
                 "method",

@@ -1,0 +1,779 @@
+//! The console: server-rendered pages for owner, requester, auditor and operator, and the block
+//! explorer for everybody (docs/spec/console.md). Only this file and `api` name HTTP types; desks see
+//! a [`Visit`] and give a [`Reply`].
+//!
+//! Pages hold no script. What changes something is a form of the own session, sent once; what takes
+//! long is a job with a page of its own.
+
+use std::convert::Infallible;
+use std::sync::{Arc, LazyLock};
+
+use maud::{Markup, html};
+use sealgate_ledger::LedgerError;
+use sealgate_ledger::account::AccountPublic;
+use sealgate_ledger::genesis::Genesis;
+use sealgate_ledger::ids::Address;
+use subtle::ConstantTimeEq as _;
+use warp::http::header::{ACCEPT_LANGUAGE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
+use warp::http::{Method, Response, StatusCode};
+use warp::path::FullPath;
+use warp::{Filter, Rejection};
+
+use crate::client::Client;
+use crate::gateway::Gateway;
+use crate::home::Home;
+use crate::sessions::{Session, Sessions};
+
+mod auditor;
+mod entering;
+mod explorer;
+pub mod jobs;
+mod operator;
+mod owner;
+pub mod page;
+mod requester;
+pub mod words;
+
+use jobs::Jobs;
+use page::{Page, Tone, notice};
+use words::Lang;
+
+/// Largest form, in bytes.
+const FORM_BYTES_MAX: u64 = 1 << 20;
+/// Fields of a form or an address that are read.
+const FIELDS_MAX: usize = 2_000;
+
+const STYLE: &str = include_str!("console/style.css");
+/// Where the stylesheet is; another version of it is at another place, so it can be kept for long.
+static STYLE_PATH: LazyLock<String> = LazyLock::new(|| {
+    let digest = blake3::hash(STYLE.as_bytes()).to_hex();
+    format!("/console/style.css?v={}", digest.get(..16).unwrap_or_default())
+});
+
+/// What the console is a part of.
+pub enum Place {
+    /// A department's gateway: its owner and operator work here.
+    Gateway(Arc<Gateway>),
+    /// A requester's or auditor's own machine.
+    Home(Box<HomePlace>),
+}
+
+/// A home folder and the gateway through which its ledger is reached. Nothing that the gateway says
+/// is shown before the home's own checks have passed.
+pub struct HomePlace {
+    /// The home.
+    pub home: Home,
+    /// Its account's public part.
+    pub account: AccountPublic,
+    /// The gateway.
+    pub client: Client,
+    /// Whether the ledger names this account as its auditor.
+    pub is_auditor: bool,
+}
+
+/// The console of one process.
+pub struct Console {
+    /// Where it is.
+    pub place: Place,
+    /// The ledger's genesis.
+    pub genesis: Genesis,
+    /// Who is signed in.
+    pub sessions: Arc<Sessions>,
+    /// What is at work.
+    pub jobs: Jobs,
+    /// How this process is called.
+    pub names: Names,
+}
+
+/// The names, `host:port`, that are a process' own: a page or a signature for another name is refused, so
+/// that neither a foreign site (DNS rebinding) nor another gateway can use this one.
+#[derive(Debug, Clone)]
+pub struct Names {
+    names: Vec<String>,
+    port: u16,
+    /// Whether it is reached by TLS.
+    pub is_secure: bool,
+}
+
+impl Names {
+    /// Those of a process that listens on an address, and `more` that its configuration names.
+    pub fn of(address: std::net::SocketAddr, more: &[String], is_secure: bool) -> Names {
+        let port = address.port();
+        let mut names = vec![address.to_string()];
+        if address.ip().is_loopback() || address.ip().is_unspecified() {
+            names.extend(["127.0.0.1", "localhost", "[::1]"].map(|host| format!("{host}:{port}")));
+        }
+        names.extend(more.iter().map(|name| name.to_lowercase()));
+        Names { names, port, is_secure }
+    }
+
+    /// Whether `name` is one of them.
+    pub fn contains(&self, name: &str) -> bool {
+        let name = name.to_lowercase();
+        self.names.contains(&name)
+    }
+
+    /// Cookies are not told apart by port, so their names are.
+    fn cookie(&self, what: &str) -> String {
+        let prefix = if self.is_secure { "__Host-" } else { "" };
+        format!("{prefix}sealgate-{what}-{}", self.port)
+    }
+}
+
+/// A part of the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Desk {
+    /// Where everybody starts.
+    Start,
+    /// Assets, grants, requests, budgets, keys.
+    Owner,
+    /// Members, nodes, rules.
+    Operator,
+    /// Catalogue, questions, answers.
+    Requester,
+    /// Trail, checks, anomalies.
+    Auditor,
+    /// Blocks and what is in them.
+    Explorer,
+}
+
+impl Desk {
+    /// Where it begins.
+    pub fn path(self) -> &'static str {
+        match self {
+            Desk::Start => "/console",
+            Desk::Owner => "/console/owner",
+            Desk::Operator => "/console/operator",
+            Desk::Requester => "/console/requester",
+            Desk::Auditor => "/console/auditor",
+            Desk::Explorer => "/console/explorer",
+        }
+    }
+
+    /// What it is called.
+    pub fn title(self, lang: Lang) -> &'static str {
+        match self {
+            Desk::Start => lang.say("Start", "首页"),
+            Desk::Owner => lang.say("Data owner", "数据提供方"),
+            Desk::Operator => lang.say("Operator", "运维方"),
+            Desk::Requester => lang.say("Requester", "数据使用方"),
+            Desk::Auditor => lang.say("Auditor", "审计方"),
+            Desk::Explorer => lang.say("Explorer", "区块浏览器"),
+        }
+    }
+
+    /// Its pages: address, and name in English and Chinese.
+    fn pages(self) -> &'static [(&'static str, &'static str, &'static str)] {
+        match self {
+            Desk::Start => &[],
+            Desk::Owner => owner::PAGES,
+            Desk::Operator => operator::PAGES,
+            Desk::Requester => requester::PAGES,
+            Desk::Auditor => auditor::PAGES,
+            Desk::Explorer => explorer::PAGES,
+        }
+    }
+}
+
+/// Named values of an address or a form, in order.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Fields(Vec<(String, String)>);
+
+impl Fields {
+    fn read(encoded: &[u8]) -> Fields {
+        let mut fields: Vec<(String, String)> = serde_urlencoded::from_bytes(encoded).unwrap_or_default();
+        fields.truncate(FIELDS_MAX);
+        Fields(fields)
+    }
+
+    /// The first value of this name, without blanks around it; empty if there is none.
+    pub fn get(&self, name: &str) -> &str {
+        self.0.iter().find(|(found, _)| found == name).map_or("", |(_, value)| value.trim())
+    }
+
+    /// Whether there is one.
+    pub fn has(&self, name: &str) -> bool {
+        self.0.iter().any(|(found, _)| found == name)
+    }
+
+    /// All values of this name.
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// All of them in an address' form.
+    pub fn encoded(&self) -> String {
+        serde_urlencoded::to_string(&self.0).unwrap_or_default()
+    }
+}
+
+/// One visit of a page.
+#[derive(Debug, Clone)]
+pub struct Visit {
+    /// Whether a form was sent; else a page is looked at.
+    pub is_post: bool,
+    /// The address' parts behind `/console`.
+    pub path: Vec<String>,
+    /// What stands behind `?`.
+    pub query: Fields,
+    /// The form.
+    pub form: Fields,
+    /// The language.
+    pub lang: Lang,
+    /// `light` or `dark`, where somebody chose.
+    pub theme: Option<String>,
+    /// Who is signed in.
+    pub session: Option<Session>,
+    token: Option<String>,
+}
+
+impl Visit {
+    /// The address, with what stands behind `?`.
+    pub fn address(&self) -> String {
+        let path: Vec<String> = self.path.iter().map(|part| page::encoded(part).replace('+', "%20")).collect();
+        let mut address = ["/console".to_owned()].into_iter().chain(path).collect::<Vec<_>>().join("/");
+        if !self.query.0.is_empty() {
+            address = format!("{address}?{}", self.query.encoded());
+        }
+        address
+    }
+
+    /// The address' parts.
+    pub fn parts(&self) -> Vec<&str> {
+        self.path.iter().map(String::as_str).collect()
+    }
+
+    /// A text in the visitor's language.
+    pub fn say<'a>(&self, en: &'a str, zh: &'a str) -> &'a str {
+        self.lang.say(en, zh)
+    }
+
+    /// Whoever is signed in.
+    ///
+    /// # Errors
+    /// [`Fault::SignIn`].
+    pub fn session(&self) -> Result<&Session, Fault> {
+        self.session.as_ref().ok_or(Fault::SignIn)
+    }
+}
+
+/// What a visit gets.
+pub enum Reply {
+    /// A page.
+    Page(Box<Page>),
+    /// Another address; what a form ends with.
+    SeeOther(String),
+    /// The start, with this token of a new session in a cookie.
+    Entered(String),
+    /// A file to keep.
+    Download {
+        /// What it is called.
+        name: String,
+        /// Its media type.
+        kind: &'static str,
+        /// Its content.
+        content: Vec<u8>,
+    },
+}
+
+impl From<Page> for Reply {
+    fn from(page: Page) -> Reply {
+        Reply::Page(Box::new(page))
+    }
+}
+
+/// Why a visit gets no page.
+#[derive(Debug)]
+pub enum Fault {
+    /// Nothing there, or not for this visitor.
+    NotFound,
+    /// Whoever it is has to sign in first.
+    SignIn,
+    /// What was asked for cannot be: the words are for the visitor, and say the way out.
+    Refused(String),
+    /// A gateway elsewhere, or the ledger, failed or lied: the words are for the visitor.
+    Failed(String),
+    /// A fault of ours; the text is logged, not shown.
+    Internal(String),
+}
+
+impl Fault {
+    /// A use case's error for the visitor, with its causes, in one line.
+    pub fn refused(error: impl std::error::Error) -> Fault {
+        Fault::Refused(crate::cli::Failure::from(error).0)
+    }
+
+    /// The same of something that is not the visitor's doing.
+    pub fn failed(error: impl std::error::Error) -> Fault {
+        Fault::Failed(crate::cli::Failure::from(error).0)
+    }
+}
+
+impl From<LedgerError> for Fault {
+    fn from(error: LedgerError) -> Fault {
+        match error {
+            LedgerError::OutOfRange { .. } => Fault::NotFound,
+            other => Fault::Internal(other.to_string()),
+        }
+    }
+}
+
+/// What a desk gives.
+pub type Answer = Result<Reply, Fault>;
+
+/// What the frame around a page shows.
+struct Shown<'a> {
+    visit: &'a Visit,
+    desks: Vec<Desk>,
+    ledger_name: &'a str,
+    fingerprint: String,
+}
+
+/// Runs what blocks (files, the ledger's index, proofs) off the async threads.
+///
+/// # Errors
+/// The work's own, or [`Fault::Internal`] when it broke off.
+pub async fn blocking<T: Send + 'static>(work: impl FnOnce() -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
+    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(Fault::Internal(error.to_string())))
+}
+
+impl Console {
+    /// Whose desks are whose: this visitor's.
+    pub fn desks(&self, visitor: Option<&Address>) -> Vec<Desk> {
+        let mut desks = vec![Desk::Start];
+        match &self.place {
+            Place::Gateway(gateway) if visitor == Some(&gateway.owner().account().address()) => {
+                desks.extend([Desk::Owner, Desk::Operator]);
+            }
+            Place::Home(place) if visitor == Some(&place.account.address()) => {
+                desks.push(Desk::Requester);
+                desks.extend(place.is_auditor.then_some(Desk::Auditor));
+            }
+            Place::Gateway(_) | Place::Home(_) => {}
+        }
+        desks.push(Desk::Explorer);
+        desks
+    }
+
+    /// The open account with this address, as far as this place knows: who may sign in.
+    pub fn account(&self, address: &Address) -> Option<AccountPublic> {
+        match &self.place {
+            Place::Gateway(gateway) => {
+                let view = gateway.ledger().account(address).ok().flatten();
+                let open = view.filter(|view| view.closed.is_none()).map(|view| view.account);
+                let own = gateway.owner().account().public();
+                open.or_else(|| (own.address() == *address).then(|| own.clone()))
+            }
+            Place::Home(place) => (place.account.address() == *address).then(|| place.account.clone()),
+        }
+    }
+
+    async fn answer(self: &Arc<Self>, visit: &Visit) -> Answer {
+        if visit.is_post {
+            self.admit(visit)?;
+        }
+        let parts = visit.parts();
+        let visitor = visit.session.as_ref().map(|session| session.address);
+        let desks = self.desks(visitor.as_ref());
+        // What is hidden from somebody is not there for them.
+        let desk = |desk: Desk| match &visitor {
+            _ if desks.contains(&desk) => Ok(()),
+            Some(_) => Err(Fault::NotFound),
+            None => Err(Fault::SignIn),
+        };
+        match (parts.as_slice(), &self.place) {
+            ([], _) => Ok(self.start(visit).into()),
+            (["sign-in" | "enter" | "leave" | "set"], _) => entering::answer(self, visit),
+            (["jobs", ..], _) => entering::job(self, visit),
+            (["explorer", ..], _) => explorer::answer(self, visit).await,
+            (["owner", ..], Place::Gateway(gateway)) => {
+                desk(Desk::Owner)?;
+                owner::answer(self, gateway, visit).await
+            }
+            (["operator", ..], Place::Gateway(gateway)) => {
+                desk(Desk::Operator)?;
+                operator::answer(self, gateway, visit).await
+            }
+            (["requester", ..], Place::Home(place)) => {
+                desk(Desk::Requester)?;
+                requester::answer(self, place, visit).await
+            }
+            (["auditor", ..], Place::Home(place)) => {
+                desk(Desk::Auditor)?;
+                auditor::answer(self, place, visit).await
+            }
+            _ => Err(Fault::NotFound),
+        }
+    }
+
+    /// A form is taken from the own session's pages alone, and once.
+    fn admit(&self, visit: &Visit) -> Result<(), Fault> {
+        if visit.path == ["enter"] {
+            return Ok(());
+        }
+        let session = visit.session()?;
+        let shown = visit.form.get("form_token");
+        if !bool::from(shown.as_bytes().ct_eq(session.form_token.as_bytes())) {
+            let text = visit.say(
+                "this form is not from your session: go back, load the page again and send it from there",
+                "此表单不属于当前会话：请返回并重新载入页面后再提交",
+            );
+            return Err(Fault::Refused(text.into()));
+        }
+        let token = visit.token.as_deref().unwrap_or_default();
+        if !self.sessions.is_first(token, visit.form.get("form_number")) {
+            let text = visit.say(
+                "this form was sent before, and it is done once: look at the page for what it did",
+                "此表单已提交过，不会重复执行：请在页面上查看其结果",
+            );
+            return Err(Fault::Refused(text.into()));
+        }
+        Ok(())
+    }
+
+    fn start(&self, visit: &Visit) -> Page {
+        let desks = self.desks(visit.session.as_ref().map(|session| &session.address));
+        let title = visit.say("Share data without giving it away", "共享数据，而不交出数据");
+        let body = html! {
+            p.lead { (visit.say(
+                "Records stay sealed on their department's machine. The ledger holds what was published, who may ask what, and who asked; an answer comes with a proof.",
+                "记录始终密封保存在所属部门的机器上。账本记载发布了什么、谁可以查询什么、谁查询过；每个应答都附有证明。",
+            )) }
+            @if visit.session.is_none() {
+                (notice(Tone::Info, html! { p { (visit.say(
+                    "You are not signed in: the explorer is open to everybody, desks are for the accounts they belong to. ",
+                    "您尚未登录：区块浏览器对所有人开放，工作台仅供相应账户使用。",
+                )) a href="/console/sign-in" { (visit.say("Sign in", "登录")) } } }))
+            } @else if desks.len() <= 2 {
+                (notice(Tone::Info, html! { p { (visit.say(
+                    "This is a department's gateway. As a requester or auditor you work at your own console, which checks everything on your own machine:",
+                    "这是某部门的网关。数据使用方和审计方应使用自己的控制台，由其在本机完成全部验证：",
+                )) " " code { "sealgate console --home DIR --gateway URL" } } }))
+            }
+            div.grid { @for desk in desks.iter().filter(|desk| **desk != Desk::Start) {
+                section.card { h2 { a href=(desk.path()) { (desk.title(visit.lang)) } } p.soft { (about(*desk, visit.lang)) } }
+            } }
+        };
+        Page::new(Desk::Start, title, body)
+    }
+
+    fn render(&self, visit: &Visit, page: &Page) -> String {
+        let visitor = visit.session.as_ref().map(|session| &session.address);
+        let fingerprint = self.genesis.chain_id().to_string();
+        let shown = Shown { visit, desks: self.desks(visitor), ledger_name: &self.genesis.name, fingerprint };
+        page::document(page, &shown)
+    }
+
+    fn respond(&self, visit: &Visit, answer: Answer) -> Response<String> {
+        let (status, page) = match answer {
+            Ok(Reply::Page(page)) => (StatusCode::OK, *page),
+            Ok(Reply::SeeOther(to)) => return see_other(&to),
+            Ok(Reply::Entered(_)) => return see_other("/console"),
+            Ok(Reply::Download { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, fault_page(visit, None)),
+            Err(Fault::SignIn) => {
+                return see_other(&format!("/console/sign-in?back={}", page::encoded(&visit.address())));
+            }
+            Err(Fault::NotFound) => (StatusCode::NOT_FOUND, not_found_page(visit)),
+            Err(Fault::Refused(why)) => (StatusCode::UNPROCESSABLE_ENTITY, fault_page(visit, Some(&why))),
+            Err(Fault::Failed(why)) => (StatusCode::BAD_GATEWAY, fault_page(visit, Some(&why))),
+            Err(Fault::Internal(what)) => {
+                tracing::error!(error = %what, "a page of the console failed");
+                (StatusCode::INTERNAL_SERVER_ERROR, fault_page(visit, None))
+            }
+        };
+        let mut response = Response::new(self.render(visit, &page));
+        *response.status_mut() = status;
+        if let Some(refresh) = page.refresh_s.and_then(|s| HeaderValue::from_str(&s.to_string()).ok()) {
+            response.headers_mut().insert(HeaderName::from_static("refresh"), refresh);
+        }
+        response
+    }
+}
+
+fn about(desk: Desk, lang: Lang) -> &'static str {
+    match desk {
+        Desk::Start => "",
+        Desk::Owner => lang.say(
+            "Publish tables, decide who may ask what, see who asked, revoke.",
+            "发布数据表，决定谁可以查询什么，查看谁查询过，撤销授权。",
+        ),
+        Desk::Operator => lang.say(
+            "Members of the ledger and what they decide, nodes and their health.",
+            "账本成员及其决策，节点及其健康状况。",
+        ),
+        Desk::Requester => lang.say(
+            "Find assets, ask questions, keep answers that convince others.",
+            "查找资产，提出查询，保存可供他人验证的应答。",
+        ),
+        Desk::Auditor => lang.say(
+            "Who asked what, whether it is complete and unaltered, and what stands out.",
+            "谁查询过什么，记录是否完整未被篡改，有何异常。",
+        ),
+        Desk::Explorer => lang.say("Blocks, transactions and accounts of the ledger.", "账本的区块、交易与账户。"),
+    }
+}
+
+fn back_link(visit: &Visit) -> Markup {
+    let back = if visit.is_post { visit.address() } else { "/console".into() };
+    html! { p { a.button.plain href=(back) { (visit.say("Back", "返回")) } } }
+}
+
+fn fault_page(visit: &Visit, why: Option<&str>) -> Page {
+    let why = why.unwrap_or_else(|| visit.say("the console failed; its log says why", "控制台发生故障，原因见日志"));
+    let body = html! { (notice(Tone::Bad, html! { p { (why) } })) (back_link(visit)) };
+    Page::new(Desk::Start, visit.say("That did not work", "操作未成功"), body)
+}
+
+fn not_found_page(visit: &Visit) -> Page {
+    let text = visit.say("There is nothing at this address.", "此地址没有内容。");
+    Page::new(Desk::Start, visit.say("Not found", "未找到"), html! { p { (text) } (back_link(visit)) })
+}
+
+fn see_other(to: &str) -> Response<String> {
+    let mut response = Response::new(String::new());
+    *response.status_mut() = StatusCode::SEE_OTHER;
+    let to = HeaderValue::from_str(to).unwrap_or(HeaderValue::from_static("/console"));
+    response.headers_mut().insert(warp::http::header::LOCATION, to);
+    response
+}
+
+/// Headers of every response of the console. There is no script at all, so none can be smuggled in.
+const HEADERS: [(&str, &str); 7] = [
+    (
+        "content-security-policy",
+        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
+    ),
+    ("x-content-type-options", "nosniff"),
+    ("x-frame-options", "DENY"),
+    ("referrer-policy", "same-origin"),
+    ("cross-origin-opener-policy", "same-origin"),
+    ("cross-origin-resource-policy", "same-origin"),
+    ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
+];
+
+type Body = warp::hyper::body::Bytes;
+
+/// The console's routes, all under `/console`.
+pub fn routes(
+    console: Arc<Console>,
+) -> impl Filter<Extract = (warp::reply::Response,), Error = Rejection> + Clone + Send + Sync + 'static {
+    let state = console.clone();
+    let looks = warp::get().and(query()).and(warp::header::headers_cloned()).and(warp::path::full()).then(
+        move |query: String, headers: HeaderMap, path: FullPath| {
+            let console = state.clone();
+            async move { console.visited(Method::GET, &path, &query, &headers, &[]).await }
+        },
+    );
+    let sends = warp::post()
+        .and(warp::body::content_length_limit(FORM_BYTES_MAX))
+        .and(query())
+        .and(warp::header::headers_cloned())
+        .and(warp::path::full())
+        .and(warp::body::bytes())
+        .then(move |query: String, headers: HeaderMap, path: FullPath, body: Body| {
+            let console = console.clone();
+            async move { console.visited(Method::POST, &path, &query, &headers, &body).await }
+        });
+    warp::path("console").and(looks.or(sends).unify())
+}
+
+fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Copy {
+    warp::query::raw().or(warp::any().map(String::new)).unify()
+}
+
+impl Console {
+    async fn visited(
+        self: Arc<Self>,
+        method: Method,
+        path: &FullPath,
+        query: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> warp::reply::Response {
+        let visit = self.visit(&method, path.as_str(), query, headers, body);
+        let mut response = match &visit {
+            Ok(visit) => match visit.parts().as_slice() {
+                ["style.css"] => asset("text/css; charset=utf-8", STYLE.to_owned()),
+                ["icon.svg"] => asset("image/svg+xml", page::icon()),
+                _ => self.page(visit).await,
+            },
+            Err((status, why)) => plain(*status, why),
+        };
+        for (name, value) in HEADERS {
+            response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+        }
+        if self.names.is_secure {
+            let year = HeaderValue::from_static("max-age=31536000");
+            response.headers_mut().insert(HeaderName::from_static("strict-transport-security"), year);
+        }
+        response
+    }
+
+    async fn page(self: &Arc<Self>, visit: &Visit) -> warp::reply::Response {
+        let answer = self.answer(visit).await;
+        let cookies = entering::cookies(self, visit, &answer);
+        let mut response = match answer {
+            Ok(Reply::Download { name, kind, content }) => download(&name, kind, content),
+            answer => {
+                let html = self.respond(visit, answer).map(warp::hyper::body::Bytes::from);
+                let mut response = warp::reply::Reply::into_response(html.map(|body| body.to_vec()));
+                let kind = HeaderValue::from_static("text/html; charset=utf-8");
+                response.headers_mut().insert(warp::http::header::CONTENT_TYPE, kind);
+                response
+            }
+        };
+        let headers = response.headers_mut();
+        headers.insert(warp::http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        for cookie in cookies {
+            if let Ok(cookie) = HeaderValue::from_str(&cookie) {
+                headers.append(warp::http::header::SET_COOKIE, cookie);
+            }
+        }
+        response
+    }
+
+    /// Reads a request. What is not from one of our own pages, or for another name than ours, is
+    /// refused before anything else is looked at.
+    fn visit(
+        &self,
+        method: &Method,
+        path: &str,
+        query: &str,
+        headers: &HeaderMap,
+        body: &[u8],
+    ) -> Result<Visit, (StatusCode, String)> {
+        let header = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+        let host = header(&HOST).unwrap_or_default();
+        if !self.names.contains(host) {
+            let host: String = host.chars().take(200).collect();
+            let what = format!(
+                "this console is not called '{host}': use its own address, or add the name to [serve] names in its configuration"
+            );
+            return Err((StatusCode::MISDIRECTED_REQUEST, what));
+        }
+        let is_post = *method == Method::POST;
+        if is_post && !is_from_here(headers, host) {
+            return Err((StatusCode::FORBIDDEN, "forms are taken from this console's own pages alone".into()));
+        }
+        let path = path.strip_prefix("/console").unwrap_or_default().trim_matches('/');
+        let parts = path.split('/').filter(|part| !part.is_empty());
+        let path = parts.map(percent_decoded).collect::<Option<Vec<String>>>();
+        let path = path.ok_or((StatusCode::BAD_REQUEST, "the address cannot be read".to_owned()))?;
+        let cookies = header(&COOKIE).unwrap_or_default();
+        let cookie = |what: &str| {
+            let name = self.names.cookie(what);
+            let pairs = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
+            pairs.filter(|(found, _)| *found == name).map(|(_, value)| value.to_owned()).next()
+        };
+        let token = cookie("session");
+        let session = token.as_deref().and_then(|token| self.sessions.session(token));
+        let lang = cookie("lang").and_then(|tag| Lang::of_tag(&tag));
+        Ok(Visit {
+            is_post,
+            path,
+            query: Fields::read(query.as_bytes()),
+            form: Fields::read(body),
+            lang: lang.unwrap_or_else(|| Lang::preferred(header(&ACCEPT_LANGUAGE).unwrap_or_default())),
+            theme: cookie("theme").filter(|theme| ["light", "dark"].contains(&theme.as_str())),
+            session,
+            token,
+        })
+    }
+}
+
+/// Whether a browser says that a form was sent from a page of this very origin. Every browser that is
+/// maintained says so, in one header or the other.
+fn is_from_here(headers: &HeaderMap, host: &str) -> bool {
+    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
+    if let Some(site) = text(&HeaderName::from_static("sec-fetch-site")) {
+        return site == "same-origin";
+    }
+    text(&ORIGIN).is_some_and(|origin| origin.split_once("://").is_some_and(|(_, name)| name == host))
+}
+
+fn percent_decoded(part: &str) -> Option<String> {
+    // Only '%' is special in a path; the form decoder also takes '+' for a blank.
+    let pairs: Vec<(String, String)> =
+        serde_urlencoded::from_str(&format!("x={}", part.replace('+', "%2B").replace('&', "%26"))).ok()?;
+    pairs.into_iter().next().map(|(_, value)| value)
+}
+
+fn asset(kind: &'static str, content: String) -> warp::reply::Response {
+    let mut response = warp::reply::Reply::into_response(content);
+    let headers = response.headers_mut();
+    headers.insert(warp::http::header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    let long = HeaderValue::from_static("public, max-age=31536000, immutable");
+    headers.insert(warp::http::header::CACHE_CONTROL, long);
+    response
+}
+
+fn plain(status: StatusCode, text: &str) -> warp::reply::Response {
+    let mut response = warp::reply::Reply::into_response(format!("{text}\n"));
+    *response.status_mut() = status;
+    response
+}
+
+fn download(name: &str, kind: &'static str, content: Vec<u8>) -> warp::reply::Response {
+    let mut response = warp::reply::Reply::into_response(content);
+    let safe: String =
+        name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).take(120).collect();
+    let headers = response.headers_mut();
+    headers.insert(warp::http::header::CONTENT_TYPE, HeaderValue::from_static(kind));
+    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{safe}\"")) {
+        headers.insert(warp::http::header::CONTENT_DISPOSITION, value);
+    }
+    response
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_process_knows_its_names() {
+        let names = Names::of("127.0.0.1:8080".parse().unwrap(), &["Gate.Example:443".into()], true);
+        for name in ["127.0.0.1:8080", "localhost:8080", "LOCALHOST:8080", "[::1]:8080", "gate.example:443"] {
+            assert!(names.contains(name), "{name}");
+        }
+        for name in ["", "localhost", "127.0.0.1:8081", "evil.example:8080", "gate.example"] {
+            assert!(!names.contains(name), "{name}");
+        }
+        assert_eq!(names.cookie("session"), "__Host-sealgate-session-8080");
+        let outside = Names::of("192.0.2.1:80".parse().unwrap(), &[], false);
+        assert!(outside.contains("192.0.2.1:80") && !outside.contains("localhost:80"));
+    }
+
+    #[test]
+    fn forms_come_from_the_same_origin() {
+        let from = |pairs: &[(&'static str, &'static str)]| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in pairs {
+                headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            }
+            is_from_here(&headers, "localhost:8080")
+        };
+        assert!(from(&[("sec-fetch-site", "same-origin"), ("origin", "null")]));
+        assert!(from(&[("origin", "http://localhost:8080")]) && from(&[("origin", "https://localhost:8080")]));
+        for pairs in [
+            &[][..],
+            &[("sec-fetch-site", "cross-site")],
+            &[("sec-fetch-site", "same-site"), ("origin", "http://localhost:8080")],
+            &[("sec-fetch-site", "none")],
+            &[("origin", "null")],
+            &[("origin", "http://localhost:8081")],
+            &[("origin", "http://evil.example")],
+        ] {
+            assert!(!from(pairs), "{pairs:?}");
+        }
+    }
+
+    #[test]
+    fn fields_and_addresses_are_read() {
+        let fields = Fields::read(b"a=1&b=+x+&a=2&c");
+        assert_eq!((fields.get("a"), fields.get("b"), fields.get("c"), fields.get("d")), ("1", "x", "", ""));
+        assert_eq!(fields.all("a").collect::<Vec<_>>(), ["1", "2"]);
+        assert!(fields.has("c") && !fields.has("d"));
+        assert_eq!(percent_decoded("a%2Fb+c%26").as_deref(), Some("a/b+c&"));
+        assert_eq!(percent_decoded("x&y=1").as_deref(), Some("x&y=1"));
+    }
+}
