@@ -7,7 +7,9 @@ use std::io::{BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
+use sealgate_ledger::account::AccountPublic;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -34,6 +36,15 @@ pub fn binary() -> &'static Path {
         let test = std::env::current_exe().unwrap();
         test.ancestors().nth(2).unwrap().join("sealgate")
     })
+}
+
+/// Where worlds lie that were made by this very binary.
+fn founded_worlds() -> PathBuf {
+    let binary = std::fs::metadata(binary()).unwrap();
+    let built = binary.modified().unwrap().duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos();
+    let folder = workspace().join("target/tmp/worlds").join(format!("{built:x}-{:x}", binary.len()));
+    std::fs::create_dir_all(&folder).unwrap();
+    folder
 }
 
 /// The project's root.
@@ -120,14 +131,36 @@ impl World {
         World::founded(true)
     }
 
+    /// The parties are copied from ones made before, as making them takes seconds: each world of a
+    /// process from others, so that none of its ledgers or keys are the same.
     fn founded(with_auditor: bool) -> World {
+        static MADE: AtomicUsize = AtomicUsize::new(0);
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let kind = if with_auditor { "audited" } else { "plain" };
+        let pool = founded_worlds();
+        let made = pool.join(format!("{kind}-{number}"));
+        if !made.is_dir() {
+            // Whole or not at all: another process may make the same one.
+            let making = tempfile::tempdir_in(&pool).unwrap();
+            World::found(making.path(), with_auditor);
+            let _ = std::fs::rename(making.path(), &made);
+        }
         let dir = tempfile::tempdir().unwrap();
-        let path = |name: &str| dir.path().join(name).display().to_string();
-        let account = |home: &str| {
-            let account = sealgate(&["account", "new", "--home", &path(home), "--name", home]).ok();
-            text(&account["address"])
+        copy_folder(&made, dir.path());
+        let address = |home: &str| {
+            let public = std::fs::read(dir.path().join(home).join("account.public")).unwrap();
+            serde_json::from_slice::<AccountPublic>(&public).unwrap().address().to_string()
         };
-        let (requester, auditor) = (account("requester"), account("auditor"));
+        let (requester, auditor) = (address("requester"), address("auditor"));
+        let trusted = std::fs::read_dir(dir.path().join("requester/ledgers")).unwrap().next().unwrap().unwrap();
+        World { fingerprint: trusted.file_name().into_string().unwrap(), requester, auditor, dir }
+    }
+
+    fn found(folder: &Path, with_auditor: bool) {
+        let path = |name: &str| folder.join(name).display().to_string();
+        for home in ["requester", "auditor"] {
+            sealgate(&["account", "new", "--home", &path(home), "--name", home]).ok();
+        }
         let (owner, public) = (path("owner"), path("auditor/account.public"));
         let mut init = vec!["init", "--data-dir", &owner, "--name", "Test owner"];
         if with_auditor {
@@ -137,7 +170,6 @@ impl World {
         for home in ["requester", "auditor"] {
             sealgate(&["trust", "--home", &path(home), &fingerprint]).ok();
         }
-        World { dir, fingerprint, requester, auditor }
     }
 
     /// A path inside the folder.
@@ -254,6 +286,7 @@ pub fn sealgate_plain<S: AsRef<std::ffi::OsStr>>(args: &[S]) -> Plain {
 /// Copies a folder with everything in it.
 pub fn copy_folder(from: &Path, to: &Path) {
     std::fs::create_dir_all(to).unwrap();
+    std::fs::set_permissions(to, std::fs::metadata(from).unwrap().permissions()).unwrap();
     for entry in std::fs::read_dir(from).unwrap() {
         let entry = entry.unwrap();
         let target = to.join(entry.file_name());
