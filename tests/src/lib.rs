@@ -14,6 +14,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 pub mod chance;
+pub mod npm;
 pub mod postgres;
 pub mod snarkjs;
 

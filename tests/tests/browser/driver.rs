@@ -1,0 +1,251 @@
+//! A real Chromium, driven through ChromeDriver (W3C WebDriver), as a person would use it: by what
+//! links, buttons and fields are called.
+
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use fantoccini::elements::Element;
+use fantoccini::{Client, ClientBuilder, Locator};
+use sealgate_tests::{free_port, workspace};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+/// How wide and high a window is.
+pub const DESKTOP: (u32, u32) = (1280, 900);
+pub const PHONE: (u32, u32) = (360, 740);
+
+pub struct Browser {
+    pub client: Client,
+    driver: Child,
+    _profile: TempDir,
+    /// Screenshots begin with this.
+    name: String,
+}
+
+/// The programs, or `None`, said plainly, where they are absent; under `CI` nothing is skipped.
+pub fn installed() -> Option<()> {
+    let there = ["chromium", "chromedriver"]
+        .iter()
+        .all(|program| Command::new(program).arg("--version").stdout(Stdio::null()).status().is_ok());
+    if !there {
+        assert!(std::env::var_os("CI").is_none(), "chromium and chromedriver are needed under CI");
+        println!("skipped: chromium and chromedriver are absent (Debian: chromium, chromium-driver)");
+    }
+    there.then_some(())
+}
+
+impl Browser {
+    /// A new browser with a profile of its own; `languages` as it tells servers.
+    pub async fn start(name: &str, languages: &str, (width, height): (u32, u32), is_dark: bool) -> Browser {
+        let (port, profile) = (free_port(), tempfile::tempdir().unwrap());
+        let driver = Command::new("chromedriver")
+            .arg(format!("--port={port}"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .expect("chromedriver starts");
+        let mut args: Vec<String> = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-quic",
+            "--disable-dev-shm-usage",
+            "--no-first-run",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--disable-sync",
+            "--hide-scrollbars",
+        ]
+        .map(String::from)
+        .to_vec();
+        args.push(format!("--user-data-dir={}", profile.path().display()));
+        args.push(format!("--window-size={width},{height}"));
+        args.extend(is_dark.then(|| "--force-dark-mode".to_owned()));
+        let options = json!({
+            "args": args,
+            "prefs": { "intl.accept_languages": languages, "download.default_directory": profile.path() },
+        });
+        let Value::Object(capabilities) = json!({ "browserName": "chrome", "goog:chromeOptions": options }) else {
+            unreachable!()
+        };
+        let connector = hyper_util::client::legacy::connect::HttpConnector::new();
+        let mut builder = ClientBuilder::new(connector);
+        builder.capabilities(capabilities);
+        let url = format!("http://127.0.0.1:{port}");
+        let client = tokio::time::timeout(Duration::from_secs(60), async {
+            loop {
+                match builder.connect(&url).await {
+                    Ok(client) => break client,
+                    // It takes a moment until the driver listens.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                }
+            }
+        })
+        .await
+        .expect("chromedriver starts a browser");
+        let browser = Browser { client, driver, _profile: profile, name: name.to_owned() };
+        browser.size((width, height)).await;
+        browser
+    }
+
+    /// The size of the page's window.
+    pub async fn size(&self, (width, height): (u32, u32)) {
+        // The window's own frame is none in a headless browser, but its least width is 500: a phone is
+        // emulated.
+        let metrics = json!({ "width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 500 });
+        self.devtools("Emulation.setDeviceMetricsOverride", &metrics).await;
+    }
+
+    async fn devtools(&self, command: &str, parameters: &Value) -> Value {
+        let session = self.client.session_id().await.unwrap().unwrap();
+        let call = Devtools { session, body: json!({ "cmd": command, "params": parameters }) };
+        self.client.issue_cmd(call).await.unwrap()
+    }
+
+    pub async fn go(&self, url: &str) {
+        self.client.goto(url).await.unwrap();
+    }
+
+    pub async fn address(&self) -> String {
+        self.client.current_url().await.unwrap().to_string()
+    }
+
+    /// The visible text of the page.
+    pub async fn text(&self) -> String {
+        self.client.find(Locator::Css("body")).await.unwrap().text().await.unwrap()
+    }
+
+    /// The page shows all of these texts within some seconds.
+    pub async fn see(&self, texts: &[&str]) {
+        let mut shown = String::new();
+        for _ in 0..300 {
+            shown = self.text().await;
+            if texts.iter().all(|text| shown.contains(text)) {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        let missing: Vec<_> = texts.iter().filter(|text| !shown.contains(**text)).collect();
+        panic!("{missing:?} not seen at {}:\n{shown}", self.address().await);
+    }
+
+    async fn find(&self, xpath: &str, what: &str) -> Element {
+        match self.client.find(Locator::XPath(xpath)).await {
+            Ok(element) => element,
+            Err(_) => panic!("no {what} at {}:\n{}", self.address().await, self.text().await),
+        }
+    }
+
+    /// Clicks the link or button that is called so.
+    pub async fn click(&self, name: &str) {
+        let is = format!("[normalize-space(.)={}]", quoted(name));
+        let has = format!("[contains(normalize-space(.), {})]", quoted(name));
+        let xpath = format!(
+            "(//main//button{is} | //main//a{is} | //a{is} | //button{is} | //main//a{has} | //main//button{has} | //summary{has})[1]"
+        );
+        let first = format!("(//main//button{is} | //main//a{is})[1]");
+        let element = match self.client.find(Locator::XPath(&first)).await {
+            Ok(element) => element,
+            Err(_) => self.find(&xpath, &format!("link or button '{name}'")).await,
+        };
+        element.click().await.unwrap();
+    }
+
+    /// Writes into the field with this label.
+    pub async fn fill(&self, label: &str, value: &str) {
+        let element = self.labelled(label).await;
+        element.clear().await.unwrap();
+        element.send_keys(value).await.unwrap();
+    }
+
+    /// Chooses by its text in the list with this label.
+    pub async fn choose(&self, label: &str, option: &str) {
+        self.labelled(label).await.select_by_label(option).await.unwrap();
+    }
+
+    /// Ticks, or no longer ticks, the box with this label.
+    pub async fn tick(&self, label: &str) {
+        self.labelled(label).await.click().await.unwrap();
+    }
+
+    async fn labelled(&self, label: &str) -> Element {
+        let inside = format!("//label[contains(normalize-space(.), {0})]//input", quoted(label));
+        if let Ok(element) = self.client.find(Locator::XPath(&inside)).await {
+            return element;
+        }
+        let is = self.find(&format!("//label[contains(normalize-space(.), {})]", quoted(label)), label).await;
+        let id = is.attr("for").await.unwrap().unwrap_or_else(|| panic!("the label '{label}' is for nothing"));
+        self.client.find(Locator::Id(&id)).await.unwrap()
+    }
+
+    /// A picture of the whole page, `target/screens/NAME-WHAT.png`.
+    pub async fn shot(&self, what: &str) {
+        let folder = workspace().join("target/screens");
+        std::fs::create_dir_all(&folder).unwrap();
+        let parameters = json!({ "captureBeyondViewport": true, "format": "png" });
+        let picture = self.devtools("Page.captureScreenshot", &parameters).await;
+        use base64::Engine as _;
+        let png = base64::engine::general_purpose::STANDARD.decode(picture["data"].as_str().unwrap()).unwrap();
+        std::fs::write(folder.join(format!("{}-{what}.png", self.name)), png).unwrap();
+    }
+
+    pub async fn run(&self, script: &str) -> Value {
+        self.client.execute(script, vec![]).await.unwrap()
+    }
+
+    /// Nothing is wider than the window, so nobody scrolls sideways.
+    pub async fn fits(&self) {
+        let [page, window] = ["document.documentElement.scrollWidth", "document.documentElement.clientWidth"];
+        let (page, window) =
+            (self.run(&format!("return {page}")).await.as_u64(), self.run(&format!("return {window}")).await.as_u64());
+        assert!(page <= window, "{page:?} is wider than {window:?} at {}", self.address().await);
+    }
+
+    /// What axe-core (Deque's rules for WCAG 2 A and AA) finds wrong with the page: nothing.
+    pub async fn is_accessible(&self, axe: &str) {
+        self.client.execute(axe, vec![]).await.unwrap();
+        let run = "const done = arguments[arguments.length - 1];
+            axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] })
+                .then(r => done(r.violations.map(v => v.id + ': ' + v.help + ' ' + v.nodes.map(n => n.html).slice(0, 3).join(' '))))
+                .catch(e => done([String(e)]));";
+        let found = self.client.execute_async(run, vec![]).await.unwrap();
+        assert_eq!(found, json!([]), "at {}", self.address().await);
+    }
+
+    pub async fn close(mut self) {
+        self.client.clone().close().await.unwrap();
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // With the driver end the browsers that it started.
+        let _ = Command::new("pkill").args(["-P", &self.driver.id().to_string()]).status();
+        let _ = self.driver.kill();
+        let _ = self.driver.wait();
+    }
+}
+
+/// A text in XPath, which knows no escapes.
+fn quoted(text: &str) -> String {
+    if text.contains('\'') { format!("\"{text}\"") } else { format!("'{text}'") }
+}
+
+/// Chromium's own commands, through the driver.
+#[derive(Debug)]
+struct Devtools {
+    session: String,
+    body: Value,
+}
+
+impl fantoccini::wd::WebDriverCompatibleCommand for Devtools {
+    fn endpoint(&self, base: &url::Url, _session: Option<&str>) -> Result<url::Url, url::ParseError> {
+        base.join(&format!("session/{}/goog/cdp/execute", self.session))
+    }
+
+    fn method_and_body(&self, _url: &url::Url) -> (http::Method, Option<String>) {
+        (http::Method::POST, Some(self.body.to_string()))
+    }
+}
