@@ -29,6 +29,7 @@ mod entering;
 mod explorer;
 pub mod jobs;
 mod operator;
+pub mod own;
 mod owner;
 pub mod page;
 mod requester;

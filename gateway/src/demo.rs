@@ -15,6 +15,7 @@ use crate::asking::{AskFailure, Asking, Session, ask};
 use crate::auditing::{audit_owner, replay};
 use crate::cli::{Failure, Output, requester, stop_signal, trail};
 use crate::client::Client;
+use crate::console::own::OwnConsole;
 use crate::files::{FileError, create_private_dir, write_private};
 use crate::home::Home;
 use crate::owner::Owner;
@@ -293,7 +294,7 @@ async fn audits(story: &mut Story<'_>, parties: &Parties, client: &Client) -> Re
     Ok(())
 }
 
-/// What to try next; then serve until told to stop.
+/// What to try next; then serve, with a console for each party, until told to stop.
 async fn finish(
     story: &Story<'_>,
     parties: &Parties,
@@ -303,22 +304,47 @@ async fn finish(
 ) -> Result<(), Failure> {
     let url = running.url.clone();
     let sealgate = std::env::current_exe().map_or_else(|_| "sealgate".into(), |path| path.display().to_string());
+    let (requester, auditor) = (parties.requester.folder().display(), parties.auditor.folder().display());
     story.output.result(&serde_json::json!({ "folder": parties.folder, "url": url, "steps": story.steps }), || {
-        let again = format!(
-            "{sealgate} ask --gateway {url} --home {home} --purpose '{PURPOSE}' --out answer2.json \\\n    {question}",
-            home = parties.requester.folder().display(),
-            question = shell_quoted(&plan.question),
-        );
+        let question = shell_quoted(&plan.question);
         format!(
-            "\nTry it yourself, while this serves:\n  {again}\n  {sealgate} trail --gateway {url} --home {}",
-            parties.auditor.folder().display()
+            "\nTry it yourself, while this serves:\n  {sealgate} ask --gateway {url} --home {requester} \\\n    --purpose '{PURPOSE}' --out answer2.json {question}\n  {sealgate} trail --gateway {url} --home {auditor}"
         )
     });
-    if !no_serve {
-        story.output.line(format!("\nServing at {url}; stop with Ctrl-C."));
-        stop_signal().await?;
+    if no_serve {
+        return Ok(running.stop().await?);
+    }
+    let consoles = [
+        own_console(&parties.requester, &url, "127.0.0.1:8490").await?,
+        own_console(&parties.auditor, &url, "127.0.0.1:8491").await?,
+    ];
+    let [requesters, auditors] = &consoles;
+    story.output.line(format!(
+        "\nOr in a browser. Each link signs in once, within two minutes; the command below it gives another:\n  \
+         the department   {}\n    {sealgate} sign-in --data-dir {}\n  \
+         the requester    {}\n    {sealgate} sign-in --home {requester} --gateway {}\n  \
+         the auditor      {}\n    {sealgate} sign-in --home {auditor} --gateway {}\n\nServing; stop with Ctrl-C.",
+        running.link()?,
+        parties.owner.display(),
+        requesters.link,
+        requesters.url,
+        auditors.link,
+        auditors.url,
+    ));
+    stop_signal().await?;
+    for console in consoles {
+        console.stop().await;
     }
     Ok(running.stop().await?)
+}
+
+/// A party's own console, at this address or, if that is taken, another.
+async fn own_console(home: &Home, gateway: &str, listen: &str) -> Result<OwnConsole, Failure> {
+    let client = Client::new(gateway)?;
+    match OwnConsole::start(home.clone(), client.clone(), listen).await {
+        Ok(console) => Ok(console),
+        Err(_) => OwnConsole::start(home.clone(), client, "127.0.0.1:0").await,
+    }
 }
 
 fn shell_quoted(text: &str) -> String {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use sealgate_ledger::account::AccountPublic;
 use sealgate_ledger::genesis::Genesis;
 
 use crate::api;
@@ -21,6 +22,8 @@ pub struct Running {
     pub url: String,
     /// The ledger it serves.
     pub genesis: Genesis,
+    sessions: Arc<Sessions>,
+    account: AccountPublic,
     stop: tokio::sync::oneshot::Sender<()>,
     done: tokio::task::JoinHandle<()>,
     /// What goes on beside answering, until the end: reports to witnesses, syncs, checks of what is stored.
@@ -78,9 +81,11 @@ pub async fn start_witnessed(owner: Owner, listen: &str, witnesses: Vec<Peer>) -
             .push(tokio::spawn(async move { rehash_by_schedule(gateway.owner(), gateway.ledger(), schedule).await }));
     }
     let (stop, stopped) = tokio::sync::oneshot::channel();
+    let sessions = Arc::new(Sessions::new(genesis.chain_id())?);
+    let account = gateway.owner().account().public().clone();
     let console = Arc::new(Console {
         genesis: genesis.clone(),
-        sessions: Arc::new(Sessions::new(genesis.chain_id())?),
+        sessions: sessions.clone(),
         jobs: Jobs::default(),
         names: Names::of(address, &[], false),
         place: Place::Gateway(gateway.clone()),
@@ -88,10 +93,18 @@ pub async fn start_witnessed(owner: Owner, listen: &str, witnesses: Vec<Peer>) -
     let served = api::serve(listener, gateway, console, serving.token, async {
         let _ = stopped.await;
     });
-    Ok(Running { url: serving.url, genesis, stop, done: tokio::spawn(served), background, serving_path })
+    Ok(Running { url: serving.url, genesis, sessions, account, stop, done: tokio::spawn(served), background, serving_path })
 }
 
 impl Running {
+    /// A link that signs a browser in as the owner, once, within two minutes.
+    ///
+    /// # Errors
+    /// [`SessionError::Randomness`].
+    pub fn link(&self) -> Result<String, SessionError> {
+        Ok(format!("{}/console/enter?code={}", self.url, self.sessions.code(&self.account)?))
+    }
+
     /// Stops taking requests, finishes those under way and closes the ledger.
     ///
     /// # Errors

@@ -2,21 +2,18 @@
 
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
 
 use clap::Args;
 use sealgate_ledger::account::AccountSecret;
 use serde::Serialize;
 
 use super::{Failure, GatewayArg, HomeArg, Output, stop_signal};
-use crate::api;
 use crate::client::Client;
-use crate::console::jobs::Jobs;
-use crate::console::{Console as Pages, HomePlace, Names, Place};
+use crate::console::own::OwnConsole;
 use crate::files::read_json;
 use crate::home::Home;
 use crate::owner::{Owner, OwnerError, Serving};
-use crate::sessions::{Claim, Sessions};
+use crate::sessions::Claim;
 
 #[derive(Debug, Args)]
 #[command(group(clap::ArgGroup::new("whose").required(true).args(["data_dir", "home"])))]
@@ -96,44 +93,23 @@ struct ConsoleResult {
 
 pub(super) async fn console(args: Console, output: &Output) -> Result<(), Failure> {
     super::owner::log_to_stderr();
-    let home = Home::at(&args.home.home);
-    let account = home.account()?.public().clone();
+    let folder = args.home.home.display().to_string();
     let client = Client::new(&args.gateway.gateway)?;
-    let genesis = client.genesis().await?;
-    home.admit(&genesis)?;
-    let auditor = client.governance().await?.policy.auditor;
-    let is_auditor = auditor.is_some_and(|auditor| auditor.address() == account.address());
-    let (listener, address) = api::bind(&args.listen).await.map_err(Failure)?;
-    if !address.ip().is_loopback() {
-        warn_open(output, address.ip());
+    let console = OwnConsole::start(Home::at(&args.home.home), client, &args.listen).await?;
+    if !console.address.ip().is_loopback() {
+        warn_open(output, console.address.ip());
     }
-    let sessions = Arc::new(Sessions::new(genesis.chain_id())?);
-    let code = sessions.code(&account)?;
-    let console = Arc::new(Pages {
-        place: Place::Home(Box::new(HomePlace { home, account, client, is_auditor })),
-        genesis,
-        sessions,
-        jobs: Jobs::default(),
-        names: Names::of(address, &[], false),
-    });
-    let url = format!("http://{address}/console");
-    let result = ConsoleResult { link: format!("{url}/enter?code={code}"), url };
+    let result = ConsoleResult { url: console.url.clone(), link: console.link.clone() };
     output.result(&result, || {
         format!(
-            "console     {}\nOpen this link in your browser within two minutes; it works once:\n\n  {}\n\nStop with Ctrl-C. Later links: 'sealgate sign-in --home {} --gateway http://{address}'.",
-            result.url,
-            result.link,
-            args.home.home.display()
+            "console     {0}\nOpen this link in your browser within two minutes; it works once:\n\n  {1}\n\nStop with Ctrl-C. For another link: sealgate sign-in --home {folder} --gateway {0}",
+            result.url, result.link,
         )
     });
-    let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
-    let served = tokio::spawn(api::serve_console(listener, console, async {
-        let _ = stopped.await;
-    }));
     stop_signal().await?;
-    let _ = stop.send(());
     output.line("stopping: finishing what is under way");
-    Ok(served.await?)
+    console.stop().await;
+    Ok(())
 }
 
 fn warn_open(output: &Output, ip: IpAddr) {
