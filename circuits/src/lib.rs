@@ -19,3 +19,7 @@ pub mod statement;
 pub mod tree;
 pub mod value;
 pub mod verifier;
+
+// For what [`byte_newtype`] writes elsewhere.
+#[doc(hidden)]
+pub use schemars;

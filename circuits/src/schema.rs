@@ -1,6 +1,7 @@
 //! The public schema of a table: its fields in order, and the columns that make a key.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::bytes::{SchemaDigest, tagged_hash};
@@ -12,7 +13,7 @@ pub const FIELDS_MAX: usize = 31;
 pub const NAME_BYTES_MAX: usize = 128;
 
 /// What the owner allows a column to be used for at all; grants choose within it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 pub struct ColumnUse {
     /// Its value may be disclosed.
     pub disclose: bool,
@@ -21,7 +22,7 @@ pub struct ColumnUse {
 }
 
 /// One field of a record.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 pub struct Column {
     /// Its name, as questions spell it.
     pub name: String,
@@ -32,7 +33,7 @@ pub struct Column {
 }
 
 /// The fields of a record in order, and which of them form its key.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 pub struct Schema {
     /// 1 to [`FIELDS_MAX`] columns with distinct names.
     pub columns: Vec<Column>,

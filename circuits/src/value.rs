@@ -78,6 +78,17 @@ impl Serialize for ColumnType {
     }
 }
 
+impl schemars::JsonSchema for ColumnType {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "ColumnType".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        let pattern = r"^(int|date|timestamp|bool|text|decimal\([0-9]{1,2}\))$";
+        schemars::json_schema!({ "type": "string", "description": "A column's type.", "pattern": pattern })
+    }
+}
+
 impl<'de> Deserialize<'de> for ColumnType {
     fn deserialize<D: serde::Deserializer<'de>>(d: D) -> Result<Self, D::Error> {
         <String as Deserialize>::deserialize(d)?.parse().map_err(serde::de::Error::custom)

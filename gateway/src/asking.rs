@@ -448,11 +448,9 @@ pub async fn ask(home: &Home, client: &Client, purpose: &str, asking: &Asking<'_
     };
     let secret = SecretQuestion { nonce: asked.nonce, question };
     let owner = owner_keys(&session, &detail).await?;
-    let result = match send_watching(&session, &owner, &tx, &secret, asking.progress).await {
-        Ok(response) => {
-            let parties = Parties { owner, account: &account };
-            conclude(&session, &parties, &detail.asset, &tx, secret, response).await
-        }
+    let parties = Parties { owner, account: &account };
+    let result = match send_watching(&session, &parties, &tx, &secret, asking.progress).await {
+        Ok(response) => conclude(&session, &parties, &detail.asset, &tx, secret, response).await,
         Err(error) => Err(error),
     };
     // An answer is done when the caller has kept it.
@@ -553,20 +551,23 @@ async fn send(
 /// Sends, and meanwhile asks how far the answer is where that takes a while.
 async fn send_watching(
     session: &Session<'_>,
-    owner: &AccountPublic,
+    parties: &Parties<'_>,
     tx: &SignedTx,
     secret: &SecretQuestion,
     progress: &(dyn Fn(u64, u64) + Sync),
 ) -> Result<AskResponse, AskFailure> {
-    let sent = send(session, owner, tx, secret);
+    let sent = send(session, &parties.owner, tx, secret);
     if secret.question.keys.len() <= 1 {
         return sent.await;
     }
     let watch = async {
+        // Only who asked is told; where signing in does not work, nothing is shown and all goes on.
+        let client = session.client.signed_in(parties.account).await;
+        let client = client.as_ref().unwrap_or(session.client);
         loop {
             tokio::time::sleep(std::time::Duration::from_millis(400)).await;
             // Only a show: what comes back is checked, not this.
-            if let Ok(Some(at)) = session.client.progress(&tx.hash()).await {
+            if let Ok(Some(at)) = client.progress(&tx.hash()).await {
                 progress(at.done, at.total);
             }
         }

@@ -1,6 +1,7 @@
 //! The catalogue: every asset of a ledger, searched, in pages (docs/spec/trail.md#catalogue).
 //! The gateway that serves it and whoever replays the ledger search by the same rule.
 
+use schemars::JsonSchema;
 use sealgate_ledger::account::AccountPublic;
 use sealgate_ledger::ids::AssetId;
 use sealgate_ledger::state::{AssetView, VersionView};
@@ -17,7 +18,7 @@ const SEEN_MAX: usize = 2000;
 pub const SEARCH_BYTES_MAX: usize = 500;
 
 /// An asset, its current version, and whose it is.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Listed {
     /// The asset.
     pub asset: AssetView,
@@ -28,7 +29,7 @@ pub struct Listed {
 }
 
 /// A page of the catalogue, in the order of asset ids.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Page {
     /// What was found.
     pub assets: Vec<Listed>,

@@ -43,6 +43,10 @@ pub struct Cli {
     /// Print one JSON object for machines instead of text.
     #[arg(long, global = true)]
     json: bool,
+    /// Certificates of gateways, or of their authorities, to trust instead of the system's (PEM); also
+    /// SEALGATE_CA.
+    #[arg(long, global = true, value_name = "FILE")]
+    gateway_ca: Option<PathBuf>,
     #[command(subcommand)]
     command: Command,
 }
@@ -146,7 +150,7 @@ struct HomeArg {
 /// A gateway's address.
 #[derive(Debug, clap::Args)]
 struct GatewayArg {
-    /// Address of the gateway, http://host:port.
+    /// Address of the gateway, http://host:port or https://host:port.
     #[arg(long, value_name = "URL")]
     gateway: String,
 }
@@ -169,6 +173,10 @@ pub async fn run() -> ExitCode {
         }
     };
     let output = Output::new(cli.json);
+    if let Err(error) = crate::client::trust::choose(cli.gateway_ca.as_deref()) {
+        output.failure(&error.into());
+        return ExitCode::FAILURE;
+    }
     let done = match cli.command {
         Command::Demo(args) => crate::demo::run(args, &output).await,
         Command::Init(args) => owner::init(args, &output),

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use schemars::JsonSchema;
+use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::block::{Block, Header, Receipt};
 use sealgate_ledger::checkpoint::SignedCheckpoint;
 use sealgate_ledger::genesis::Genesis;
@@ -16,6 +18,7 @@ use sealgate_ledger::tx::SignedTx;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub mod trust;
 pub mod witness;
 
 use crate::catalogue::{Listed, Page, Search, sort};
@@ -33,6 +36,8 @@ pub const PASSED_ON: &str = "sealgate-passed-on";
 /// How long a call may take, and how much longer for each key that is asked about.
 const TIMEOUT: Duration = Duration::from_secs(120);
 const KEY_TIMEOUT: Duration = Duration::from_secs(1);
+/// How long an idle connection is kept: shorter than gateways keep it.
+const POOLED: Duration = Duration::from_secs(5);
 /// Most pages of a catalogue that are asked for.
 const PAGES_MAX: usize = 10_000;
 
@@ -40,11 +45,15 @@ const PAGES_MAX: usize = 10_000;
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// Not an address.
-    #[error("'{0}' is no gateway's address: write http://host:port")]
+    #[error("'{0}' is no gateway's address: write http://host:port, or https:// where it serves under a certificate")]
     Address(String),
+    /// Its certificate cannot be checked.
+    #[error(transparent)]
+    Trust(#[from] trust::TrustError),
     /// Nobody answers there.
     #[error(
-        "the gateway at {url} cannot be reached ({source}): is it running ('sealgate serve'), and is the address right?"
+        "the gateway at {url} cannot be reached ({source}): {hint}",
+        hint = hint(source)
     )]
     Unreachable {
         /// Its address.
@@ -65,8 +74,20 @@ pub enum ClientError {
     },
 }
 
+/// What to look at when nobody answers.
+fn hint(error: &reqwest::Error) -> &'static str {
+    let mut cause: Option<&dyn std::error::Error> = Some(error);
+    while let Some(error) = cause {
+        if error.to_string().contains("certificate") {
+            return "its certificate is not one that this machine trusts; give the gateway's own with --gateway-ca";
+        }
+        cause = error.source();
+    }
+    "is it running ('sealgate serve'), and is the address right?"
+}
+
 /// Problem details (RFC 9457), as the gateway sends them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Problem {
     /// `urn:sealgate:problem:` and a stable code.
     #[serde(rename = "type")]
@@ -82,12 +103,12 @@ pub struct Problem {
 impl Problem {
     /// Whether the same call may succeed a little later.
     pub fn is_busy(&self) -> bool {
-        self.status == 503
+        self.status == 503 || self.status == 429
     }
 }
 
 /// An asset with its current version.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AssetDetail {
     /// The asset.
     pub asset: AssetView,
@@ -96,7 +117,7 @@ pub struct AssetDetail {
 }
 
 /// The head of the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct HeadResponse {
     /// The last block's header.
     pub header: Header,
@@ -105,14 +126,17 @@ pub struct HeadResponse {
 }
 
 /// Who shares the ledger, by which rules, and what they are deciding.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Governance {
     /// The members.
     pub members: MemberSet,
     /// The rules.
     pub policy: Policy,
-    /// All proposals, by hash.
+    /// Proposals, by hash.
     pub proposals: Vec<ProposalView>,
+    /// Behind which the next page of them begins; none after the last.
+    #[serde(default)]
+    pub next: Option<TxHash>,
 }
 
 /// A client of one gateway.
@@ -131,23 +155,40 @@ impl std::fmt::Debug for Client {
 }
 
 impl Client {
-    /// A client of the gateway at `url` (`http://host:port`).
+    /// A client of the gateway at `url` (`http://host:port` or `https://host:port`), whose certificate must
+    /// be one that this process [trusts](trust::choose).
     ///
     /// # Errors
     /// [`ClientError::Address`] when that is no such address.
     pub fn new(url: &str) -> Result<Client, ClientError> {
+        Self::made(url, |builder, is_https| Ok(trust::believing(builder, is_https)))
+    }
+
+    /// A client of the gateway at `url` that believes the very certificate in a file.
+    ///
+    /// # Errors
+    /// [`ClientError::Address`], [`ClientError::Trust`].
+    pub fn pinned(url: &str, certificate: &std::path::Path) -> Result<Client, ClientError> {
+        Self::made(url, |builder, _| Ok(trust::believing_only(builder, certificate)?))
+    }
+
+    fn made(
+        url: &str,
+        believing: impl Fn(reqwest::ClientBuilder, bool) -> Result<reqwest::ClientBuilder, ClientError>,
+    ) -> Result<Client, ClientError> {
         let bad = || ClientError::Address(url.chars().take(100).collect());
         let parsed = reqwest::Url::parse(url).map_err(|_| bad())?;
-        if parsed.scheme() != "http" || parsed.host_str().is_none() {
+        if !["http", "https"].contains(&parsed.scheme()) || parsed.host_str().is_none() {
             return Err(bad());
         }
-        let http = reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(5))
+            .pool_idle_timeout(POOLED)
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|_| bad())?;
+            .no_proxy();
+        let unchecked = |error: reqwest::Error| trust::TrustError::Library(error.to_string());
+        let http = believing(builder, parsed.scheme() == "https")?.build().map_err(unchecked)?;
         Ok(Client { base: url.trim_end_matches('/').to_owned(), token: None, passing_on: false, http })
     }
 
@@ -191,6 +232,16 @@ impl Client {
     /// [`ClientError`].
     pub async fn open_session(&self, claim: &Claim) -> Result<Opened, ClientError> {
         self.parsed(self.http.post(format!("{}/v1/sessions", self.base)).json(claim)).await
+    }
+
+    /// The same client with a session of this account.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub async fn signed_in(&self, account: &AccountSecret) -> Result<Client, ClientError> {
+        let challenge = self.challenge(&account.address()).await?;
+        let opened = self.open_session(&Claim::sign(account, &challenge, self.authority())).await?;
+        Ok(self.clone().with_token(opened.token))
     }
 
     async fn parsed<T: DeserializeOwned>(&self, request: reqwest::RequestBuilder) -> Result<T, ClientError> {
@@ -265,12 +316,22 @@ impl Client {
         self.find(&format!("/v1/texts/{id}")).await
     }
 
-    /// Members, rules and proposals.
+    /// Members, rules and all proposals.
     ///
     /// # Errors
-    /// [`ClientError`].
+    /// [`ClientError`]; also when the pages do not go on.
     pub async fn governance(&self) -> Result<Governance, ClientError> {
-        self.get("/v1/governance").await
+        let mut all: Governance = self.get("/v1/governance").await?;
+        for _ in 0..PAGES_MAX {
+            let Some(after) = all.next else { return Ok(all) };
+            let page: Governance = self.get(&format!("/v1/governance?after={after}")).await?;
+            if page.next.is_some_and(|next| next <= after) {
+                return Err(self.unreadable("its proposals go in circles"));
+            }
+            all.proposals.extend(page.proposals);
+            all.next = page.next;
+        }
+        Err(self.unreadable(format!("its proposals have more than {PAGES_MAX} pages")))
     }
 
     /// The newest head that its witnesses have cosigned; the plain head where they do not answer.

@@ -9,6 +9,10 @@ use sealgate_ods::store::StoreUrl;
 use serde::Deserialize;
 use toml::Spanned;
 
+mod serve;
+
+pub use serve::{Limits, Rate as ClientRate, Serve, Tls};
+
 /// The file's name in a data folder.
 pub const CONFIG_FILE: &str = "sealgate.toml";
 /// How long versions are kept where the configuration does not say.
@@ -60,6 +64,10 @@ pub struct Config {
     pub rehash: Option<RehashSchedule>,
     /// How long a version's objects are kept after the next one was published.
     pub keep: Duration,
+    /// Where the gateway listens, and under which certificate.
+    pub serve: Serve,
+    /// How much it takes at once.
+    pub limits: Limits,
 }
 
 /// A table that is published again and again, whether or not it changed.
@@ -88,6 +96,32 @@ pub const TEMPLATE: &str = r#"# Configuration of this data folder. The gateway r
 # ("s3://bucket/prefix"; address and credentials in AWS_ENDPOINT, AWS_REGION, AWS_ACCESS_KEY_ID and
 # AWS_SECRET_ACCESS_KEY).
 url = "file:store"
+
+# Where the gateway listens ('sealgate serve --listen' goes before this), and whether connections are
+# encrypted: "off"; "generated", a certificate that the gateway makes for itself and whose fingerprint it
+# says; or your own, PEM files that are read again when they change. Requesters give a generated
+# certificate, serving.pem in this folder, to their commands with --gateway-ca.
+# The names are those, besides its address, by which browsers and signatures may call it.
+# [serve]
+# listen = "127.0.0.1:8080"
+# names = ["gateway.example.org", "gateway.example.org:8080"]
+# tls = "generated"
+# tls = { certificate = "/etc/sealgate/chain.pem", key = "/etc/sealgate/key.pem" }
+
+# What the gateway takes at once, and how long it waits for who is slow; what goes beyond is refused, with
+# the time to come back. These are the defaults. A client is told from others by its address; 0 lets each
+# send as much as it likes, as programs on this machine may anyway.
+# [limits]
+# connections = 1024
+# head_time = "15s"
+# stall_time = "30s"
+# body_bytes = "256MB"
+# reads_waiting = 256
+# questions_waiting = 64
+# requests_per_second = 100
+# burst = 1000
+# Behind a proxy on this machine, the header in which it names its client; believed from nobody else.
+# client_header = "x-forwarded-for"
 
 # A table to publish again while the gateway serves, whether or not it changed; one section each.
 # [[sync]]
@@ -159,7 +193,15 @@ impl Config {
                 wrong(&raw.keep, format!("'{}' {what}", raw.keep.as_ref().escape_debug()))
             })
         });
+        let located = |(span, what): serve::Wrong| {
+            let before = text.get(..span.start).unwrap_or_default();
+            ConfigError::Content { path: path.to_owned(), line: 1 + before.matches('\n').count(), what }
+        };
+        let serve = raw.serve.map(|raw| raw.checked(folder)).transpose().map_err(located)?.unwrap_or_default();
+        let limits = raw.limits.map(serve::RawLimits::checked).transpose().map_err(located)?.unwrap_or_default();
         Ok(Config {
+            serve,
+            limits,
             store,
             sync: sync.collect::<Result<_, _>>()?,
             rehash: rehash.transpose()?,
@@ -176,6 +218,8 @@ struct RawConfig {
     sync: Vec<RawSync>,
     rehash: Option<RawRehash>,
     versions: Option<RawVersions>,
+    serve: Option<serve::RawServe>,
+    limits: Option<serve::RawLimits>,
 }
 
 #[derive(Deserialize)]
@@ -224,6 +268,18 @@ fn duration(text: &str) -> Option<Duration> {
     Some(Duration::from_secs(seconds))
 }
 
+/// Bytes, as `256MB`.
+fn size(text: &str) -> Option<u64> {
+    let (number, unit) = number_and_unit(text)?;
+    let bytes = match unit {
+        "kB" => 1_000,
+        "MB" => 1_000_000,
+        "GB" => 1_000_000_000,
+        _ => return None,
+    };
+    number.checked_mul(bytes).filter(|bytes| *bytes > 0)
+}
+
 /// Bytes a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Rate(pub u64);
@@ -232,18 +288,8 @@ impl FromStr for Rate {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let rate = || {
-            let (number, unit) = number_and_unit(text.strip_suffix("/s")?)?;
-            let bytes = match unit {
-                "kB" => 1_000,
-                "MB" => 1_000_000,
-                "GB" => 1_000_000_000,
-                _ => return None,
-            };
-            number.checked_mul(bytes).filter(|bytes| *bytes > 0)
-        };
         let what = "is not a rate: write for example \"500kB/s\" or \"20MB/s\"";
-        rate().map(Rate).ok_or_else(|| format!("'{}' {what}", text.escape_debug()))
+        text.strip_suffix("/s").and_then(size).map(Rate).ok_or_else(|| format!("'{}' {what}", text.escape_debug()))
     }
 }
 
@@ -261,11 +307,23 @@ mod tests {
         assert_eq!(default.store, StoreUrl::Folder("/data/owner/store".into()));
         assert_eq!((default.sync.len(), default.rehash), (0, None));
         assert_eq!(parse(TEMPLATE).unwrap(), default);
+        assert_eq!((&default.serve, &default.limits), (&Serve::default(), &Limits::default()));
         let examples: Vec<_> = TEMPLATE
             .lines()
             .map(|line| line.strip_prefix("# ").filter(|l| l.contains(" = ") || l.contains('[')).unwrap_or(line))
             .collect();
-        let all = parse(&examples.join("\n")).unwrap();
+        // Of the two ways to say 'tls' a file has one.
+        let [own, generated] = ["tls = {", "tls = \""].map(|other| {
+            parse(&examples.iter().copied().filter(|l| !l.starts_with(other)).collect::<Vec<_>>().join("\n"))
+        });
+        let (all, generated) = (generated.unwrap(), own.unwrap());
+        assert_eq!(generated.serve.tls, Tls::Generated);
+        assert_eq!(all.serve.names, ["gateway.example.org", "gateway.example.org:8080"]);
+        assert_eq!(all.serve.listen.as_deref(), Some("127.0.0.1:8080"));
+        let files = ["/etc/sealgate/chain.pem", "/etc/sealgate/key.pem"].map(std::path::PathBuf::from);
+        let [certificate, key] = files;
+        assert_eq!(all.serve.tls, Tls::Files { certificate, key });
+        assert_eq!(all.limits, Limits { client_header: Some("x-forwarded-for".into()), ..Limits::default() });
         let hourly = SyncSchedule { manifest: "/data/owner/licences.toml".into(), every: Duration::from_secs(3600) };
         assert_eq!(all.sync, [hourly]);
         let weekly = RehashSchedule { every: Duration::from_secs(7 * 86_400), rate: Rate(20_000_000) };
@@ -305,6 +363,15 @@ mod tests {
             ("[versions]\nkeep = \"30m\"", "line 2: '30m' is no time to keep versions: write"),
             ("[rehash]\nevery = \"d\"\nrate = \"20MB/s\"", "line 2: 'd'"),
             ("[rehash]\nevery = \"1d\"\nrate = \"0MB/s\"", "line 3"),
+            ("[serve]\nlisten = \"8080\"", "line 2: '8080' is no address: write for example"),
+            ("[serve]\ntls = \"on\"", "line 2: 'on' is no way to encrypt: write"),
+            ("[serve]\ntls = { certificate = \"a\" }", "line 2"),
+            ("[limits]\nconnections = 2", "line 2: 2 is too few: at least 8"),
+            ("[limits]\nconnections = -2", "line 2"),
+            ("[limits]\n\nhead_time = \"2h\"", "line 3: '2h' is no time to wait: write"),
+            ("[limits]\nbody_bytes = \"1kB\"", "line 2: '1kB' is no size"),
+            ("[limits]\nclient_header = \"a b\"", "line 2: 'a b' is no header's name"),
+            ("[limits]\nsockets = 5", "line 2"),
         ] {
             let error = parse(text).unwrap_err().to_string();
             assert!(error.contains(told) && error.contains("/data/owner/sealgate.toml"), "{text}: {error}");

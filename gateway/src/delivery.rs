@@ -2,6 +2,7 @@
 //! (docs/spec/delivery.md).
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use schemars::JsonSchema;
 use sealgate_circuits::bytes::tagged_hash;
 use sealgate_ledger::ids::{Digest, TxHash};
 use sealgate_ods::AttemptId;
@@ -18,7 +19,7 @@ pub(crate) mod whole;
 pub const RANGE_BYTES_MAX: u64 = 4 << 20;
 
 /// The body of `POST /v1/deliveries`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct FetchRequest {
     /// The signed request transaction, borsh in base64.

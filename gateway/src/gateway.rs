@@ -44,8 +44,6 @@ use crate::parameters::ParameterError;
 use crate::relay::{self, RelayError};
 use crate::witness::pushing::Cosigned;
 
-/// Questions that may wait for a prover before more are turned away.
-const WAITING_MAX: usize = 64;
 /// Proofs of one request that are made before others have their turn.
 const PROOFS_AT_ONCE: usize = 16;
 /// Sealed tables kept open.
@@ -64,6 +62,9 @@ pub struct Gateway {
     book: Mutex<Book>,
     provers: Semaphore,
     waiting: Semaphore,
+    waiting_max: usize,
+    proofs_made: AtomicU64,
+    declined: AtomicU64,
     deliveries: Deliveries,
     cosigned: Cosigned,
 }
@@ -114,6 +115,17 @@ struct Turns {
     total: AtomicU64,
 }
 
+/// What a gateway has to do, and has done since it started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Work {
+    /// Questions that are being answered or wait for a prover.
+    pub waiting: u64,
+    /// Proofs made.
+    pub proofs: u64,
+    /// Answers refused for want of budget or room.
+    pub declined: u64,
+}
+
 /// How a granted request ended: the entry that says so, and the sealed answer if there is one.
 struct Concluded {
     entry: u64,
@@ -146,6 +158,7 @@ impl Gateway {
             let pair = owner.parameters().load(circuit, ledger.genesis()).map_err(parameters)?;
             keys.insert(circuit, pair);
         }
+        let waiting_max = owner.config().limits.questions_waiting;
         Ok(Gateway {
             owner,
             ledger,
@@ -154,7 +167,10 @@ impl Gateway {
             answering: StdMutex::default(),
             book: Mutex::new(book),
             provers: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
-            waiting: Semaphore::new(WAITING_MAX),
+            waiting: Semaphore::new(waiting_max),
+            waiting_max,
+            proofs_made: AtomicU64::new(0),
+            declined: AtomicU64::new(0),
             deliveries: Deliveries::default(),
             cosigned: Cosigned::default(),
         })
@@ -250,6 +266,20 @@ impl Gateway {
     /// A place among those that wait, if there is one.
     pub(crate) fn wait_turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, AskError> {
         self.waiting.try_acquire().map_err(|_| AskError::Busy)
+    }
+
+    /// Whether the keys of every circuit are loaded.
+    pub fn has_parameters(&self) -> bool {
+        Circuit::ALL.iter().all(|circuit| self.keys.contains_key(circuit))
+    }
+
+    /// What it has to do just now, and has done.
+    pub fn work(&self) -> Work {
+        Work {
+            waiting: self.waiting_max.saturating_sub(self.waiting.available_permits()) as u64,
+            proofs: self.proofs_made.load(Ordering::Relaxed),
+            declined: self.declined.load(Ordering::Relaxed),
+        }
     }
 
     /// What was delivered of late.
@@ -348,6 +378,7 @@ impl Gateway {
                 // An answer that was made and cannot be released any more is of no use to anybody.
                 let _ = std::fs::remove_file(&path);
                 let receipt = self.record(TxBody::Decline { request: *case.request, reason }).await?;
+                self.declined.fetch_add(1, Ordering::Relaxed);
                 return Ok(Concluded { entry: receipt.entry_index, sealed: None });
             }
         };
@@ -511,6 +542,7 @@ impl Gateway {
                     Statement::new(circuit, schema, items, &answers, &commitment, asked.context).map_err(internal)?;
                 let proof = proving.prove(schema, &statement, &values, &salt).map_err(internal)?;
                 verifying.verify(&statement, &proof).map_err(internal)?;
+                self.proofs_made.fetch_add(1, Ordering::Relaxed);
                 Shown::Proof(proof)
             }
         };

@@ -25,6 +25,7 @@ pub mod gateway;
 pub mod handed;
 pub mod home;
 pub mod identity;
+pub mod logging;
 pub mod messages;
 pub mod naming;
 #[cfg(feature = "simplex")]

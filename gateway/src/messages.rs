@@ -2,6 +2,7 @@
 //! (docs/spec/messages.md).
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use schemars::JsonSchema;
 use sealgate_circuits::bytes::{Context, tagged_hash};
 use sealgate_circuits::evidence::Evidence;
 use sealgate_circuits::question::{Question, SlotAnswer};
@@ -95,7 +96,7 @@ pub fn answer_purpose(request: &TxHash) -> Purpose<'_> {
 }
 
 /// Entries of the ledger with the checkpoint under which they are proven.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct LedgerProofs {
     /// The signed head.
@@ -107,7 +108,7 @@ pub struct LedgerProofs {
 }
 
 /// The body of `POST /v1/asks`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AskRequest {
     /// The signed request transaction, borsh in base64.
@@ -119,7 +120,7 @@ pub struct AskRequest {
 }
 
 /// What the gateway says to an ask that the ledger decided.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AskResponse {
     /// Registration, publication of the bound version, request and answer; the request alone when
@@ -130,7 +131,7 @@ pub struct AskResponse {
 }
 
 /// How far the answer to a request is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AskProgress {
     /// Keys that are answered.

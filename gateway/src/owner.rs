@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sealgate_ledger::account::{AccountPublic, AccountSecret};
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::genesis::Genesis;
-use sealgate_ledger::ids::{AssetId, BlockHeight};
+use sealgate_ledger::ids::{AssetId, BlockHeight, TxHash};
 use sealgate_ledger::member::Policy;
 use sealgate_ledger::state::{AssetView, VersionView};
 use sealgate_ledger::tx::{EXPIRY_BLOCKS_MAX, SignedTx, Tx, TxBody};
@@ -125,10 +125,26 @@ pub struct Owner {
 /// How a serving gateway can be reached by the owner's own commands.
 #[derive(Serialize, Deserialize)]
 pub struct Serving {
-    /// Its address, `http://host:port`.
+    /// Its address, `http://host:port` or `https://host:port`.
     pub url: String,
     /// What the owner's own commands show.
     pub token: String,
+    /// Where the certificate lies under which it serves, if it does.
+    #[serde(default)]
+    pub certificate: Option<PathBuf>,
+}
+
+impl Serving {
+    /// A client of the gateway that serves here, which believes its certificate alone.
+    ///
+    /// # Errors
+    /// [`ClientError`].
+    pub fn client(&self) -> Result<Client, ClientError> {
+        match &self.certificate {
+            Some(certificate) => Client::pinned(&self.url, certificate),
+            None => Client::new(&self.url),
+        }
+    }
 }
 
 impl Owner {
@@ -397,7 +413,7 @@ impl Owner {
             Err(LedgerError::InUse(path)) => {
                 let serving: Serving = read_json(&self.serving_path()).map_err(|_| LedgerError::InUse(path))?;
                 let chain = sealgate_ledger::chain::read_genesis(&self.ledger_folder())?.chain_id();
-                let client = Client::new(&serving.url)?;
+                let client = serving.client()?;
                 if client.genesis().await?.chain_id() != chain {
                     return Err(OwnerError::OtherLedger(serving.url));
                 }
@@ -618,7 +634,18 @@ impl Governance {
     /// # Errors
     /// [`LedgerError`].
     pub fn of(ledger: &Ledger) -> Result<Governance, LedgerError> {
-        Ok(Governance { members: ledger.members()?, policy: ledger.policy()?, proposals: ledger.proposals()? })
+        let (members, policy, proposals) = (ledger.members()?, ledger.policy()?, ledger.proposals()?);
+        Ok(Governance { members, policy, proposals, next: None })
+    }
+
+    /// The same with a page of the proposals alone.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn page(ledger: &Ledger, after: Option<&TxHash>, limit: usize) -> Result<Governance, LedgerError> {
+        let proposals = ledger.proposals_after(after, limit)?;
+        let next = limit.checked_sub(1).and_then(|last| proposals.get(last)).map(|last| last.hash);
+        Ok(Governance { members: ledger.members()?, policy: ledger.policy()?, proposals, next })
     }
 }
 

@@ -6,6 +6,7 @@ use sealgate_ledger::account::AccountPublic;
 use sealgate_ledger::genesis::Genesis;
 
 use crate::api;
+use crate::api::tls::{Certificates, TlsError};
 use crate::console::jobs::Jobs;
 use crate::console::{Console, Names, Place};
 use crate::files::{FileError, write_json};
@@ -18,14 +19,16 @@ use crate::witness::pushing::Peer;
 
 /// A running gateway.
 pub struct Running {
-    /// Its address, `http://host:port`.
+    /// Its address, `http://host:port` or `https://host:port`.
     pub url: String,
+    /// SHA-256 of the certificate under which it serves, if it does.
+    pub certificate: Option<String>,
     /// The ledger it serves.
     pub genesis: Genesis,
     sessions: Arc<Sessions>,
     account: AccountPublic,
     stop: tokio::sync::oneshot::Sender<()>,
-    done: tokio::task::JoinHandle<()>,
+    done: tokio::task::JoinHandle<Result<(), TlsError>>,
     /// What goes on beside answering, until the end: reports to witnesses, syncs, checks of what is stored.
     background: Vec<tokio::task::JoinHandle<()>>,
     serving_path: std::path::PathBuf,
@@ -43,6 +46,9 @@ pub enum ServeError {
     /// The address.
     #[error("{0}")]
     Listen(String),
+    /// The certificate.
+    #[error(transparent)]
+    Tls(#[from] TlsError),
 }
 
 /// Starts serving.
@@ -61,10 +67,15 @@ pub async fn start_witnessed(owner: Owner, listen: &str, witnesses: Vec<Peer>) -
     let serving_path = owner.serving_path();
     let gateway = Arc::new(tokio::task::block_in_place(|| Gateway::open(owner))?);
     gateway.prepare();
+    let config = gateway.owner().config().clone();
+    let certificates = Certificates::open(&config.serve.tls, gateway.owner().folder(), listen)?;
     let (listener, address) = api::bind(listen).await.map_err(ServeError::Listen)?;
     let mut token = [0u8; 32];
     getrandom::fill(&mut token).map_err(|error| OwnerError::Randomness(error.to_string()))?;
-    let serving = Serving { url: format!("http://{address}"), token: hex::encode(token) };
+    let scheme = if certificates.is_some() { "https" } else { "http" };
+    let path = certificates.as_ref().map(|certificates| std::path::absolute(certificates.path()));
+    let path = path.transpose().map_err(|error| ServeError::Listen(error.to_string()))?;
+    let serving = Serving { url: format!("{scheme}://{address}"), token: hex::encode(token), certificate: path };
     write_json(&serving_path, &serving, true).map_err(OwnerError::from)?;
     let genesis = gateway.ledger().genesis().clone();
     let mut background = Vec::new();
@@ -87,13 +98,25 @@ pub async fn start_witnessed(owner: Owner, listen: &str, witnesses: Vec<Peer>) -
         genesis: genesis.clone(),
         sessions: sessions.clone(),
         jobs: Jobs::default(),
-        names: Names::of(address, &[], false),
+        names: Names::of(address, &config.serve.names, certificates.is_some()),
         place: Place::Gateway(gateway.clone()),
     });
-    let served = api::serve(listener, gateway, console, serving.token, async {
+    let certificate = certificates.as_ref().map(|certificates| certificates.fingerprint());
+    let reached = api::Serving { listener, certificates, limits: config.limits };
+    let served = api::serve(reached, gateway, console, serving.token, async {
         let _ = stopped.await;
     });
-    Ok(Running { url: serving.url, genesis, sessions, account, stop, done: tokio::spawn(served), background, serving_path })
+    Ok(Running {
+        certificate,
+        url: serving.url,
+        genesis,
+        sessions,
+        account,
+        stop,
+        done: tokio::spawn(served),
+        background,
+        serving_path,
+    })
 }
 
 impl Running {

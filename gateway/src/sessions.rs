@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64;
 use borsh::BorshSerialize;
+use schemars::JsonSchema;
 use sealgate_ledger::account::{AccountError, AccountPublic, AccountSecret, Signature};
 use sealgate_ledger::ids::{Address, ChainId};
 use serde::{Deserialize, Serialize};
@@ -55,7 +56,7 @@ pub enum SessionError {
 }
 
 /// A challenge to sign.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Challenge {
     /// Opaque text, base64url.
     pub challenge: String,
@@ -66,7 +67,7 @@ pub struct Challenge {
 }
 
 /// A signed challenge.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Claim {
     /// Who signs.
@@ -81,7 +82,7 @@ pub struct Claim {
 }
 
 /// A session that was opened.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize, Deserialize, JsonSchema)]
 pub struct Opened {
     /// Shown with every call: `Authorization: Bearer TOKEN`.
     pub token: String,

@@ -1,10 +1,11 @@
 //! Syncs: the tables of the configuration, published now or on their schedule. A scheduled sync publishes
 //! whether or not something changed, so that a new version says nothing about a single event.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use sealgate_ledger::Ledger;
 use sealgate_ledger::ids::AssetId;
 use sealgate_ods::manifest::ShareManifest;
 use sealgate_ods::progress::{ProgressSink, silent};
@@ -36,11 +37,7 @@ pub async fn sync_all(owner: &Owner, progress: Arc<dyn ProgressSink>) -> Vec<Syn
     all
 }
 
-async fn sync(
-    owner: &Owner,
-    path: &std::path::Path,
-    progress: Arc<dyn ProgressSink>,
-) -> Result<Published, PublishError> {
+async fn sync(owner: &Owner, path: &Path, progress: Arc<dyn ProgressSink>) -> Result<Published, PublishError> {
     publish(owner, &read_manifest(path, None)?, false, progress).await
 }
 
@@ -68,18 +65,20 @@ async fn keep_one(gateway: &Gateway, schedule: &SyncSchedule) {
     }
 }
 
+/// When the last version of a manifest's table was recorded; none where that cannot be told.
+pub(crate) fn last_version_ms(owner: &Owner, ledger: &Ledger, manifest: &Path) -> Option<u64> {
+    let manifest = ShareManifest::read(manifest).ok()?;
+    let asset = AssetId::of(&ledger.genesis().chain_id(), &owner.account().address(), manifest.asset_name());
+    let current = ledger.asset(&asset).ok()??.current;
+    let height = ledger.version(&asset, current).ok()??.height;
+    Some(ledger.block(height).ok()?.header.time_ms)
+}
+
 /// How long until the next sync: the time of the last version plus the schedule's. What cannot be told,
 /// as a manifest that cannot be read, is due at once and fails with its reason.
 fn due_in(gateway: &Gateway, schedule: &SyncSchedule) -> Duration {
     let (owner, ledger) = (gateway.owner(), gateway.ledger());
-    let last_ms = || {
-        let manifest = ShareManifest::read(&schedule.manifest).ok()?;
-        let asset = AssetId::of(&ledger.genesis().chain_id(), &owner.account().address(), manifest.asset_name());
-        let current = ledger.asset(&asset).ok()??.current;
-        let height = ledger.version(&asset, current).ok()??.height;
-        Some(ledger.block(height).ok()?.header.time_ms)
-    };
-    last_ms().map_or(Duration::ZERO, |last_ms| {
+    last_version_ms(owner, ledger, &schedule.manifest).map_or(Duration::ZERO, |last_ms| {
         let since = Duration::from_millis(clock_ms().saturating_sub(last_ms));
         schedule.every.saturating_sub(since)
     })

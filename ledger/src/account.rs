@@ -5,6 +5,7 @@ use std::fmt;
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use ed25519_dalek::{Signer, SigningKey};
+use schemars::JsonSchema;
 use sealgate_circuits::byte_newtype;
 use sealgate_circuits::bytes::tagged_hash;
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,7 @@ byte_newtype!(
 );
 
 /// What everybody knows of an account.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountPublic {
     /// Verifies the account's signatures.

@@ -23,6 +23,19 @@ pub fn decode<T: BorshSerialize + BorshDeserialize>(what: &'static str, bytes: &
     Ok(value)
 }
 
+/// How such bytes are described: lowercase hexadecimal.
+pub(crate) struct HexText;
+
+impl schemars::JsonSchema for HexText {
+    fn schema_name() -> std::borrow::Cow<'static, str> {
+        "Hexadecimal".into()
+    }
+
+    fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+        schemars::json_schema!({ "type": "string", "description": "Bytes in lowercase hexadecimal.", "pattern": "^([0-9a-f]{2})*$" })
+    }
+}
+
 /// Bytes as lowercase hexadecimal in JSON.
 pub(crate) mod hex_bytes {
     use serde::{Deserialize, Deserializer, Serializer};

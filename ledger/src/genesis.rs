@@ -2,6 +2,7 @@
 //! what every requester and auditor pins (docs/spec/ledger.md#genesis).
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use schemars::JsonSchema;
 use sealgate_circuits::bytes::{CeremonyDigest, ShapeDigest, VerifyingKeyDigest, tagged_hash};
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +19,7 @@ pub const GENESIS_NAME_BYTES_MAX: usize = 100;
 pub const CIRCUITS_MAX: usize = 64;
 
 /// A circuit and the parameters with which its proofs are verified on this ledger, for good.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct CircuitParameters {
     /// Name of the circuit.
@@ -30,7 +31,7 @@ pub struct CircuitParameters {
 }
 
 /// The organisations that begin a ledger together.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Network {
     /// Certificate of the consortium's authority, which certifies the members' nodes.
@@ -40,7 +41,7 @@ pub struct Network {
 }
 
 /// The constitution of a ledger. The accounts of its first members are enrolled from the start.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Genesis {
     /// What the ledger is called.

@@ -7,6 +7,7 @@ use std::str::FromStr;
 use bech32::primitives::decode::CheckedHrpstring;
 use bech32::{Bech32m, Hrp};
 use borsh::{BorshDeserialize, BorshSerialize};
+use schemars::JsonSchema;
 use sealgate_circuits::byte_newtype;
 use sealgate_circuits::bytes::{DecodeError, tagged_hash};
 use serde::{Deserialize, Serialize};
@@ -60,6 +61,17 @@ macro_rules! text_id {
         impl Serialize for $name {
             fn serialize<S: serde::Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
                 s.collect_str(self)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> std::borrow::Cow<'static, str> {
+                stringify!($name).into()
+            }
+
+            fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
+                let pattern = concat!("^", $hrp, "1[02-9ac-hj-np-z]{58}$");
+                schemars::json_schema!({ "type": "string", "description": $what, "pattern": pattern })
             }
         }
 
@@ -147,6 +159,7 @@ byte_newtype!(
     BorshDeserialize,
     Serialize,
     Deserialize,
+    JsonSchema,
 )]
 #[serde(transparent)]
 pub struct BlockHeight(pub u64);

@@ -2,6 +2,7 @@
 //! (docs/spec/ledger.md#what-a-client-checks).
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::block::Entry;
@@ -9,7 +10,7 @@ use crate::checkpoint::Checkpoint;
 use crate::merkle::{NodeHash, PROOF_HASHES_MAX, ProofError, verify_consistency, verify_inclusion};
 
 /// An entry and the path from it to the root of a tree.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct EntryProof {
     /// The entry.

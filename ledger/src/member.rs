@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::account::{AccountError, AccountPublic, VerifyKey};
@@ -21,12 +22,16 @@ pub const ANSWER_WINDOW_BLOCKS_MAX: u64 = 1_000_000;
 pub const PROPOSAL_BLOCKS: u64 = 100_000;
 
 /// An X.509 certificate in DER. The ledger carries it; who connects to a member's node checks it.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
-pub struct Certificate(#[serde(with = "crate::codec::hex_bytes")] pub Vec<u8>);
+pub struct Certificate(
+    #[serde(with = "crate::codec::hex_bytes")]
+    #[schemars(with = "crate::codec::HexText")]
+    pub Vec<u8>,
+);
 
 /// An organisation that shares the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Member {
     /// The account that speaks for it: proposes, endorses, enrols.
@@ -42,7 +47,7 @@ pub struct Member {
 }
 
 /// The members of a ledger during one epoch.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct MemberSet {
     /// How often the members have changed before.
@@ -52,7 +57,7 @@ pub struct MemberSet {
 }
 
 /// Rules that the members can change while the ledger runs.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Policy {
     /// Whether anybody may open an account; otherwise members do.
@@ -67,7 +72,7 @@ pub struct Policy {
 }
 
 /// What members decide together.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Change {
     /// An organisation joins.
@@ -94,7 +99,7 @@ pub enum Change {
 }
 
 /// A proposal and who stands behind it.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ProposalView {
     /// The transaction that proposed it.
@@ -110,7 +115,7 @@ pub struct ProposalView {
 }
 
 /// What became of a proposal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ProposalStatus {
     /// It awaits endorsements.

@@ -2,6 +2,7 @@
 //! changed (docs/spec/state.md, docs/spec/receipt.md#handovers).
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::block::Header;
@@ -12,7 +13,7 @@ use crate::state::{ContractView, GrantView};
 use crate::trie::{self, LeafDigest, PrefixProof, StateKey, StatePrefix, StateProof, StateProofError};
 
 /// A block's header and the checkpoint that names it.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignedHead {
     /// The header.
@@ -22,7 +23,7 @@ pub struct SignedHead {
 }
 
 /// An asset's contract and its whole authorization list.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AssetStanding {
     /// Under which block.
@@ -36,8 +37,9 @@ pub struct AssetStanding {
 }
 
 /// One value of the state, or that there is none.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(rename = "StandingOf{T}")]
 pub struct Standing<T> {
     /// Under which block.
     pub head: SignedHead,
@@ -48,7 +50,7 @@ pub struct Standing<T> {
 }
 
 /// The members of an epoch sign the block that ends it, whose state names those of the next.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Handover {
     /// The epoch's last block, signed by its members.

@@ -1,6 +1,7 @@
 //! Transactions: the only way anything on the ledger changes (docs/spec/ledger.md#transactions).
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use schemars::JsonSchema;
 use sealgate_circuits::bytes::{DecodeError, PlaceKey, TreeRoot, tagged_hash};
 use sealgate_circuits::question::{Predicate, Shape};
 use sealgate_circuits::schema::{Column, ColumnUse, Schema};
@@ -29,7 +30,7 @@ pub const EXPIRY_BLOCKS_MAX: u64 = 10_000;
 const DOMAIN: &str = "sealgate/tx/1";
 
 /// What a sender wants done.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Tx {
     /// The ledger it is for.
@@ -47,7 +48,7 @@ pub struct Tx {
 }
 
 /// The changes there are.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub enum TxBody {
     /// Enrols an account. Sent by the account itself where enrolment is open, or by a member.
@@ -58,6 +59,7 @@ pub enum TxBody {
         /// (docs/spec/members.md#pseudonyms); empty if the name is the real one. At most
         /// [`IDENTITY_BYTES_MAX`] bytes.
         #[serde(with = "crate::codec::hex_bytes")]
+        #[schemars(with = "crate::codec::HexText")]
         identity: Vec<u8>,
     },
     /// Deploys an asset's contract; the sender becomes its owner.
@@ -111,6 +113,7 @@ pub enum TxBody {
         asset: AssetId,
         /// The question without its key and free constants.
         #[serde(with = "crate::codec::borsh_hex")]
+        #[schemars(with = "crate::codec::HexText")]
         shape: Shape,
         /// Why it is asked, at most [`PURPOSE_BYTES_MAX`] bytes.
         purpose: String,
@@ -135,6 +138,7 @@ pub enum TxBody {
         /// What the answer tells of which record's fields, sealed to owner and auditor; its size
         /// follows from the request's shape. At most [`CHARGES_BYTES_MAX`] bytes.
         #[serde(with = "crate::codec::hex_bytes")]
+        #[schemars(with = "crate::codec::HexText")]
         charges: Vec<u8>,
     },
     /// Records that a granted request is not answered, and why. Owner only; the request's quota
@@ -235,7 +239,7 @@ pub enum TxBody {
 }
 
 /// What a sample showed of a version as it is stored.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum SampleOutcome {
     /// Everything was there and as registered.
@@ -248,7 +252,7 @@ pub enum SampleOutcome {
 }
 
 /// What is wrong with a stored version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Damage {
     /// Something was not handed over.
@@ -292,7 +296,7 @@ pub fn file_schema() -> Schema {
 }
 
 /// A small text on the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum TextContent {
     /// For everybody, at most [`TEXT_BYTES_MAX`] bytes.
@@ -302,18 +306,19 @@ pub enum TextContent {
 }
 
 /// A text sealed to one account.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SealedText {
     /// Who can read it.
     pub to: Address,
     /// The envelope (docs/spec/messages.md#envelopes); all have the same length, whatever the text.
     #[serde(with = "crate::codec::hex_bytes")]
+    #[schemars(with = "crate::codec::HexText")]
     pub envelope: Vec<u8>,
 }
 
 /// Why an owner does not answer a granted request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum DeclineReason {
     /// The answer would tell more of a record than its budget leaves.
@@ -335,7 +340,7 @@ impl std::fmt::Display for DeclineReason {
 }
 
 /// One column of a version as sealed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ColumnSeal {
     /// Hash of the column's ciphertext.
@@ -345,7 +350,7 @@ pub struct ColumnSeal {
 }
 
 /// What the ledger knows of a version.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VersionInfo {
     /// 1 for the first.
@@ -364,11 +369,12 @@ pub struct VersionInfo {
     pub manifest: Digest,
     /// Sealed access information, at most [`ACCESS_BYTES_MAX`] bytes.
     #[serde(with = "crate::codec::hex_bytes")]
+    #[schemars(with = "crate::codec::HexText")]
     pub access: Vec<u8>,
 }
 
 /// What a grant allows.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantTerms {
     /// Positions of the columns that may be disclosed, ascending, each allowed by the schema.
@@ -378,6 +384,7 @@ pub struct GrantTerms {
     pub whole: Vec<u8>,
     /// Predicates that may be proven, constants included, at most [`PREDICATES_MAX`].
     #[serde(with = "crate::codec::borsh_hex")]
+    #[schemars(with = "crate::codec::HexText")]
     pub prove: Vec<Predicate>,
     /// Whether it may be asked if a record exists at all.
     pub existence: bool,
@@ -395,7 +402,7 @@ pub struct GrantTerms {
 }
 
 /// A transaction and its sender's signature.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SignedTx {
     /// What is signed.

@@ -264,6 +264,14 @@ impl Store {
     }
 
     /// Whether there is such an object.
+    /// Asks the service for an object that is not there: whether it answers.
+    ///
+    /// # Errors
+    /// [`StoreError`] as it gives it.
+    pub async fn reach(&self) -> Result<(), StoreError> {
+        self.exists(&Path::from("reach")).await.map(|_| ())
+    }
+
     pub(crate) async fn exists(&self, object: &Path) -> Result<bool, StoreError> {
         match self.inner.head(object).await {
             Ok(_) => Ok(true),

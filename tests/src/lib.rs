@@ -233,17 +233,39 @@ impl Server {
 
     /// Runs a command that serves and waits until it says where.
     pub fn run(args: &[&str], environment: &[(&str, &str)]) -> Server {
-        let mut child = Command::new(binary())
-            .arg("--json")
-            .args(args)
-            .envs(environment.iter().copied())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("sealgate serve starts");
+        let mut command = Command::new(binary());
+        command.arg("--json").args(args).envs(environment.iter().copied());
+        Server::of(command)
+    }
+
+    /// Serves a data folder, and writes what it logs into a file.
+    pub fn logging(data_dir: &str, level: &str, log: &Path) -> Server {
+        let mut command = Command::new(binary());
+        command.args(["--json", "serve", "--data-dir", data_dir, "--listen", "127.0.0.1:0", "--log-format", "json"]);
+        command.env("SEALGATE_LOG", level).stderr(std::fs::File::create(log).unwrap());
+        Server::of(command)
+    }
+
+    /// Serves a data folder with as many open files as the system gives to anybody.
+    pub fn with_many_files(data_dir: &str) -> Server {
+        let mut command = Command::new("sh");
+        let raised = "ulimit -n \"$(ulimit -Hn)\" && exec \"$0\" \"$@\"";
+        command.args(["-c", raised]).arg(binary());
+        command.args(["--json", "serve", "--data-dir", data_dir, "--listen", "127.0.0.1:0"]);
+        Server::of(command)
+    }
+
+    fn of(mut command: Command) -> Server {
+        let mut child = command.stdout(Stdio::piped()).spawn().expect("sealgate serve starts");
         let mut line = String::new();
         BufReader::new(child.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let started: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("serve printed '{line}'"));
         Server { child, url: text(&started["url"]) }
+    }
+
+    /// The number of its process.
+    pub fn process(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends the process at once, as a power cut would.
@@ -560,7 +582,7 @@ pub struct Exchange {
     pub call: String,
     /// HTTP status.
     pub status: u16,
-    /// The response's head, without the date.
+    /// The response's head, without the date and the request's number.
     pub head: Vec<String>,
     /// The response's body.
     pub body: Vec<u8>,
@@ -682,7 +704,11 @@ fn pass_on(client: std::net::TcpStream, target: &str, kept: &std::sync::Mutex<Ve
         let Some((answer, body)) = message(&mut from_server) else { return };
         let call = head.first().map(|line| line.trim_end_matches(" HTTP/1.1").to_owned()).unwrap_or_default();
         let status = answer.first().and_then(|line| line.split(' ').nth(1)?.parse().ok()).unwrap_or(0);
-        let seen = answer.iter().filter(|line| !line.to_lowercase().starts_with("date:")).cloned().collect();
+        let seen = answer
+            .iter()
+            .filter(|line| !["date:", "x-request-id:"].iter().any(|name| line.to_lowercase().starts_with(name)))
+            .cloned()
+            .collect();
         kept.lock().unwrap().push(Exchange { call, status, head: seen, body: body.clone(), request });
         if !send(&client, &answer, &body) {
             return;

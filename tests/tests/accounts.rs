@@ -370,7 +370,7 @@ fn a_text_is_everybody_s_or_its_reader_s() {
     assert_eq!(text(&put("memo", "offen", &["--public"]).ok()["text"]), memo);
     assert_eq!(show("stranger", &memo).ok()["content"], "offen");
     let listed = serde_json::from_slice::<Value>(&http(url, "GET /v1/texts HTTP/1.1", b"").1).unwrap();
-    assert_eq!(listed.as_array().unwrap().len(), 2);
+    assert_eq!(listed["texts"].as_array().unwrap().len(), 2);
 
     // Bounds, and one space of names with the assets.
     let before = entries(url);

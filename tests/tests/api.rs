@@ -23,8 +23,16 @@ use serde_json::{Value, json};
 
 mod people;
 
+#[path = "api/described.rs"]
+mod described;
+#[path = "api/limits.rs"]
+mod limits;
+#[path = "api/logs.rs"]
+mod logs;
 #[path = "api/matrix.rs"]
 mod matrix;
+#[path = "api/secure.rs"]
+mod secure;
 
 const SQL: &str = "SELECT name, fee >= 500 FROM people WHERE id = 24";
 
@@ -75,7 +83,15 @@ impl Answer {
 impl Api {
     /// `people` is published and granted; the requester has asked once and is enrolled.
     fn new() -> Api {
+        Api::configured("")
+    }
+
+    /// The same with more in the gateway's configuration.
+    fn configured(more: &str) -> Api {
         let world = people::world(40);
+        let config = world.path("owner/sealgate.toml");
+        let usual = std::fs::read_to_string(&config).unwrap();
+        std::fs::write(&config, format!("{usual}\n{more}\n")).unwrap();
         let server = world.serve();
         world.ask(&server.url, "requester", "enrol", "enrol.json", SQL).ok();
         let account = account_file::load(world.path("requester").as_ref()).unwrap();
@@ -204,22 +220,24 @@ async fn every_route_gives_what_it_says() {
     assert_eq!(detail["version"], api.get(&format!("/v1/assets/{asset}/versions/1")).await.ok());
     let grants = api.get(&format!("/v1/assets/{asset}/grants")).await.ok();
     let grant = api.get(&format!("/v1/assets/{asset}/grants/{requester}")).await.ok();
-    assert_eq!(grants, json!([grant]));
+    assert_eq!(grants, json!({ "grants": [grant], "next": null }));
     assert_eq!(grant["used"], 1);
-    let accounts = api.get("/v1/accounts").await.ok();
+    let accounts = api.get("/v1/accounts").await.ok()["accounts"].clone();
     assert_eq!(accounts.as_array().unwrap().len(), 2);
     let account = api.get(&format!("/v1/accounts/{requester}")).await.ok();
     assert!(accounts.as_array().unwrap().contains(&account));
     assert_eq!(account["address"], json!(requester));
 
-    let trail = api.get("/v1/trail").await.ok();
+    let page = api.get("/v1/trail").await.ok();
+    let trail = page["requests"].clone();
     assert_eq!(trail.as_array().unwrap().len(), 1);
     let hash = text(&trail[0]["hash"]);
     assert_eq!(api.get(&format!("/v1/requests/{hash}")).await.ok(), trail[0]);
-    assert_eq!(api.get(&format!("/v1/trail?asset={asset}&limit=10")).await.ok(), trail);
+    assert_eq!(api.get(&format!("/v1/trail?asset={asset}&limit=10")).await.ok(), page);
     let entry = trail[0]["entry_index"].as_u64().unwrap();
-    assert_eq!(api.get(&format!("/v1/trail?after={entry}")).await.ok(), json!([]));
-    assert_eq!(api.get("/v1/trail?limit=0").await.ok(), json!([]));
+    assert_eq!(api.get(&format!("/v1/trail?after={entry}")).await.ok(), json!({ "requests": [], "next": null }));
+    // A page has a line at least, and says where the next one begins.
+    assert_eq!(api.get("/v1/trail?limit=0").await.ok(), json!({ "requests": trail, "next": entry }));
     let receipt = api.get(&format!("/v1/transactions/{hash}")).await.ok();
     assert_eq!((&receipt["hash"], &receipt["entry_index"]), (&json!(hash), &json!(entry)));
     let answer = api.get(&format!("/v1/answers/{hash}")).await.ok();

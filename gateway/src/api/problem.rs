@@ -1,5 +1,5 @@
-//! Every error the API can give, and its HTTP status, in one place: problem details (RFC 9457).
-//! Internal texts are logged and never leave.
+//! Every error the API can give, its code and its HTTP status, in one place: problem details (RFC 9457,
+//! docs/spec/api.md#problems). Internal texts are logged and never leave.
 
 use std::convert::Infallible;
 
@@ -13,6 +13,101 @@ use crate::client::{ClientError, Problem};
 use crate::gateway::AskError;
 use crate::relay::RelayError;
 
+/// How the `type` of every problem begins.
+pub(super) const PROBLEM: &str = "urn:sealgate:problem:";
+/// When to come back after a refusal for want of room, in seconds.
+const RETRY_S: u32 = 3;
+
+/// What kind of problem it is: stable, whatever the words.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Code {
+    /// The request cannot be read.
+    Malformed,
+    /// The signature that was to show who somebody is does not.
+    NotSignedIn,
+    /// Nothing is there, or nothing that the caller may know of.
+    NotFound,
+    /// The address takes another method.
+    Method,
+    /// The body did not come in time.
+    TooSlow,
+    /// It is too late for what was asked.
+    TooLate,
+    /// The body has no length.
+    LengthRequired,
+    /// The body is too large.
+    TooLarge,
+    /// The address is too long.
+    AddressTooLong,
+    /// The body is encoded, or of another type.
+    Media,
+    /// The ledger's rules refuse the transaction.
+    Refused,
+    /// The client sends too much.
+    TooMany,
+    /// A fault of ours.
+    Internal,
+    /// Stored data is damaged.
+    Damaged,
+    /// Another gateway gives no answer.
+    Unreachable,
+    /// Too much is waiting.
+    Busy,
+    /// The gateway cannot do its work.
+    NotReady,
+}
+
+impl Code {
+    /// All of them, by status.
+    pub const ALL: [Code; 17] = [
+        Code::Malformed,
+        Code::NotSignedIn,
+        Code::NotFound,
+        Code::Method,
+        Code::TooSlow,
+        Code::TooLate,
+        Code::LengthRequired,
+        Code::TooLarge,
+        Code::AddressTooLong,
+        Code::Media,
+        Code::Refused,
+        Code::TooMany,
+        Code::Internal,
+        Code::Damaged,
+        Code::Unreachable,
+        Code::Busy,
+        Code::NotReady,
+    ];
+
+    /// Its name, status, and what it means in few words.
+    pub const fn parts(self) -> (&'static str, StatusCode, &'static str) {
+        match self {
+            Code::Malformed => ("malformed", StatusCode::BAD_REQUEST, "The request is malformed"),
+            Code::NotSignedIn => ("not-signed-in", StatusCode::UNAUTHORIZED, "Nobody is signed in"),
+            Code::NotFound => ("not-found", StatusCode::NOT_FOUND, "Nothing there"),
+            Code::Method => ("method", StatusCode::METHOD_NOT_ALLOWED, "The method does not fit"),
+            Code::TooSlow => ("too-slow", StatusCode::REQUEST_TIMEOUT, "The body did not come in time"),
+            Code::TooLate => ("too-late", StatusCode::CONFLICT, "It is too late for this"),
+            Code::LengthRequired => ("length-required", StatusCode::LENGTH_REQUIRED, "The body has no length"),
+            Code::TooLarge => ("too-large", StatusCode::PAYLOAD_TOO_LARGE, "The body is too large"),
+            Code::AddressTooLong => ("address-too-long", StatusCode::URI_TOO_LONG, "The address is too long"),
+            Code::Media => ("media", StatusCode::UNSUPPORTED_MEDIA_TYPE, "The body is in a form that is not taken"),
+            Code::Refused => ("refused", StatusCode::UNPROCESSABLE_ENTITY, "The ledger refused the transaction"),
+            Code::TooMany => ("too-many", StatusCode::TOO_MANY_REQUESTS, "Too many requests"),
+            Code::Internal => ("internal", StatusCode::INTERNAL_SERVER_ERROR, "The gateway failed"),
+            Code::Damaged => ("damaged", StatusCode::INTERNAL_SERVER_ERROR, "Stored data is damaged"),
+            Code::Unreachable => ("unreachable", StatusCode::BAD_GATEWAY, "Another member's gateway gives no answer"),
+            Code::NotReady => ("not-ready", StatusCode::SERVICE_UNAVAILABLE, "The gateway cannot do its work"),
+            Code::Busy => ("busy", StatusCode::SERVICE_UNAVAILABLE, "Too much is waiting"),
+        }
+    }
+
+    /// Its HTTP status.
+    pub const fn status(self) -> StatusCode {
+        self.parts().1
+    }
+}
+
 /// Why a call fails.
 #[derive(Debug)]
 pub enum ApiError {
@@ -22,18 +117,31 @@ pub enum ApiError {
     NotFound,
     /// The signature that was to show who somebody is does not.
     NotSignedIn(String),
-    /// The method does not fit.
-    Method,
+    /// The method does not fit; what does.
+    Method(String),
+    /// The body did not come in time.
+    TooSlow,
     /// The body is too large.
     TooLarge,
     /// The body has no length.
     LengthRequired,
+    /// The address is too long.
+    AddressTooLong,
+    /// The body is in a form that is not taken.
+    Media(String),
     /// The ledger's rules refuse a transaction.
     Refused(String),
     /// It is too late for what was asked.
     Conflict(String),
+    /// The client sends too much.
+    TooMany {
+        /// When it may come again.
+        seconds: u32,
+    },
     /// Try again later.
     Busy(String),
+    /// The gateway cannot do its work.
+    NotReady(String),
     /// Stored data is damaged; only the owner is told where.
     Damaged(String),
     /// What the gateway said to which a question was passed on.
@@ -52,66 +160,63 @@ impl ApiError {
 
     /// The response.
     pub fn into_response(self) -> Response {
-        let (status, code, title, detail) = match self {
-            ApiError::PassedOn(problem) => return respond(&problem),
-            ApiError::Unreachable(detail) => {
-                (StatusCode::BAD_GATEWAY, "unreachable", "Another member's gateway gives no answer", detail)
+        let mut retry = RETRY_S;
+        let (code, detail) = match self {
+            ApiError::PassedOn(problem) => return respond(&problem, RETRY_S),
+            ApiError::Unreachable(detail) => (Code::Unreachable, detail),
+            ApiError::Malformed(detail) => (Code::Malformed, detail),
+            ApiError::NotFound => (Code::NotFound, "there is nothing at this address".into()),
+            ApiError::NotSignedIn(detail) => (Code::NotSignedIn, detail),
+            ApiError::Method(allowed) => return method(&allowed),
+            ApiError::TooSlow => (Code::TooSlow, "send the body faster".into()),
+            ApiError::TooLarge => (Code::TooLarge, "send less".into()),
+            ApiError::LengthRequired => (Code::LengthRequired, "send a Content-Length".into()),
+            ApiError::AddressTooLong => (Code::AddressTooLong, "ask for less, or for what is shorter".into()),
+            ApiError::Media(detail) => (Code::Media, detail),
+            ApiError::Refused(detail) => (Code::Refused, detail),
+            ApiError::Conflict(detail) => (Code::TooLate, detail),
+            ApiError::TooMany { seconds } => {
+                retry = seconds;
+                (
+                    Code::TooMany,
+                    "you send more than one client may: come back a little later, and then more slowly".into(),
+                )
             }
-            ApiError::Malformed(detail) => (StatusCode::BAD_REQUEST, "malformed", "The request is malformed", detail),
-            ApiError::NotFound => {
-                (StatusCode::NOT_FOUND, "not-found", "Nothing there", "there is nothing at this address".into())
-            }
-            ApiError::NotSignedIn(detail) => (StatusCode::UNAUTHORIZED, "not-signed-in", "Nobody is signed in", detail),
-            ApiError::Method => (
-                StatusCode::METHOD_NOT_ALLOWED,
-                "method",
-                "The method does not fit",
-                "this address takes another method".into(),
-            ),
-            ApiError::TooLarge => {
-                (StatusCode::PAYLOAD_TOO_LARGE, "too-large", "The body is too large", "send less".into())
-            }
-            ApiError::LengthRequired => (
-                StatusCode::LENGTH_REQUIRED,
-                "length-required",
-                "The body has no length",
-                "send a Content-Length".into(),
-            ),
-            ApiError::Refused(detail) => {
-                (StatusCode::UNPROCESSABLE_ENTITY, "refused", "The ledger refused the transaction", detail)
-            }
-            ApiError::Conflict(detail) => (StatusCode::CONFLICT, "too-late", "It is too late for this", detail),
-            ApiError::Busy(detail) => (StatusCode::SERVICE_UNAVAILABLE, "busy", "Too much is waiting", detail),
-            ApiError::Damaged(detail) => {
-                (StatusCode::INTERNAL_SERVER_ERROR, "damaged", "Stored data is damaged", detail)
-            }
+            ApiError::Busy(detail) => (Code::Busy, detail),
+            ApiError::NotReady(detail) => (Code::NotReady, detail),
+            ApiError::Damaged(detail) => (Code::Damaged, detail),
             ApiError::Internal(what) => {
                 tracing::error!(error = %what, "a call failed");
                 (
-                    StatusCode::INTERNAL_SERVER_ERROR,
-                    "internal",
-                    "The gateway failed",
+                    Code::Internal,
                     "the gateway could not do this; its log says why. What was recorded stays recorded, and the call may be made again".into(),
                 )
             }
         };
-        let problem = Problem {
-            kind: format!("urn:sealgate:problem:{code}"),
-            title: title.into(),
-            status: status.as_u16(),
-            detail,
-        };
-        respond(&problem)
+        respond(&problem(code, detail), retry)
     }
 }
 
-fn respond(problem: &Problem) -> Response {
+fn problem(code: Code, detail: String) -> Problem {
+    let (name, status, title) = code.parts();
+    Problem { kind: format!("{PROBLEM}{name}"), title: title.into(), status: status.as_u16(), detail }
+}
+
+fn method(allowed: &str) -> Response {
+    let mut response = respond(&problem(Code::Method, "this address takes another method".into()), RETRY_S);
+    if let Ok(allowed) = HeaderValue::from_str(allowed) {
+        response.headers_mut().insert(header::ALLOW, allowed);
+    }
+    response
+}
+
+fn respond(problem: &Problem, retry_s: u32) -> Response {
     let status = StatusCode::from_u16(problem.status).unwrap_or(StatusCode::BAD_GATEWAY);
     let mut response = warp::reply::with_status(warp::reply::json(problem), status).into_response();
     let headers = response.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-    if status == StatusCode::SERVICE_UNAVAILABLE {
-        headers.insert(header::RETRY_AFTER, HeaderValue::from_static("3"));
+    if status == StatusCode::SERVICE_UNAVAILABLE || status == StatusCode::TOO_MANY_REQUESTS {
+        headers.insert(header::RETRY_AFTER, retry_s.into());
     }
     response
 }
@@ -163,10 +268,12 @@ pub(super) async fn recover(rejection: Rejection) -> Result<Response, Infallible
         ApiError::TooLarge
     } else if rejection.find::<reject::LengthRequired>().is_some() {
         ApiError::LengthRequired
+    } else if rejection.find::<reject::UnsupportedMediaType>().is_some() {
+        ApiError::Media("send what this address takes".into())
     } else if let Some(error) = rejection.find::<warp::filters::body::BodyDeserializeError>() {
         ApiError::Malformed(error.to_string())
     } else if rejection.find::<reject::MethodNotAllowed>().is_some() {
-        ApiError::Method
+        ApiError::Method(String::new())
     } else {
         ApiError::Malformed("the request cannot be read".into())
     };

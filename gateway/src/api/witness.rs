@@ -9,7 +9,9 @@ use warp::http::{HeaderValue, StatusCode, header};
 use warp::reply::Response;
 use warp::{Filter, Reply};
 
-use super::problem;
+use super::edge::Edge;
+use super::{problem, server};
+use crate::config::Limits;
 use crate::owner::clock_ms;
 use crate::witness::{Witness, WitnessError};
 
@@ -22,7 +24,8 @@ pub async fn serve(
     witness: Arc<Witness>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
-    warp::serve(routes(witness)).incoming(listener).graceful(stop).run().await;
+    let edge = Arc::new(Edge::new(Limits::default(), Arc::default()));
+    server::serve(listener, routes(witness), edge, None, stop).await;
 }
 
 fn routes(witness: Arc<Witness>) -> impl Filter<Extract = (impl Reply,), Error = Infallible> + Clone {

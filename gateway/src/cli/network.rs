@@ -68,7 +68,7 @@ pub(super) struct Request {
     /// Where the other nodes reach this one, host:port.
     #[arg(long, value_name = "HOST:PORT", required_unless_present = "renew")]
     peer: Option<String>,
-    /// Where others reach its gateway, http://host:port.
+    /// Where others reach its gateway, http://host:port or https://host:port.
     #[arg(long, value_name = "URL", required_unless_present = "renew")]
     gateway: Option<String>,
     /// Where the node listens; the port of --peer on every address unless given.

@@ -13,6 +13,7 @@ use super::keys::RootKind;
 use super::{DataArg, Failure, Output};
 use crate::ceremony::Finished;
 use crate::files::read_json;
+use crate::logging::{self, LogFormat};
 use crate::owner::Owner;
 use crate::publishing::{Published, publish as publish_table, read_manifest};
 use crate::serving;
@@ -97,46 +98,43 @@ pub(super) struct Serve {
     /// operator's 'sealgate witness new' prints it. May be given several times.
     #[arg(long, value_name = "URL=KEY")]
     witness: Vec<Peer>,
+    /// The form of the log's lines on the error stream; SEALGATE_LOG says from which level on they are
+    /// written: error, warn, info or debug.
+    #[arg(long, value_enum, default_value = "text", value_name = "FORMAT")]
+    log_format: LogFormat,
 }
 
 #[derive(Serialize)]
 struct ServeResult {
     url: String,
     fingerprint: ChainId,
+    /// SHA-256 of the certificate, as browsers show it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    certificate: Option<String>,
 }
 
 pub(super) async fn serve(args: Serve, output: &Output) -> Result<(), Failure> {
-    log_to_stderr();
+    logging::start(args.log_format).map_err(Failure)?;
     #[cfg(feature = "simplex")]
     let configured = crate::network::http_listen(&args.data.data_dir)?;
     #[cfg(not(feature = "simplex"))]
     let configured: Option<String> = None;
-    let listen = args.listen.or(configured).unwrap_or_else(|| "127.0.0.1:8080".into());
     let owner = Owner::open(&args.data.data_dir)?;
+    let listen = args.listen.or_else(|| owner.config().serve.listen.clone()).or(configured);
+    let listen = listen.unwrap_or_else(|| "127.0.0.1:8080".into());
     // A passphrase is asked for now, not at the first question.
     owner.keys()?;
     let running = serving::start_witnessed(owner, &listen, args.witness).await?;
-    let result = ServeResult { url: running.url.clone(), fingerprint: running.genesis.chain_id() };
+    let (url, certificate) = (running.url.clone(), running.certificate.clone());
+    let result = ServeResult { url, fingerprint: running.genesis.chain_id(), certificate };
     output.result(&result, || {
-        format!("serving     {}\nfingerprint {}\nStop with Ctrl-C.", result.url, result.fingerprint)
+        let certificate = result.certificate.as_ref().map(|print| format!("certificate {print} (SHA-256)\n"));
+        let certificate = certificate.unwrap_or_default();
+        format!("serving     {}\nfingerprint {}\n{certificate}Stop with Ctrl-C.", result.url, result.fingerprint)
     });
     stop_signal().await?;
     output.line("stopping: finishing what is under way");
     Ok(running.stop().await?)
-}
-
-/// Warnings, errors and the results of syncs and checks, but for what a part of the agreement's library says whenever it is
-/// stopped.
-pub(super) fn log_to_stderr() {
-    use tracing_subscriber::layer::SubscriberExt as _;
-    use tracing_subscriber::util::SubscriberInitExt as _;
-    let targets = tracing_subscriber::filter::Targets::new()
-        .with_default(tracing::Level::WARN)
-        .with_target("sealgate_gateway::syncing", tracing::Level::INFO)
-        .with_target("sealgate_gateway::rehashing", tracing::Level::INFO)
-        .with_target("commonware_resolver", tracing_subscriber::filter::LevelFilter::OFF);
-    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
-    let _ = tracing_subscriber::registry().with(lines).with(targets).try_init();
 }
 
 /// Resolves on Ctrl-C or SIGTERM.

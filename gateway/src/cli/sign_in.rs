@@ -12,6 +12,7 @@ use crate::client::Client;
 use crate::console::own::OwnConsole;
 use crate::files::read_json;
 use crate::home::Home;
+use crate::logging::{self, LogFormat};
 use crate::owner::{Owner, OwnerError, Serving};
 use crate::sessions::Claim;
 
@@ -39,8 +40,7 @@ struct SignInResult {
 }
 
 pub(super) async fn sign_in(args: SignIn, output: &Output) -> Result<(), Failure> {
-    let (account, url) = whose(args)?;
-    let client = Client::new(&url)?;
+    let (account, client) = whose(args)?;
     let challenge = client.challenge(&account.address()).await?;
     let claim = Claim::sign(&account, &challenge, client.authority());
     let opened = client.open_session(&claim).await?;
@@ -52,16 +52,16 @@ pub(super) async fn sign_in(args: SignIn, output: &Output) -> Result<(), Failure
     Ok(())
 }
 
-fn whose(args: SignIn) -> Result<(AccountSecret, String), Failure> {
+fn whose(args: SignIn) -> Result<(AccountSecret, Client), Failure> {
     if let (Some(home), Some(gateway)) = (&args.home, &args.gateway) {
-        return Ok((Home::at(home).account()?, gateway.clone()));
+        return Ok((Home::at(home).account()?, Client::new(gateway)?));
     }
     let folder = args.data_dir.unwrap_or_default();
     let owner = Owner::open(&folder)?;
-    let url = match args.gateway {
-        Some(url) => url,
+    let client = match args.gateway {
+        Some(url) => Client::new(&url)?,
         None if owner.serving_path().exists() => {
-            read_json::<Serving>(&owner.serving_path()).map_err(OwnerError::from)?.url
+            read_json::<Serving>(&owner.serving_path()).map_err(OwnerError::from)?.client()?
         }
         None => {
             let folder = folder.display();
@@ -70,7 +70,7 @@ fn whose(args: SignIn) -> Result<(AccountSecret, String), Failure> {
             )));
         }
     };
-    Ok((owner.account().clone(), url))
+    Ok((owner.account().clone(), client))
 }
 
 #[derive(Debug, Args)]
@@ -92,7 +92,7 @@ struct ConsoleResult {
 }
 
 pub(super) async fn console(args: Console, output: &Output) -> Result<(), Failure> {
-    super::owner::log_to_stderr();
+    logging::start(LogFormat::Text).map_err(Failure)?;
     let folder = args.home.home.display().to_string();
     let client = Client::new(&args.gateway.gateway)?;
     let console = OwnConsole::start(Home::at(&args.home.home), client, &args.listen).await?;

@@ -13,7 +13,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum WitnessClientError {
     /// Not an address.
-    #[error("'{0}' is no witness's address: write http://host:port")]
+    #[error("'{0}' is no witness's address: write http://host:port or https://host:port")]
     Address(String),
     /// Nobody answers there.
     #[error("cannot be reached ({0})")]
@@ -55,16 +55,15 @@ impl WitnessClient {
     pub fn new(url: &str) -> Result<WitnessClient, WitnessClientError> {
         let bad = || WitnessClientError::Address(url.chars().take(100).collect());
         let parsed = reqwest::Url::parse(url).map_err(|_| bad())?;
-        if parsed.scheme() != "http" || parsed.host_str().is_none() {
+        if !["http", "https"].contains(&parsed.scheme()) || parsed.host_str().is_none() {
             return Err(bad());
         }
-        let http = reqwest::Client::builder()
+        let builder = reqwest::Client::builder()
             .connect_timeout(Duration::from_secs(3))
             .timeout(TIMEOUT)
             .redirect(reqwest::redirect::Policy::none())
-            .no_proxy()
-            .build()
-            .map_err(|_| bad())?;
+            .no_proxy();
+        let http = super::trust::believing(builder, parsed.scheme() == "https").build()?;
         Ok(WitnessClient { base: url.trim_end_matches('/').to_owned(), http })
     }
 

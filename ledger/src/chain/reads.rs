@@ -61,6 +61,15 @@ impl Ledger {
         self.core().guard(query::all(&self.core().index, keys::ACCOUNTS))
     }
 
+    /// Up to `limit` accounts behind `after`, by address.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn accounts_after(&self, after: Option<&Address>, limit: usize) -> Result<Vec<AccountView>, LedgerError> {
+        let after = after.map(keys::account);
+        self.core().guard(query::page(&self.core().index, keys::ACCOUNTS, after.as_deref(), limit))
+    }
+
     /// All assets, by id.
     ///
     /// # Errors
@@ -74,7 +83,8 @@ impl Ledger {
     /// # Errors
     /// [`LedgerError::Index`].
     pub fn assets_after(&self, after: Option<&AssetId>, limit: usize) -> Result<Vec<AssetView>, LedgerError> {
-        self.core().guard(query::assets_after(&self.core().index, after, limit))
+        let after = after.map(keys::asset);
+        self.core().guard(query::page(&self.core().index, keys::ASSETS, after.as_deref(), limit))
     }
 
     /// The asset with that id.
@@ -117,6 +127,20 @@ impl Ledger {
         self.core().guard(query::all(&self.core().index, &keys::grants(asset)))
     }
 
+    /// Up to `limit` lines of an asset's list behind `after`, by address.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn grants_after(
+        &self,
+        asset: &AssetId,
+        after: Option<&Address>,
+        limit: usize,
+    ) -> Result<Vec<GrantView>, LedgerError> {
+        let after = after.map(|to| keys::grant(asset, to));
+        self.core().guard(query::page(&self.core().index, &keys::grants(asset), after.as_deref(), limit))
+    }
+
     /// The small text with that id.
     ///
     /// # Errors
@@ -131,6 +155,15 @@ impl Ledger {
     /// [`LedgerError::Index`].
     pub fn texts(&self) -> Result<Vec<TextView>, LedgerError> {
         self.core().guard(query::all(&self.core().index, keys::TEXTS))
+    }
+
+    /// Up to `limit` small texts behind `after`, by id.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn texts_after(&self, after: Option<&AssetId>, limit: usize) -> Result<Vec<TextView>, LedgerError> {
+        let after = after.map(keys::text);
+        self.core().guard(query::page(&self.core().index, keys::TEXTS, after.as_deref(), limit))
     }
 
     /// The members as of the last block.
@@ -155,6 +188,15 @@ impl Ledger {
     /// [`LedgerError::Index`].
     pub fn proposals(&self) -> Result<Vec<ProposalView>, LedgerError> {
         self.core().guard(query::all(&self.core().index, keys::PROPOSALS))
+    }
+
+    /// Up to `limit` proposals behind `after`, by hash.
+    ///
+    /// # Errors
+    /// [`LedgerError`].
+    pub fn proposals_after(&self, after: Option<&TxHash>, limit: usize) -> Result<Vec<ProposalView>, LedgerError> {
+        let after = after.map(keys::proposal);
+        self.core().guard(query::page(&self.core().index, keys::PROPOSALS, after.as_deref(), limit))
     }
 
     /// A request and what became of it.

@@ -81,6 +81,15 @@ where
     }
 }
 
+/// Up to `limit` values under a prefix behind the key `after`, in order of their keys.
+pub(crate) fn page<T, I>(index: &I, prefix: &[u8], after: Option<&[u8]>, limit: usize) -> Result<Vec<T>, IndexError>
+where
+    T: borsh::BorshDeserialize,
+    I: Index + ?Sized,
+{
+    index.scan(prefix, after, limit)?.iter().map(|(key, bytes)| parse(key, bytes)).collect()
+}
+
 /// The members as of the last block.
 pub(crate) fn members<R: Read + ?Sized>(state: &R) -> Result<MemberSet, IndexError> {
     load(state, keys::MEMBERS)?.ok_or_else(|| IndexError::value(keys::MEMBERS, "the members are missing"))
@@ -93,16 +102,6 @@ pub(crate) fn policy<R: Read + ?Sized>(state: &R) -> Result<Policy, IndexError> 
 
 pub(crate) fn proposal<R: Read + ?Sized>(state: &R, hash: &TxHash) -> Result<Option<ProposalView>, IndexError> {
     load(state, &keys::proposal(hash))
-}
-
-/// Assets in the order of their ids.
-pub(crate) fn assets_after<I: Index + ?Sized>(
-    index: &I,
-    after: Option<&AssetId>,
-    limit: usize,
-) -> Result<Vec<AssetView>, IndexError> {
-    let after = after.map(keys::asset);
-    index.scan(keys::ASSETS, after.as_deref(), limit)?.iter().map(|(key, bytes)| parse(key, bytes)).collect()
 }
 
 pub(crate) fn text<R: Read + ?Sized>(state: &R, id: &AssetId) -> Result<Option<TextView>, IndexError> {

@@ -1,6 +1,7 @@
 //! What of the state is in the state tree (docs/spec/state.md#keys).
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::keys;
@@ -12,7 +13,7 @@ use crate::member::{MemberSet, Policy};
 use crate::trie::{self, LeafDigest, StateKey};
 
 /// An asset's contract as it stands: the value of its leaf.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ContractView {
     /// The asset.

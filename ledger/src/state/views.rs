@@ -1,6 +1,7 @@
 //! What the state holds, as it is stored and shown.
 
 use borsh::{BorshDeserialize, BorshSerialize};
+use schemars::JsonSchema;
 use sealgate_circuits::bytes::PlaceKey;
 use sealgate_circuits::question::Shape;
 use sealgate_circuits::schema::Schema;
@@ -13,7 +14,7 @@ use crate::ids::{Address, AssetId, BlockHeight, Digest, SampleSeed, TxHash};
 use crate::tx::{DeclineReason, GrantTerms, SampleOutcome, TextContent, VersionInfo};
 
 /// An enrolled account.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AccountView {
     /// Its address.
@@ -26,6 +27,7 @@ pub struct AccountView {
     pub enrolled_by: Address,
     /// Who stands behind the name, sealed; empty if the name is the real one.
     #[serde(with = "crate::codec::hex_bytes")]
+    #[schemars(with = "crate::codec::HexText")]
     pub identity: Vec<u8>,
     /// The block that closed it, if one did.
     pub closed: Option<BlockHeight>,
@@ -57,7 +59,7 @@ impl AccountView {
 }
 
 /// An asset's contract.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AssetView {
     /// Its id.
@@ -92,7 +94,7 @@ pub struct AssetView {
 }
 
 /// A published version.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct VersionView {
     /// The asset.
@@ -106,7 +108,7 @@ pub struct VersionView {
 }
 
 /// A small text on the ledger.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct TextView {
     /// Its id, made as an asset's.
@@ -126,7 +128,7 @@ pub struct TextView {
 }
 
 /// A line of an asset's list.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct GrantView {
     /// The asset.
@@ -144,7 +146,7 @@ pub struct GrantView {
 }
 
 /// A request and what became of it.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct RequestView {
     /// The transaction.
@@ -174,13 +176,14 @@ pub struct RequestView {
 }
 
 /// What a request asks for.
-#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Asked {
     /// An answer to a question.
     Question {
         /// The question without its key and free constants.
         #[serde(with = "crate::codec::borsh_hex")]
+        #[schemars(with = "crate::codec::HexText")]
         shape: Shape,
         /// Commitment to the rest of the question.
         commitment: Digest,
@@ -233,7 +236,7 @@ impl Asked {
 }
 
 /// What the auditor recorded of a sample.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct SampleCheck {
     /// What was found.
@@ -249,7 +252,7 @@ pub struct SampleCheck {
 }
 
 /// What became of a request.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum RequestStatus {
     /// The contract denied it.
