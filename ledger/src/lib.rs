@@ -14,6 +14,7 @@ pub mod error;
 pub mod genesis;
 pub mod ids;
 pub mod index;
+pub mod inspect;
 pub mod light;
 pub mod log;
 pub mod member;

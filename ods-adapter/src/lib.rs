@@ -6,6 +6,7 @@ mod cancel;
 pub mod file;
 pub mod keys;
 pub mod manifest;
+pub mod probe;
 pub mod progress;
 pub mod rehash;
 pub mod seal;

@@ -112,6 +112,16 @@ impl Inventory {
         self
     }
 
+    /// Reads only about `count` objects, spread evenly from the `from`-th on.
+    #[must_use]
+    pub fn sample(self, count: usize, from: usize) -> Self {
+        let total = self.objects.len().max(1);
+        let step = (total / count.max(1)).max(1);
+        let names = self.objects.keys().cycle().skip(from % total).step_by(step).take(count);
+        let names = names.map(ToString::to_string).collect();
+        self.only(&names)
+    }
+
     /// Objects in all, manifests among them.
     pub fn objects(&self) -> u64 {
         (self.objects.len() + self.manifests.len()) as u64
