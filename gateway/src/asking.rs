@@ -35,7 +35,7 @@ use crate::messages::{
     AskRequest, AskResponse, LedgerProofs, Nonce, SecretAnswer, SecretQuestion, answer_purpose, question_purpose,
     sealed_bytes, sealed_digest,
 };
-use crate::naming::{AssetName, Who};
+use crate::naming::{AssetName, Who, full_name, near};
 use crate::owner::{OwnerError, signed};
 use crate::witness::pins::Witnessed;
 
@@ -175,13 +175,28 @@ impl<'a> Session<'a> {
         };
         let Some((id, detail)) = found else {
             let whose = if table.contains('/') { "the ledger" } else { "the ledger's operator" };
+            let meant = self.meant(table).await;
             return Err(AskFailure::Table(format!(
-                "{whose} has no asset '{table}': 'sealgate catalogue --gateway {}' lists what there is; name another owner's asset by its id, FROM \"asset1…\", or by its owner's DID, FROM \"did:key…/name\"",
+                "{whose} has no asset '{table}'{meant}: 'sealgate catalogue --gateway {}' lists what there is; name another owner's asset by its id, FROM \"asset1…\", or by its owner's DID, FROM \"did:key…/name\"",
                 self.client.url()
             )));
         };
         self.registered(&id, &detail).await?;
         Ok(detail)
+    }
+
+    /// The asset that may have been meant, as a hint: what the gateway lists is not believed for more.
+    async fn meant(&self, table: &str) -> String {
+        let listed = self.client.catalogue(&Search::default()).await.map(|(listed, _)| listed).unwrap_or_default();
+        let bare = table.rsplit('/').next().unwrap_or(table);
+        let near = near(bare, listed.iter().map(|one| one.asset.name.as_str()));
+        let Some(found) = near.and_then(|name| listed.iter().find(|one| one.asset.name == name)) else {
+            return String::new();
+        };
+        match found.asset.owner == self.genesis.operator.address() {
+            true => format!(" (did you mean '{}'?)", found.asset.name),
+            false => format!(" (did you mean \"{}\"?)", full_name(&found.owner, &found.asset.name)),
+        }
     }
 
     fn id_of(&self, owner: &Address, name: &str) -> AssetId {
@@ -410,6 +425,15 @@ impl<'a> Asking<'a> {
     }
 }
 
+/// A question's error; of a column that is none also the columns that there are.
+fn spelled(error: QuestionError, schema: &Schema) -> AskFailure {
+    let QuestionError::NoSuchColumn(name) = &error else { return error.into() };
+    let known: Vec<&str> = schema.columns.iter().map(|column| column.name.as_str()).collect();
+    let meant =
+        near(name, known.iter().copied()).map_or_else(String::new, |meant| format!(" (did you mean '{meant}'?)"));
+    AskFailure::Key(format!("{error}{meant}; it has {}", known.join(", ")))
+}
+
 /// Asks a question and checks everything about the answer. A question that was sent before in the
 /// same words and never came back is taken up again instead of being asked twice.
 ///
@@ -427,7 +451,7 @@ pub async fn ask(home: &Home, client: &Client, purpose: &str, asking: &Asking<'_
     }
     schema.validate().map_err(|error| AskFailure::Refused(format!("the asset's schema: {error}")))?;
     let keys = asking.keys.map_or_else(|| Ok(Vec::new()), |keys| keys.of(schema)).map_err(AskFailure::Key)?;
-    let whole = parse_question(sql, schema, keys)?;
+    let whole = parse_question(sql, schema, keys).map_err(|error| spelled(error, schema))?;
     // An answer file repeats the items for each key.
     let shown = whole.shape.display(schema).len().saturating_mul(whole.keys.len());
     if shown as u64 > ANSWER_BYTES_MAX / 4 {

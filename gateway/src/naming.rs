@@ -56,6 +56,19 @@ impl fmt::Display for Who {
     }
 }
 
+/// How alike two names are at least, of which one is taken for a slip of the other.
+const ALIKE: f64 = 0.75;
+
+/// The name that somebody may have meant who wrote one that stands for nothing.
+pub fn near<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let alike = |name: &str| match name.eq_ignore_ascii_case(written) {
+        true => 1.0,
+        false => strsim::normalized_damerau_levenshtein(name, written).max(strsim::jaro_winkler(name, written) - 0.1),
+    };
+    let rated = names.into_iter().map(|name| (alike(name), name)).filter(|(alike, _)| *alike >= ALIKE);
+    rated.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
+}
+
 /// An asset as somebody names it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AssetName {
@@ -136,6 +149,22 @@ as_text!(AssetName);
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_slip_finds_the_name_that_was_meant() {
+        let names = ["licences", "register", "plans"];
+        for (written, meant) in [
+            ("licenses", Some("licences")),
+            ("Licences", Some("licences")),
+            ("licence", Some("licences")),
+            ("registre", Some("register")),
+            ("plan", Some("plans")),
+            ("permits", None),
+            ("", None),
+        ] {
+            assert_eq!(near(written, names), meant, "{written}");
+        }
+    }
 
     #[test]
     fn names_are_read_as_they_are_written() {

@@ -21,18 +21,19 @@ use sealgate_ods::table::{VersionRef, is_retired};
 use serde::{Deserialize, Serialize};
 
 use crate::account_file::{self, ACCOUNT_FILE};
+use crate::catalogue::Search;
 use crate::ceremony::Finished;
 use crate::client::{AssetDetail, Client, ClientError, Governance};
 use crate::config::{CONFIG_FILE, Config, ConfigError, TEMPLATE};
 use crate::files::{FileError, create_private_dir, read_json, write_private};
-use crate::naming::AssetName;
+use crate::naming::{AssetName, Who, near};
 use crate::parameters::{ParameterError, Parameters};
 use crate::passphrase;
 
 /// The root key's file in a data folder.
 pub(crate) const ROOT_KEY_FILE: &str = "root.key";
 /// Stands in a data folder while `init` is at work in it.
-const UNFINISHED: &str = "init.unfinished";
+pub(crate) const UNFINISHED: &str = "init.unfinished";
 /// Blocks within which a request must be answered.
 pub(crate) const ANSWER_WINDOW_BLOCKS: u64 = 1000;
 /// Denied requests of one account that are recorded in a day.
@@ -92,6 +93,17 @@ pub enum OwnerError {
     /// The ledger has no such asset of this owner.
     #[error("this owner has published no asset '{0}': 'sealgate catalogue' lists what there is")]
     NoAsset(String),
+    /// The ledger has no such asset of this owner, and one of nearly the same name.
+    #[error("this owner has published no asset '{name}': did you mean '{near}'?")]
+    NoAssetBut {
+        /// The name that was given.
+        name: String,
+        /// The name that there is.
+        near: String,
+    },
+    /// The folder is a home.
+    #[error("{folder} is no data folder of an owner, but a requester's or auditor's home: name the data folder with --data-dir, or make one with 'sealgate init'", folder = .0.display())]
+    IsHome(PathBuf),
     /// The address noted in the folder belongs to another gateway.
     #[error(
         "the ledger is in use, and the gateway at {0} serves another one: stop what uses this folder, then try again"
@@ -239,6 +251,10 @@ impl Owner {
             return Err(OwnerError::Unfinished(folder.to_owned()));
         }
         if !folder.join("ledger").is_dir() {
+            let home = folder.join("ledgers").is_dir() || folder.join(ACCOUNT_FILE).is_file();
+            if home && !folder.join(ROOT_KEY_FILE).exists() {
+                return Err(OwnerError::IsHome(folder.to_owned()));
+            }
             return Err(OwnerError::NotInitialised(folder.to_owned()));
         }
         for part in ["keys", "answers"] {
@@ -588,7 +604,7 @@ impl Access {
     /// The owner's asset with this id or name, or with the owner's DID or address before its name.
     ///
     /// # Errors
-    /// [`OwnerError::NoAsset`].
+    /// [`OwnerError::NoAsset`], [`OwnerError::NoAssetBut`].
     pub async fn own_asset(&self, owner: &AccountPublic, name: &str) -> Result<AssetDetail, OwnerError> {
         let chain = self.genesis().await?.chain_id();
         let named = |name: &str| AssetId::of(&chain, &owner.address(), name);
@@ -601,7 +617,31 @@ impl Access {
             Some(id) => self.asset(&id).await?.filter(|detail| detail.asset.owner == owner.address()),
             None => None,
         };
-        found.ok_or_else(|| OwnerError::NoAsset(name.chars().take(120).collect()))
+        if let Some(found) = found {
+            return Ok(found);
+        }
+        let names = self.names_of(owner).await;
+        let (near, name) = (near(name, names.iter().map(String::as_str)), name.chars().take(120).collect());
+        Err(match near {
+            Some(near) => OwnerError::NoAssetBut { name, near: near.to_owned() },
+            None => OwnerError::NoAsset(name),
+        })
+    }
+
+    /// The names of an owner's assets, as far as they can be had: for a hint, no more.
+    async fn names_of(&self, owner: &AccountPublic) -> Vec<String> {
+        let address = owner.address();
+        match self {
+            Access::Local(ledger) => {
+                let assets = ledger.assets().unwrap_or_default();
+                assets.into_iter().filter(|asset| asset.owner == address).map(|asset| asset.name).collect()
+            }
+            Access::Serving(client) => {
+                let search = Search { owner: Some(Who::Address(address)), ..Search::default() };
+                let found = client.catalogue(&search).await.map(|(found, _)| found).unwrap_or_default();
+                found.into_iter().map(|listed| listed.asset.name).collect()
+            }
+        }
     }
 
     /// Signs and submits a transaction of the owner's; durable when this returns.
