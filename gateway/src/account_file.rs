@@ -44,7 +44,7 @@ impl AccountFile {
 const FORMAT: &str = "sealgate-account/1";
 
 /// The keys of a successor, until the ledger knows it.
-const NEXT_FILE: &str = "account.next.key";
+pub(crate) const NEXT_FILE: &str = "account.next.key";
 
 /// Makes a new account in `folder`, which must not hold one yet.
 ///

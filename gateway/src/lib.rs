@@ -16,6 +16,7 @@ pub mod config;
 pub mod console;
 pub mod delivery;
 pub mod demo;
+pub mod doctor;
 pub mod envelope;
 pub mod epochs;
 pub mod fetching;

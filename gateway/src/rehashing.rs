@@ -221,6 +221,36 @@ pub async fn rehash_owner(
     })
 }
 
+/// Compares about `count` stored objects that chance chooses, and every version's manifest: a quick look,
+/// which remembers nothing. Assets whose keys are gone are counted.
+///
+/// # Errors
+/// [`RehashFailure`]; damage is none, it is in what is returned.
+pub async fn look_at_some(owner: &Owner, count: usize) -> Result<Rehashed, RehashFailure> {
+    let mut chance = [0u8; 4];
+    getrandom::fill(&mut chance).map_err(|error| OwnerError::Randomness(error.to_string()))?;
+    let (inventory, without_keys) = inventory(owner, Books::Closed).await?;
+    let (objects, bytes) = (inventory.objects(), inventory.bytes());
+    let request = RehashRequest {
+        store: owner.store().clone(),
+        inventory: inventory.sample(count, u32::from_le_bytes(chance) as usize),
+        after: None,
+        bytes_per_second: None,
+        reached: Box::new(|_| ()),
+        progress: silent(),
+    };
+    let Findings { first, count: damaged } = rehash(request).await?.findings;
+    let findings = first.iter().map(ToString::to_string).collect();
+    Ok(Rehashed { objects, bytes, resumed: false, without_keys, damaged, findings })
+}
+
+/// When a whole pass ended last, in milliseconds since 1970-01-01 UTC, and objects that a pass under way
+/// has found to be other than written.
+pub fn last_pass(folder: &Path) -> (Option<u64>, BTreeSet<String>) {
+    let position = Position::read(folder);
+    (position.finished_ms, position.suspects)
+}
+
 /// Writes the position down as the pass goes on.
 struct Noted {
     position: Position,
