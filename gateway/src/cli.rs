@@ -1,5 +1,6 @@
 //! The command line: parsing, dispatch, and what people and machines see.
 
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -12,9 +13,15 @@ mod backup;
 mod budget;
 mod catalogue;
 mod ceremony;
+mod codes;
+mod doctor;
+#[cfg(test)]
+mod documented;
 mod export;
+mod failure;
 mod fetch;
 mod file;
+mod help;
 mod keys;
 mod manifest;
 mod member;
@@ -23,6 +30,8 @@ mod meter;
 mod network;
 mod output;
 mod owner;
+mod pages;
+mod parse;
 mod receipt;
 pub(crate) mod requester;
 mod sample;
@@ -32,7 +41,8 @@ mod text;
 pub(crate) mod trail;
 mod witness;
 
-pub use output::{Failure, Output};
+pub use failure::Failure;
+pub use output::Output;
 pub(crate) use owner::stop_signal;
 
 /// Share data without giving it away: answers with zero-knowledge proofs, on a ledger that shows
@@ -40,7 +50,7 @@ pub(crate) use owner::stop_signal;
 #[derive(Debug, Parser)]
 #[command(name = "sealgate", version, arg_required_else_help = true)]
 pub struct Cli {
-    /// Print one JSON object for machines instead of text.
+    /// Print one JSON object for machines instead of text, also for a failure.
     #[arg(long, global = true)]
     json: bool,
     /// Certificates of gateways, or of their authorities, to trust instead of the system's (PEM); also
@@ -137,12 +147,18 @@ enum Command {
     SignIn(sign_in::SignIn),
     /// Check a ledger block by block against one's own checkpoint; or an owner's own folder.
     Audit(requester::Audit),
+    /// Look whether a folder, its machine and its gateway are in order, and say what to do.
+    Doctor(doctor::Doctor),
+    /// Print the script by which a shell completes this program's commands.
+    Completions(pages::Completions),
+    /// Print the manual's page of a command, or write all pages into a folder.
+    Man(pages::Man),
 }
 
 /// A home folder of a requester or auditor.
 #[derive(Debug, clap::Args)]
 struct HomeArg {
-    /// Home folder: account, trusted ledgers, what was seen and asked.
+    /// Home folder: account, trusted ledgers, what was seen and asked. SEALGATE_HOME stands for it.
     #[arg(long, value_name = "DIR")]
     home: PathBuf,
 }
@@ -150,7 +166,7 @@ struct HomeArg {
 /// A gateway's address.
 #[derive(Debug, clap::Args)]
 struct GatewayArg {
-    /// Address of the gateway, http://host:port or https://host:port.
+    /// Address of the gateway, http://host:port or https://host:port. SEALGATE_GATEWAY stands for it.
     #[arg(long, value_name = "URL")]
     gateway: String,
 }
@@ -158,19 +174,17 @@ struct GatewayArg {
 /// An owner's data folder.
 #[derive(Debug, clap::Args)]
 struct DataArg {
-    /// The owner's data folder.
+    /// The owner's data folder. SEALGATE_DATA_DIR stands for it.
     #[arg(long, value_name = "DIR")]
     data_dir: PathBuf,
 }
 
 /// Runs the command line of this process.
 pub async fn run() -> ExitCode {
-    let cli = match Cli::try_parse() {
+    let arguments: Vec<OsString> = std::env::args_os().collect();
+    let cli = match parse::parse(arguments.clone(), |name| std::env::var_os(name)) {
         Ok(cli) => cli,
-        Err(error) => {
-            let _ = error.print();
-            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
-        }
+        Err(error) => return parse::refuse(&error, &arguments),
     };
     let output = Output::new(cli.json);
     if let Err(error) = crate::client::trust::choose(cli.gateway_ca.as_deref()) {
@@ -214,6 +228,9 @@ pub async fn run() -> ExitCode {
         Command::Console(args) => sign_in::console(args, &output).await,
         Command::SignIn(args) => sign_in::sign_in(args, &output).await,
         Command::Audit(args) => requester::audit(args, &output).await,
+        Command::Doctor(args) => doctor::doctor(args, &output).await,
+        Command::Completions(args) => pages::completions(&args, &output),
+        Command::Man(args) => pages::man(&args, &output),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

@@ -300,13 +300,13 @@ pub enum Fault {
 
 impl Fault {
     /// A use case's error for the visitor, with its causes, in one line.
-    pub fn refused(error: impl std::error::Error) -> Fault {
-        Fault::Refused(crate::cli::Failure::from(error).0)
+    pub fn refused(error: impl std::error::Error + 'static) -> Fault {
+        Fault::Refused(crate::cli::Failure::from(error).into_text())
     }
 
     /// The same of something that is not the visitor's doing.
-    pub fn failed(error: impl std::error::Error) -> Fault {
-        Fault::Failed(crate::cli::Failure::from(error).0)
+    pub fn failed(error: impl std::error::Error + 'static) -> Fault {
+        Fault::Failed(crate::cli::Failure::from(error).into_text())
     }
 }
 

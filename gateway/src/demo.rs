@@ -110,7 +110,7 @@ fn parties(data_dir: Option<PathBuf>) -> Result<Parties, Failure> {
     };
     let used = std::fs::read_dir(&folder).is_ok_and(|mut entries| entries.next().is_some());
     if used {
-        return Err(Failure(format!("{} is not empty; name a new folder with --data-dir", folder.display())));
+        return Err(Failure::new(format!("{} is not empty; name a new folder with --data-dir", folder.display())));
     }
     create_private_dir(&folder).map_err(FileError::io(&folder))?;
     Ok(Parties {
@@ -220,7 +220,7 @@ async fn questions(story: &mut Story<'_>, parties: &Parties, client: &Client, pl
     let answered = ask(&parties.requester, client, PURPOSE, &Asking::one(&plan.absent_question)).await?;
     answered.kept(&parties.requester)?;
     if answered.verified.records.iter().any(|record| record.found) {
-        return Err(Failure("a key that is not in the table was answered as present".into()));
+        return Err(Failure::new("a key that is not in the table was answered as present".into()));
     }
     let shows =
         [plan.absent_question.clone(), "no record has this key: proven too, and just as large to an onlooker".into()];
@@ -242,7 +242,7 @@ async fn refusals(story: &mut Story<'_>, parties: &Parties, client: &Client, pla
             );
         }
         Err(other) => return Err(other.into()),
-        Ok(_) => return Err(Failure("an ungranted question was answered".into())),
+        Ok(_) => return Err(Failure::new("an ungranted question was answered".into())),
     }
 
     let start = Instant::now();
@@ -254,7 +254,7 @@ async fn refusals(story: &mut Story<'_>, parties: &Parties, client: &Client, pla
     write_private(&path, tampered.as_bytes(), true).map_err(FileError::io(&path))?;
     match requester::verify_file(&parties.requester, None, &account, &path).await {
         Err(failure) => {
-            let shows = [failure.0];
+            let shows = [failure.into_text()];
             story.tell(
                 "requester",
                 "changes one word of the answer; it verifies no more".into(),
@@ -263,7 +263,7 @@ async fn refusals(story: &mut Story<'_>, parties: &Parties, client: &Client, pla
             );
             Ok(())
         }
-        Ok(_) => Err(Failure("a tampered answer verified".into())),
+        Ok(_) => Err(Failure::new("a tampered answer verified".into())),
     }
 }
 

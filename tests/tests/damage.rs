@@ -140,7 +140,7 @@ fn audited(runtime: &tokio::runtime::Runtime, folder: &Path) -> Result<(), Strin
         Ok::<(), Failure>(())
     };
     runtime.block_on(async { tokio::spawn(async {}).await }).unwrap();
-    runtime.block_on(work).map_err(|failure| failure.0)
+    runtime.block_on(work).map_err(|failure| failure.into_text())
 }
 
 fn sealgate_ods_silent() -> Arc<dyn sealgate_ods::ProgressSink> {

@@ -98,7 +98,7 @@ fn positions(option: &str, names: &[String], schema: &Schema) -> Result<Vec<u8>,
         let known = || schema.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
         let (position, _) = schema
             .column(name)
-            .ok_or_else(|| Failure(format!("--{option}: the table has no column '{name}'; it has {}", known())))?;
+            .ok_or_else(|| Failure::new(format!("--{option}: the table has no column '{name}'; it has {}", known())))?;
         positions.push(position);
     }
     positions.sort_unstable();
@@ -109,14 +109,15 @@ fn positions(option: &str, names: &[String], schema: &Schema) -> Result<Vec<u8>,
 fn terms(args: &Grant, schema: &Schema) -> Result<GrantTerms, Failure> {
     let mut prove = Vec::new();
     for text in &args.prove {
-        let predicate = parse_predicate(text, schema).map_err(|error| Failure(format!("--prove '{text}': {error}")))?;
+        let predicate =
+            parse_predicate(text, schema).map_err(|error| Failure::new(format!("--prove '{text}': {error}")))?;
         if !prove.contains(&predicate) {
             prove.push(predicate);
         }
     }
     let moment = |name: &str, at: Option<jiff::Timestamp>| {
         let ms = |at: jiff::Timestamp| u64::try_from(at.as_millisecond());
-        at.map(|at| ms(at).map_err(|_| Failure(format!("--{name} lies before 1970")))).transpose()
+        at.map(|at| ms(at).map_err(|_| Failure::new(format!("--{name} lies before 1970")))).transpose()
     };
     Ok(GrantTerms {
         disclose: positions("disclose", &args.disclose, schema)?,

@@ -121,7 +121,7 @@ async fn enrol(args: Enrol, output: &Output) -> Result<(), Failure> {
             let auditor = access.governance().await?.policy.auditor;
             to.extend(auditor);
             if to.is_empty() {
-                return Err(Failure(
+                return Err(Failure::new(
                     "the ledger names no auditor to seal the real name to: name somebody with --also, or decide on an \
                      auditor with 'sealgate member propose policy --auditor FILE'"
                         .into(),
@@ -152,7 +152,7 @@ async fn show_identity(args: Identity, output: &Output) -> Result<(), Failure> {
     bar.finish();
     let accounts = replayed?.accounts()?;
     let view = accounts.iter().find(|view| view.address == args.account).cloned();
-    let view = view.ok_or_else(|| Failure(format!("{} has no account on this ledger", args.account)))?;
+    let view = view.ok_or_else(|| Failure::new(format!("{} has no account on this ledger", args.account)))?;
     let mut readers = vec![home.account()?];
     readers.extend(account_file::load_earlier(home.folder())?);
     let real_name = opened(&view, &first_of(&accounts, view.address), &readers)?;
@@ -218,14 +218,14 @@ async fn replace(args: OnLedger, output: &Output) -> Result<(), Failure> {
 
 async fn close(args: Close, output: &Output) -> Result<(), Failure> {
     if let Some(data_dir) = args.data_dir {
-        let account = args.account.ok_or_else(|| Failure("name the account to close".into()))?;
+        let account = args.account.ok_or_else(|| Failure::new("name the account to close".into()))?;
         let owner = Owner::open(&data_dir)?;
         let receipt = owner.access().await?.submit(owner.account(), TxBody::CloseAccount { account }).await?;
         done("closed", account, &receipt, output);
         return Ok(());
     }
     let (Some(folder), Some(url)) = (args.home, args.gateway) else {
-        return Err(Failure("name a home and a gateway, or a member's data folder and an account".into()));
+        return Err(Failure::new("name a home and a gateway, or a member's data folder and an account".into()));
     };
     let (home, client) = (Home::at(&folder), Client::new(&url)?);
     let session = Session::open(&home, &client).await?;

@@ -109,7 +109,7 @@ async fn diff(args: Diff, output: &Output) -> Result<(), Failure> {
     let access = owner.access().await?;
     let detail = access.own_asset(owner.account().public(), &args.asset).await?;
     if detail.asset.data_type != TABLE {
-        return Err(Failure(format!(
+        return Err(Failure::new(format!(
             "asset '{}' is a {}: versions of tables are compared",
             args.asset, detail.asset.data_type
         )));
@@ -117,7 +117,7 @@ async fn diff(args: Diff, output: &Output) -> Result<(), Failure> {
     let to = args.to.unwrap_or(detail.asset.current);
     let from = args.from.unwrap_or(to.saturating_sub(1));
     if from == 0 || from >= to {
-        return Err(Failure(format!(
+        return Err(Failure::new(format!(
             "versions {from} and {to} of '{}' are not an earlier and a later one; it has versions 1 to {}",
             args.asset, detail.asset.current
         )));
@@ -126,7 +126,7 @@ async fn diff(args: Diff, output: &Output) -> Result<(), Failure> {
     let open = async |number: u32| -> Result<Arc<SealedTable>, Failure> {
         let version = access.version(&detail, number).await?;
         let reference = owner.kept(&keys, &detail.version, &version).await?.ok_or_else(|| {
-            Failure(format!(
+            Failure::new(format!(
                 "version {number} of '{}' is no longer stored; [versions] in sealgate.toml says how long they are kept",
                 args.asset
             ))

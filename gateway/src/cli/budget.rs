@@ -54,7 +54,7 @@ pub(super) async fn budget(args: Budget, output: &Output) -> Result<(), Failure>
             let (book, checked) = owners(&owner).await?;
             (book, checked, vec![owner.account().public().clone()])
         }
-        _ => return Err(Failure("name a gateway and a home, or a data folder".into())),
+        _ => return Err(Failure::new("name a gateway and a home, or a data folder".into())),
     };
     let is_wanted = |id: &AssetId, owner: &Address, name: &str| {
         let owner = accounts.iter().find(|account| account.address() == *owner);
@@ -63,7 +63,7 @@ pub(super) async fn budget(args: Budget, output: &Output) -> Result<(), Failure>
     let ids: BTreeSet<AssetId> =
         book.assets().filter(|(id, owner, name)| is_wanted(id, owner, name)).map(|(id, _, _)| *id).collect();
     if let Some(wanted) = args.asset.as_ref().filter(|_| ids.is_empty()) {
-        return Err(Failure(format!("the ledger has no asset '{wanted}'")));
+        return Err(Failure::new(format!("the ledger has no asset '{wanted}'")));
     }
     let mut spent = book.spent();
     spent.retain(|line| ids.contains(&line.asset_id));
@@ -79,7 +79,7 @@ pub(super) async fn budget(args: Budget, output: &Output) -> Result<(), Failure>
     output.line(text(&result));
     let named = wrong.iter().take(WRONG_MAX).cloned().collect::<Vec<_>>().join("; ");
     let more = if wrong.len() > WRONG_MAX { format!("; and {} more", wrong.len() - WRONG_MAX) } else { String::new() };
-    Err(Failure(format!("the account of what was told is wrong: {named}{more}")))
+    Err(Failure::new(format!("the account of what was told is wrong: {named}{more}")))
 }
 
 /// The auditor's copy, from a ledger replayed on this machine.
@@ -95,7 +95,7 @@ async fn auditors(
     let current = client.governance().await?.policy.auditor;
     let mut auditors = first.into_iter().chain(&current).map(|auditor| auditor.address()).peekable();
     if auditors.peek().is_none() {
-        return Err(Failure(
+        return Err(Failure::new(
             "what was told is sealed to the owner alone (--data-dir): the ledger names no auditor, as 'sealgate \
              init --auditor' does when a ledger is made"
                 .into(),
@@ -107,7 +107,7 @@ async fn auditors(
     if let Some(auditor) = auditors.clone().next()
         && !auditors.any(|auditor| is_own(&auditor))
     {
-        return Err(Failure(format!(
+        return Err(Failure::new(format!(
             "what was told is sealed: this home's account {} is not the auditor {auditor} that the ledger names. Only the \
              owner (--data-dir) and that auditor can read it",
             account.address()

@@ -81,7 +81,7 @@ pub(super) async fn catalogue(args: Catalogue, output: &Output) -> Result<(), Fa
         data_type: args.data_type.clone(),
     };
     if !search.in_bounds() {
-        return Err(Failure("what is searched for is too long".into()));
+        return Err(Failure::new("what is searched for is too long".into()));
     }
     let client = Client::new(&args.gateway.gateway)?;
     let found = match &args.home {
@@ -257,12 +257,12 @@ pub(super) async fn grants(args: Grants, output: &Output) -> Result<(), Failure>
     bar.finish();
     let mut lists = taken?.1;
     let result = match (lists.pop(), lists.len()) {
-        (None, _) => return Err(Failure(format!("the ledger has no asset '{}'", args.asset))),
+        (None, _) => return Err(Failure::new(format!("the ledger has no asset '{}'", args.asset))),
         (Some(one), 0) => one,
         (Some(_), others) => {
             let what =
                 format!("{} assets are called '{}': name one by its id or its owner's DID", others + 1, args.asset);
-            return Err(Failure(what));
+            return Err(Failure::new(what));
         }
     };
     output.result(&result, || {

@@ -66,7 +66,7 @@ pub(super) async fn export(args: Export, output: &Output) -> Result<(), Failure>
             Some(record) if record.found => "opens the whole record: its commitment is computed again, and there is no zero-knowledge proof to export".into(),
             Some(_) => "says that no record has this key: a path in the published tree shows that, and there is no zero-knowledge proof to export".into(),
         };
-        return Err(Failure(format!("{} {why}", args.file.display())));
+        return Err(Failure::new(format!("{} {why}", args.file.display())));
     };
     let files = write_snarkjs(proven, &args.out)?;
     let circuit = proven.statement.circuit.name();
@@ -88,7 +88,7 @@ pub(super) async fn export(args: Export, output: &Output) -> Result<(), Failure>
 
 /// Writes one proof into a folder that has none.
 fn write_snarkjs(proven: &Proven, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let refused = |error: &dyn std::fmt::Display| Failure(error.to_string());
+    let refused = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
     let key = VerifyingKey::from_bytes(proven.statement.circuit, &proven.verifying_key).map_err(|e| refused(&e))?;
     let key = snarkjs::VerificationKey::new(&key).map_err(|error| refused(&error))?;
     let public = snarkjs::public_signals(&proven.statement.public_inputs());
@@ -97,7 +97,7 @@ fn write_snarkjs(proven: &Proven, folder: &Path) -> Result<Vec<PathBuf>, Failure
     let files = FILES.map(|name| folder.join(name));
     // A set of files of two answers would look like a proof that fails.
     if let Some(present) = files.iter().find(|file| file.symlink_metadata().is_ok()) {
-        return Err(Failure(format!("{} is there already; --out names a folder without it", present.display())));
+        return Err(Failure::new(format!("{} is there already; --out names a folder without it", present.display())));
     }
     create_private_dir(folder).map_err(FileError::io(folder))?;
     let [key_file, public_file, proof_file] = &files;

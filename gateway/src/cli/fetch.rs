@@ -38,11 +38,11 @@ pub(super) struct Fetch {
 
 pub(super) async fn fetch(args: Fetch, output: &Output) -> Result<(), Failure> {
     if args.out.is_dir() {
-        return Err(Failure(format!("{} is a folder; --out names a file", args.out.display())));
+        return Err(Failure::new(format!("{} is a folder; --out names a file", args.out.display())));
     }
     let format = args.format.or_else(|| Format::of(&args.out)).ok_or_else(|| {
         let out = args.out.display();
-        Failure(format!("{out} ends in neither .csv nor .parquet: say which it is with --format"))
+        Failure::new(format!("{out} ends in neither .csv nor .parquet: say which it is with --format"))
     })?;
     // It counts against the quota: nothing is asked for that cannot be kept.
     check_writable(&args.out)?;

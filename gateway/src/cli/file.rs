@@ -133,7 +133,7 @@ async fn publish(args: Publish, output: &Output) -> Result<(), Failure> {
 
 async fn get(args: Get, output: &Output) -> Result<(), Failure> {
     if args.out.is_dir() {
-        return Err(Failure(format!("{} is a folder; --out names a file", args.out.display())));
+        return Err(Failure::new(format!("{} is a folder; --out names a file", args.out.display())));
     }
     // It counts against the quota: nothing is asked for that cannot be kept.
     check_writable(&args.out)?;

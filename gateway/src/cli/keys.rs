@@ -240,12 +240,12 @@ fn destroy(args: &Destroy, output: &Output) -> Result<(), Failure> {
     let asset = match args.asset.parse().unwrap_or_else(|never| match never {}) {
         AssetName::Id(id) => id,
         AssetName::Of(who, name) if who.is(account) => named(&name),
-        AssetName::Of(..) => return Err(Failure(format!("'{}' is another owner's asset", args.asset))),
+        AssetName::Of(..) => return Err(Failure::new(format!("'{}' is another owner's asset", args.asset))),
         AssetName::Bare(name) => named(&name),
     };
     if args.confirm.as_deref() != Some(args.asset.as_str()) {
         let name = &args.asset;
-        return Err(Failure(format!(
+        return Err(Failure::new(format!(
             "destroying the keys of '{name}' destroys all its versions for ever, its objects included: to do it, run \
              this again with --confirm '{name}'; to end an asset and keep its data, use 'sealgate asset withdraw'"
         )));

@@ -79,7 +79,7 @@ pub(super) async fn run(command: ManifestCommand, output: &Output) -> Result<(),
     };
     let inferred = tokio::task::spawn_blocking(move || infer(&request)).await;
     bar.finish();
-    finish(inferred.map_err(|error| Failure(error.to_string()))??, args.out, output)
+    finish(inferred.map_err(|error| Failure::new(error.to_string()))??, args.out, output)
 }
 
 fn finish(inferred: Inferred, out: Option<PathBuf>, output: &Output) -> Result<(), Failure> {
@@ -113,7 +113,10 @@ fn source(args: &Infer) -> Result<(SourceSpec, bool), Failure> {
         let given =
             [args.table.is_some(), args.query.is_some(), args.ca.is_some(), args.tls_off, args.password_file.is_some()];
         if given.contains(&true) {
-            return Err(Failure(format!("'{}' is a file: what is asked of databases has no meaning", args.source)));
+            return Err(Failure::new(format!(
+                "'{}' is a file: what is asked of databases has no meaning",
+                args.source
+            )));
         }
         return Ok(spec_of_file(&absolute(Path::new(&args.source))?)?);
     }
@@ -123,7 +126,7 @@ fn source(args: &Infer) -> Result<(SourceSpec, bool), Failure> {
         (None, None) => None,
     };
     let relation = relation.ok_or_else(|| {
-        Failure("what of the database? --table TABLE, --table SCHEMA.TABLE or --query 'SELECT …'".into())
+        Failure::new("what of the database? --table TABLE, --table SCHEMA.TABLE or --query 'SELECT …'".into())
     })?;
     let path = |path: &Option<PathBuf>| path.as_deref().map(absolute).transpose();
     let tls = match (args.tls_off, path(&args.ca)?) {

@@ -144,7 +144,7 @@ fn new(args: New, output: &Output) -> Result<(), Failure> {
         _ => args.names,
     };
     if !args.hosts.is_empty() && args.hosts.len() != names.len() {
-        return Err(Failure(format!("--hosts names {} machines for {} members", args.hosts.len(), names.len())));
+        return Err(Failure::new(format!("--hosts names {} machines for {} members", args.hosts.len(), names.len())));
     }
     let bar = output.progress();
     let progress = |what: &'static str, done: u64, total: u64| bar.count(what, done, total);
@@ -193,7 +193,7 @@ fn request(args: Request, output: &Output) -> Result<(), Failure> {
         let owner = Owner::open(&folder)?;
         let current: Member = read_json(&folder.join(REQUEST_FILE))?;
         if current.address() != owner.account().address() {
-            return Err(Failure(format!("{} is another account's", folder.join(REQUEST_FILE).display())));
+            return Err(Failure::new(format!("{} is another account's", folder.join(REQUEST_FILE).display())));
         }
         network::renew(&folder, &current)?
     } else {
@@ -222,7 +222,7 @@ fn join(args: Join, output: &Output) -> Result<(), Failure> {
     let genesis: Genesis = read_json(&args.genesis)?;
     genesis.validate()?;
     if genesis.chain_id() != args.fingerprint {
-        return Err(Failure(format!(
+        return Err(Failure::new(format!(
             "{} is the genesis of ledger {}, not of {}",
             args.genesis.display(),
             genesis.chain_id(),

@@ -8,25 +8,10 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use sealgate_ods::progress::{Phase, Progress, ProgressSink};
 use serde::Serialize;
 
-/// Why a command ends with exit code 1: one line.
-#[derive(Debug)]
-pub struct Failure(pub String);
+use super::Failure;
 
-impl<E: std::error::Error> From<E> for Failure {
-    fn from(error: E) -> Self {
-        // Some errors leave the cause to their source; a line that says both is clearer.
-        let mut text = error.to_string();
-        let mut source = error.source();
-        while let Some(cause) = source {
-            let cause_text = cause.to_string();
-            if !text.contains(&cause_text) {
-                text = format!("{text}: {cause_text}");
-            }
-            source = cause.source();
-        }
-        Failure(text.split_whitespace().collect::<Vec<_>>().join(" "))
-    }
-}
+/// How often a sign of life moves.
+const TICK: std::time::Duration = std::time::Duration::from_millis(120);
 
 /// Text that others had a hand in, safe for a terminal: control characters other than line ends,
 /// and characters that are invisible or turn the direction of writing, are made visible.
@@ -72,10 +57,21 @@ impl Output {
     /// The one line of a failure.
     pub fn failure(&self, failure: &Failure) {
         if self.json {
-            let _ = writeln!(std::io::stdout(), "{}", serde_json::json!({ "error": failure.0 }));
+            let _ = writeln!(std::io::stdout(), "{}", failure.to_json());
         } else {
-            let _ = writeln!(std::io::stderr(), "error: {}", printable(&failure.0));
+            let _ = writeln!(std::io::stderr(), "error: {}", printable(failure.text()));
         }
+    }
+
+    /// A sign of life during work whose end cannot be told, drawn when people look on.
+    pub fn busy(&self, what: &'static str) -> Arc<Bar> {
+        let bar = self.progress();
+        if let Ok(style) = ProgressStyle::with_template("{spinner} {msg}, {elapsed}") {
+            bar.bar.set_style(style);
+        }
+        bar.bar.set_message(what);
+        bar.bar.enable_steady_tick(TICK);
+        bar
     }
 
     /// A progress bar for long work, drawn when people look on.

@@ -56,7 +56,11 @@ pub(super) fn init(args: Init, output: &Output) -> Result<(), Failure> {
     let progress = |what: &'static str, done: u64, total: u64| bar.count(what, done, total);
     let finished = args.parameters.as_deref().map(|folder| Finished::read(folder, &progress)).transpose();
     bar.finish();
-    let (owner, genesis) = Owner::init(&args.data.data_dir, &args.name, auditor, finished?, &args.root_key.make()?.1)?;
+    let (finished, root) = (finished?, args.root_key.make()?.1);
+    let bar = output.busy("making keys, a ledger and parameters");
+    let made = Owner::init(&args.data.data_dir, &args.name, auditor, finished, &root);
+    bar.finish();
+    let (owner, genesis) = made?;
     let account = owner.account().public();
     let result = InitResult {
         address: account.address(),
@@ -264,7 +268,7 @@ pub(super) async fn sync(args: Sync, output: &Output) -> Result<(), Failure> {
     let owner = Owner::open(&args.data.data_dir)?;
     if owner.config().sync.is_empty() {
         let config = args.data.data_dir.join(crate::config::CONFIG_FILE);
-        return Err(Failure(format!(
+        return Err(Failure::new(format!(
             "{} names no table to sync: add a [[sync]] section with its manifest, or run 'sealgate publish'",
             config.display()
         )));
@@ -279,13 +283,21 @@ pub(super) async fn sync(args: Sync, output: &Output) -> Result<(), Failure> {
             Err(error) => result.failed.push(SyncFailure { manifest, error: error.to_string() }),
         }
     }
-    output.result(&result, || {
+    let text = || {
         let synced = result.synced.iter().map(PublishResult::text);
         let failed = result.failed.iter().map(|f| format!("failed      {}: {}", f.manifest.display(), f.error));
         synced.chain(failed).collect::<Vec<_>>().join("\n\n")
-    });
+    };
     match result.failed.len() {
-        0 => Ok(()),
-        failed => Err(Failure(format!("{failed} of {} tables were not synced", failed + result.synced.len()))),
+        0 => {
+            output.result(&result, text);
+            Ok(())
+        }
+        // Machines get one object, which says both what failed and what was synced.
+        failed => {
+            output.line(text());
+            let what = format!("{failed} of {} tables were not synced", failed + result.synced.len());
+            Err(Failure::new(what).with_details(&result))
+        }
     }
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 use sealgate_ledger::ids::TxHash;
 
+use super::failure::NOT_VERIFIED;
 use super::output::printable;
 use super::{Failure, GatewayArg, HomeArg, Output};
 use crate::asking::{Session, connect};
@@ -53,7 +54,7 @@ pub(super) async fn verify(args: Verify, output: &Output) -> Result<(), Failure>
     let home = Home::at(&args.home.home);
     let shown = verify_file(&home, &args)
         .await
-        .map_err(|Failure(error)| Failure(format!("{} does not verify: {error}", args.file.display())))?;
+        .map_err(|failure| failure.about(format!("{} does not verify", args.file.display())).or_code(NOT_VERIFIED))?;
     output.result(&shown, || report(&shown));
     Ok(())
 }
@@ -69,7 +70,7 @@ async fn verify_file(home: &Home, args: &Verify) -> Result<Shown, Failure> {
         (Relation::Known, _) => {}
         (Relation::First, _) => {
             if !home.accept(&receipt.genesis, &receipt.checkpoint, 0, &[])? {
-                return Err(Failure("another command of this home has just met this ledger; run it again".into()));
+                return Err(Failure::new("another command of this home has just met this ledger; run it again".into()));
             }
         }
         (Relation::Newer(_) | Relation::Older(_), Some(url)) => {

@@ -10,6 +10,7 @@ use sealgate_ledger::ids::{Address, ChainId};
 use serde::Serialize;
 use unicode_width::UnicodeWidthStr as _;
 
+use super::failure::NOT_VERIFIED;
 use super::output::printable;
 use super::sample::{Sample, sample};
 use super::{Failure, GatewayArg, HomeArg, Output};
@@ -90,7 +91,7 @@ pub(super) struct Trust {
 }
 
 pub(super) fn trust(args: Trust, output: &Output) -> Result<(), Failure> {
-    let chain: ChainId = args.fingerprint.parse().map_err(|error| Failure(format!("fingerprint: {error}")))?;
+    let chain: ChainId = args.fingerprint.parse().map_err(|error| Failure::new(format!("fingerprint: {error}")))?;
     let home = Home::at(&args.home.home);
     home.trust(&chain)?;
     if !args.witness.is_empty() {
@@ -132,7 +133,7 @@ pub(super) struct Ask {
 
 pub(super) async fn ask(args: Ask, output: &Output) -> Result<(), Failure> {
     if args.out.is_dir() {
-        return Err(Failure(format!("{} is a folder; --out names a file", args.out.display())));
+        return Err(Failure::new(format!("{} is a folder; --out names a file", args.out.display())));
     }
     // A question counts against the quota: it is not asked when its answer cannot be kept.
     check_writable(&args.out)?;
@@ -146,7 +147,7 @@ pub(super) async fn ask(args: Ask, output: &Output) -> Result<(), Failure> {
     bar.finish();
     let answered = answered.map_err(|error| match error {
         AskFailure::Question(QuestionError::Keys(0)) => {
-            Failure("the question leaves its keys open (?): name a file of them with --keys".into())
+            Failure::new("the question leaves its keys open (?): name a file of them with --keys".into())
         }
         other => other.into(),
     })?;
@@ -159,7 +160,7 @@ pub(super) async fn ask(args: Ask, output: &Output) -> Result<(), Failure> {
 
 /// Reads keys from a CSV file, whose first line names their columns.
 fn read_keys(path: &Path) -> Result<KeyList, Failure> {
-    let wrong = |what: String| Failure(format!("{}: {what}", path.display()));
+    let wrong = |what: String| Failure::new(format!("{}: {what}", path.display()));
     let bytes = read_bounded(path, KEYS_BYTES_MAX)?;
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
     let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::Headers).from_reader(bytes);
@@ -199,7 +200,10 @@ pub(super) struct Verify {
 pub(super) async fn verify(args: Verify, output: &Output) -> Result<(), Failure> {
     let home = Home::at(&args.home.home);
     let expected = whose(&home, args.requester)?;
-    let verified = verify_file(&home, args.gateway.as_deref(), &expected, &args.file).await?;
+    let bar = output.busy("verifying");
+    let verified = verify_file(&home, args.gateway.as_deref(), &expected, &args.file).await;
+    bar.finish();
+    let verified = verified?;
     output.result(&verified, || report(&verified));
     Ok(())
 }
@@ -219,7 +223,9 @@ pub(crate) async fn verify_file(
     expected: &Address,
     path: &Path,
 ) -> Result<Verified, Failure> {
-    let refused = |error: &dyn std::fmt::Display| Failure(format!("{} does not verify: {error}", path.display()));
+    let refused = |error: &dyn std::fmt::Display| {
+        Failure::new(format!("{} does not verify: {error}", path.display())).or_code(NOT_VERIFIED)
+    };
     let file = AnswerFile::read(&read_bounded(path, ANSWER_BYTES_MAX)?).map_err(|error| refused(&error))?;
     file.genesis.validate().map_err(|error| refused(&error))?;
     home.follow_members(&file.genesis, &file.handovers).map_err(|error| refused(&error))?;
@@ -233,7 +239,9 @@ pub(crate) async fn verify_file(
         (Relation::Known, _) => {}
         (Relation::First, _) => {
             if !home.accept(&file.genesis, &file.checkpoint, 0, &[])? {
-                return Err(Failure("another command of this home has just met this ledger; run verify again".into()));
+                return Err(Failure::new(
+                    "another command of this home has just met this ledger; run verify again".into(),
+                ));
             }
         }
         (Relation::Newer(highest) | Relation::Older(highest), None) => {
@@ -372,7 +380,7 @@ pub(super) async fn audit(args: Audit, output: &Output) -> Result<(), Failure> {
             });
             Ok(())
         }
-        _ => Err(Failure("name a gateway and a home, or a data folder".into())),
+        _ => Err(Failure::new("name a gateway and a home, or a data folder".into())),
     }
 }
 
@@ -387,7 +395,7 @@ async fn rehash(owner: &Owner, rate: Option<Rate>, output: &Output) -> Result<()
             output.line(printable(&format!("BAD   {finding}")));
         }
         let first = done.findings.first().map(String::as_str).unwrap_or_default();
-        return Err(Failure(format!(
+        return Err(Failure::new(format!(
             "{} of {} stored objects are not what was written; {first}",
             done.damaged, done.objects
         )));

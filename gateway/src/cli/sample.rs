@@ -35,7 +35,7 @@ pub(super) async fn sample(args: Sample, output: &Output) -> Result<(), Failure>
     let report = &sampled.report;
     if let SampleOutcome::Damaged { .. } = report.outcome {
         let finding = report.finding.as_deref().unwrap_or_default();
-        return Err(Failure(printable(&format!(
+        return Err(Failure::new(printable(&format!(
             "'{}' version {} is not stored as registered: {} ({finding}). Recorded in block {}; the report is {}",
             report.name,
             report.version,

@@ -65,7 +65,7 @@ fn whose(args: SignIn) -> Result<(AccountSecret, Client), Failure> {
         }
         None => {
             let folder = folder.display();
-            return Err(Failure(format!(
+            return Err(Failure::new(format!(
                 "no gateway serves {folder}: start it with 'sealgate serve --data-dir {folder}', then sign in"
             )));
         }

@@ -88,7 +88,8 @@ pub(super) async fn run(command: TextCommand, output: &Output) -> Result<(), Fai
 
 async fn put(args: Put, output: &Output) -> Result<(), Failure> {
     let bytes = read_bounded(&args.file, TEXT_BYTES_MAX as u64)?;
-    let text = String::from_utf8(bytes).map_err(|_| Failure(format!("{} is no UTF-8 text", args.file.display())))?;
+    let text =
+        String::from_utf8(bytes).map_err(|_| Failure::new(format!("{} is no UTF-8 text", args.file.display())))?;
     let owner = Owner::open(&args.data.data_dir)?;
     let access = owner.access().await?;
     let id = AssetId::of(&access.genesis().await?.chain_id(), &owner.account().address(), &args.name);
@@ -114,7 +115,7 @@ async fn show(args: Show, output: &Output) -> Result<(), Failure> {
     let (home, client) = (Home::at(&args.home.home), Client::new(&args.gateway.gateway)?);
     let session = Session::open(&home, &client).await?;
     let view = client.text(&args.text).await?;
-    let view = view.ok_or_else(|| Failure(format!("the gateway knows no text {}", args.text)))?;
+    let view = view.ok_or_else(|| Failure::new(format!("the gateway knows no text {}", args.text)))?;
     stands(&session, &args.text, &view).await?;
     let content = read(&view, &home)?;
     let result = ShowResult {
@@ -136,7 +137,7 @@ async fn show(args: Show, output: &Output) -> Result<(), Failure> {
 
 /// Checks that just this text was put on the ledger by its owner.
 async fn stands(session: &Session<'_>, id: &AssetId, view: &TextView) -> Result<(), Failure> {
-    let refused = |what: &str| Failure(format!("text {id}: the gateway's answer is refused: {what}"));
+    let refused = |what: &str| Failure::new(format!("text {id}: the gateway's answer is refused: {what}"));
     let proof = session.client.entry(view.entry_index, session.checkpoint.size).await?;
     verify_entry(&proof, &session.checkpoint)?;
     let EntryBody::Transaction { tx, outcome: Outcome::Accepted } = &proof.entry.body else {
@@ -162,9 +163,9 @@ fn read(view: &TextView, home: &Home) -> Result<String, Failure> {
     let account: AccountSecret = home.account()?;
     let own = account.address();
     let copy = copies.iter().find(|copy| copy.to == own);
-    let copy = copy.ok_or_else(|| Failure(format!("the text is sealed to others, not to {own}")))?;
+    let copy = copy.ok_or_else(|| Failure::new(format!("the text is sealed to others, not to {own}")))?;
     let bytes = open(&account, purpose(&view.id), &copy.envelope)?;
-    String::from_utf8(bytes.to_vec()).map_err(|_| Failure("the sealed text is no UTF-8".into()))
+    String::from_utf8(bytes.to_vec()).map_err(|_| Failure::new("the sealed text is no UTF-8".into()))
 }
 
 fn purpose(id: &AssetId) -> Purpose<'_> {

@@ -9,6 +9,7 @@ use sealgate_ledger::state::RequestStatus;
 use sealgate_ledger::tx::DeclineReason;
 use serde::Serialize;
 
+use super::failure::NOT_VERIFIED;
 use super::output::printable;
 use super::{Failure, HomeArg, Output};
 use crate::asking::Session;
@@ -54,7 +55,7 @@ impl FilterArgs {
     pub(super) fn filter(&self) -> Result<Filter, Failure> {
         let ms = |name: &str, time: jiff::Timestamp, up: bool| {
             let ms = time.as_millisecond() + i64::from(up && time.subsec_nanosecond() % 1_000_000 > 0);
-            u64::try_from(ms).map_err(|_| Failure(format!("--{name} lies before 1970")))
+            u64::try_from(ms).map_err(|_| Failure::new(format!("--{name} lies before 1970")))
         };
         Ok(Filter {
             asset: self.asset.clone(),
@@ -103,7 +104,7 @@ pub(super) async fn trail(args: TrailArgs, output: &Output) -> Result<(), Failur
     match (&args.verify, client) {
         (Some(file), client) => verify(&home, client.as_ref(), file, args.exporter.as_ref(), output).await,
         (None, Some(client)) => show(&args, &home, &client, output).await,
-        (None, None) => Err(Failure("name a gateway".into())),
+        (None, None) => Err(Failure::new("name a gateway".into())),
     }
 }
 
@@ -246,7 +247,9 @@ async fn verify(
     exporter: Option<&Address>,
     output: &Output,
 ) -> Result<(), Failure> {
-    let refused = |error: &dyn std::fmt::Display| Failure(format!("{} does not verify: {error}", file.display()));
+    let refused = |error: &dyn std::fmt::Display| {
+        Failure::new(format!("{} does not verify: {error}", file.display())).or_code(NOT_VERIFIED)
+    };
     let bytes = read_bounded(file, EXPORT_BYTES_MAX)?;
     let statement = export::verify(&bytes).map_err(|error| refused(&error))?;
     home.trusts(&statement.chain).map_err(|error| refused(&error))?;

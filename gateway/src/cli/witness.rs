@@ -82,7 +82,7 @@ async fn take_on(args: Follow, output: &Output) -> Result<(), Failure> {
     let genesis: Genesis = match (&client, args.genesis) {
         (Some(client), _) => client.genesis().await?,
         (None, Some(path)) => read_json(&path)?,
-        (None, None) => return Err(Failure("name a gateway or a genesis file".into())),
+        (None, None) => return Err(Failure::new("name a gateway or a genesis file".into())),
     };
     genesis.validate()?;
     let home = Home::at(&args.home.home);
@@ -119,7 +119,7 @@ struct ServeResult {
 async fn serve(args: Serve, output: &Output) -> Result<(), Failure> {
     let _ = tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing::Level::WARN).try_init();
     let witness = Arc::new(followed(&args.home, Witness::open(&Home::at(&args.home.home))?)?);
-    let (listener, address) = api::bind(&args.listen).await.map_err(Failure)?;
+    let (listener, address) = api::bind(&args.listen).await.map_err(Failure::new)?;
     let result =
         ServeResult { url: format!("http://{address}"), key: witness.key().clone(), ledgers: witness.status() };
     output.result(&result, || {

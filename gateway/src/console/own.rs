@@ -35,7 +35,7 @@ impl OwnConsole {
         home.admit(&genesis)?;
         let auditor = client.governance().await?.policy.auditor;
         let is_auditor = auditor.is_some_and(|auditor| auditor.address() == account.address());
-        let (listener, address) = api::bind(listen).await.map_err(Failure)?;
+        let (listener, address) = api::bind(listen).await.map_err(Failure::new)?;
         let sessions = Arc::new(Sessions::new(genesis.chain_id())?);
         let url = format!("http://{address}");
         let link = format!("{url}/console/enter?code={}", sessions.code(&account)?);

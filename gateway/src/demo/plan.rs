@@ -36,7 +36,7 @@ impl Plan {
             let Some(Read::Row(row)) = source.next()? else { break };
             rows.push(row.values);
         }
-        let unfit = |what: &str| Failure(format!("{}: the demo needs {what}", manifest.path().display()));
+        let unfit = |what: &str| Failure::new(format!("{}: the demo needs {what}", manifest.path().display()));
         let others =
             || schema.columns.iter().enumerate().filter(|(i, _)| !schema.key.iter().any(|k| usize::from(*k) == *i));
         let prefer_text = |(_, column): &(usize, &Column)| column.kind == ColumnType::Text;
