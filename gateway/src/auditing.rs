@@ -160,9 +160,23 @@ pub async fn replay_at<T>(
 /// # Errors
 /// [`OwnerError::Ledger`].
 pub fn read_book(ledger: &Ledger, reader: &Reader<'_>) -> Result<(Book, Checked), OwnerError> {
+    read_book_each(ledger, reader, |_, _| {})
+}
+
+/// [`read_book`], and says after each block how many of how many have been read.
+///
+/// # Errors
+/// As [`read_book`].
+pub fn read_book_each(
+    ledger: &Ledger,
+    reader: &Reader<'_>,
+    progress: impl Fn(u64, u64),
+) -> Result<(Book, Checked), OwnerError> {
     let (mut book, mut checked) = (Book::default(), Checked::default());
-    for height in 1..=ledger.head().height.0 {
+    let last = ledger.head().height.0;
+    for height in 1..=last {
         checked.add(book.read(ledger.genesis(), reader, &ledger.block(BlockHeight(height))?));
+        progress(height, last);
     }
     Ok((book, checked))
 }

@@ -129,7 +129,7 @@ pub enum BudgetError {
 }
 
 /// What an answer to a predicate tells: the binary logarithm of the number of its outcomes.
-fn cost<O>(predicate: &Predicate<O>) -> Millibits {
+pub fn cost<O>(predicate: &Predicate<O>) -> Millibits {
     let never_null = |operator: Operator| matches!(operator, Operator::IsNull | Operator::IsNotNull);
     if predicate.comparisons.iter().all(|comparison| never_null(comparison.operator)) {
         TWO_OUTCOMES

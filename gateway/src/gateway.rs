@@ -31,7 +31,7 @@ use sealgate_ods::table::{Lookup, SealedTable};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::auditing::read_book;
-use crate::budget::{self, Book, BudgetError, KeyAsk, Reader};
+use crate::budget::{self, Book, BudgetError, KeyAsk, Reader, Spent};
 use crate::delivery::release::Deliveries;
 use crate::envelope::{self, EnvelopeError};
 use crate::files::{FileError, read_bounded, write_private};
@@ -42,6 +42,7 @@ use crate::messages::{
 use crate::owner::{Owner, OwnerError, signed};
 use crate::parameters::ParameterError;
 use crate::relay::{self, RelayError};
+use crate::syncing::LastSyncs;
 use crate::witness::pushing::Cosigned;
 
 /// Proofs of one request that are made before others have their turn.
@@ -67,6 +68,7 @@ pub struct Gateway {
     declined: AtomicU64,
     deliveries: Deliveries,
     cosigned: Cosigned,
+    syncs: LastSyncs,
 }
 
 /// How often the record of an answer is submitted again where the ledger takes no more or has not
@@ -173,6 +175,7 @@ impl Gateway {
             declined: AtomicU64::new(0),
             deliveries: Deliveries::default(),
             cosigned: Cosigned::default(),
+            syncs: LastSyncs::default(),
         })
     }
 
@@ -201,6 +204,16 @@ impl Gateway {
     /// The owner.
     pub fn owner(&self) -> &Owner {
         &self.owner
+    }
+
+    /// What became of the scheduled syncs.
+    pub fn syncs(&self) -> &LastSyncs {
+        &self.syncs
+    }
+
+    /// What answers have told of the owner's records, each record and field, most first.
+    pub async fn spent(&self) -> Vec<Spent> {
+        self.book.lock().await.spent()
     }
 
     /// The serialised verifying key of the circuit called `name`.

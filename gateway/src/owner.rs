@@ -134,6 +134,17 @@ pub struct Owner {
     store: Store,
 }
 
+/// What there is of an asset's keys in a folder.
+#[derive(Debug, Clone)]
+pub struct ListedKeys {
+    /// The asset, as its keys are kept.
+    pub label: AssetLabel,
+    /// KEKs of earlier rotations that are kept.
+    pub former: usize,
+    /// Root keys beside the folder's that open these keys.
+    pub other_roots: usize,
+}
+
 /// How a serving gateway can be reached by the owner's own commands.
 #[derive(Serialize, Deserialize)]
 pub struct Serving {
@@ -297,6 +308,19 @@ impl Owner {
         }
         let root = passphrase::root_key(&self.root, &self.folder.join(ROOT_KEY_FILE))?;
         Ok(self.keys.get_or_init(|| KeyFolder::new(&self.folder.join("keys"), Arc::new(root))))
+    }
+
+    /// The keys of all assets in the folder.
+    ///
+    /// # Errors
+    /// [`KeyError`].
+    pub fn listed_keys(&self) -> Result<Vec<ListedKeys>, KeyError> {
+        let keys = self.keys()?;
+        let listed = |label: AssetLabel| {
+            let (former, other_roots) = (keys.asset(&label)?.former_count(), keys.other_roots(&label)?);
+            Ok(ListedKeys { label, former, other_roots })
+        };
+        keys.list()?.into_iter().map(listed).collect()
     }
 
     /// What the root key's file says.

@@ -10,6 +10,7 @@ use std::time::Duration;
 use sealgate_ledger::SubmitError;
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::ids::{AssetId, Digest};
+use sealgate_ledger::state::AssetView;
 use sealgate_ledger::tx::{ColumnSeal, TABLE, TxBody, VersionInfo};
 use sealgate_ods::keys::{AssetKeys, KeyError};
 use sealgate_ods::manifest::{ManifestError, OnBadRow, ShareManifest};
@@ -106,11 +107,8 @@ pub async fn publish(
     let schema = manifest.schema();
     let asset = AssetId::of(&genesis.chain_id(), &owner.account().address(), manifest.asset_name());
     let existing = access.asset(&asset).await?;
-    if existing.as_ref().is_some_and(|detail| detail.asset.schema != schema) {
-        return Err(PublishError::Schema(manifest.asset_name().into()));
-    }
     if let Some(detail) = &existing {
-        same_budgets(manifest, &detail.asset.budgets)?;
+        check_existing(manifest, &detail.asset)?;
     }
     // A database may take its time to answer; a gateway that syncs answers others meanwhile.
     let opened = manifest.clone();
@@ -166,6 +164,17 @@ pub async fn publish(
         receipt,
         report,
     })
+}
+
+/// That a manifest describes the next version of an asset that is published already.
+///
+/// # Errors
+/// [`PublishError::Schema`], [`PublishError::Budget`].
+pub fn check_existing(manifest: &ShareManifest, asset: &AssetView) -> Result<(), PublishError> {
+    if asset.schema != manifest.schema() {
+        return Err(PublishError::Schema(manifest.asset_name().into()));
+    }
+    same_budgets(manifest, &asset.budgets)
 }
 
 /// That the manifest promises what the ledger keeps to.

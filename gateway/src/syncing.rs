@@ -1,8 +1,9 @@
 //! Syncs: the tables of the configuration, published now or on their schedule. A scheduled sync publishes
 //! whether or not something changed, so that a new version says nothing about a single event.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sealgate_ledger::Ledger;
@@ -24,6 +25,32 @@ pub struct Synced {
     pub manifest: PathBuf,
     /// The new version.
     pub outcome: Result<Published, PublishError>,
+}
+
+/// What became of a scheduled sync.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LastSync {
+    /// When it ended, in milliseconds since 1970-01-01 UTC.
+    pub at_ms: u64,
+    /// The version it published, or why it did not.
+    pub outcome: Result<u32, String>,
+}
+
+/// The last of each schedule's syncs since the gateway started.
+#[derive(Default)]
+pub struct LastSyncs(Mutex<BTreeMap<PathBuf, LastSync>>);
+
+impl LastSyncs {
+    /// That of the schedule with this manifest, if there was one.
+    pub fn of(&self, manifest: &Path) -> Option<LastSync> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(manifest).cloned()
+    }
+
+    fn note(&self, manifest: &Path, outcome: &Result<Published, PublishError>) {
+        let outcome = outcome.as_ref().map(|done| done.version).map_err(ToString::to_string);
+        let last = LastSync { at_ms: clock_ms(), outcome };
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).insert(manifest.to_owned(), last);
+    }
 }
 
 /// Publishes every table of the configuration, one after the other; one that fails does not keep the
@@ -51,7 +78,9 @@ async fn keep_one(gateway: &Gateway, schedule: &SyncSchedule) {
     let name = schedule.manifest.display();
     loop {
         tokio::time::sleep(due_in(gateway, schedule)).await;
-        match sync(gateway.owner(), &schedule.manifest, silent()).await {
+        let outcome = sync(gateway.owner(), &schedule.manifest, silent()).await;
+        gateway.syncs().note(&schedule.manifest, &outcome);
+        match outcome {
             Ok(done) => {
                 tracing::info!(manifest = %name, asset = done.name, version = done.version, "synced");
                 // The block's time may lie a little before this machine's.

@@ -1,7 +1,6 @@
 //! An owner's authorization lists: grant, revoke.
 
 use clap::Args;
-use sealgate_circuits::question::sql::parse_predicate;
 use sealgate_circuits::schema::Schema;
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, TxHash};
@@ -9,6 +8,7 @@ use sealgate_ledger::tx::{GrantTerms, TxBody};
 use serde::Serialize;
 
 use super::{DataArg, Failure, Output};
+use crate::granting::Wanted;
 use crate::owner::Owner;
 
 #[derive(Debug, Args)]
@@ -91,45 +91,19 @@ pub(super) async fn grant(args: Grant, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-/// Positions of the columns with these names, ascending, each once.
-fn positions(option: &str, names: &[String], schema: &Schema) -> Result<Vec<u8>, Failure> {
-    let mut positions = Vec::new();
-    for name in names.iter().map(|name| name.trim()).filter(|name| !name.is_empty()) {
-        let known = || schema.columns.iter().map(|c| c.name.as_str()).collect::<Vec<_>>().join(", ");
-        let (position, _) = schema
-            .column(name)
-            .ok_or_else(|| Failure::new(format!("--{option}: the table has no column '{name}'; it has {}", known())))?;
-        positions.push(position);
-    }
-    positions.sort_unstable();
-    positions.dedup();
-    Ok(positions)
-}
-
 fn terms(args: &Grant, schema: &Schema) -> Result<GrantTerms, Failure> {
-    let mut prove = Vec::new();
-    for text in &args.prove {
-        let predicate =
-            parse_predicate(text, schema).map_err(|error| Failure::new(format!("--prove '{text}': {error}")))?;
-        if !prove.contains(&predicate) {
-            prove.push(predicate);
-        }
-    }
-    let moment = |name: &str, at: Option<jiff::Timestamp>| {
-        let ms = |at: jiff::Timestamp| u64::try_from(at.as_millisecond());
-        at.map(|at| ms(at).map_err(|_| Failure::new(format!("--{name} lies before 1970")))).transpose()
-    };
-    Ok(GrantTerms {
-        disclose: positions("disclose", &args.disclose, schema)?,
-        whole: positions("whole", &args.whole, schema)?,
-        prove,
+    let wanted = Wanted {
+        disclose: args.disclose.clone(),
+        whole: args.whole.clone(),
+        prove: args.prove.clone(),
         existence: args.existence,
         purpose: args.purpose.clone(),
-        not_before_ms: moment("from", args.from)?,
-        until_ms: moment("until", args.until)?,
+        from: args.from,
+        until: args.until,
         quota: args.quota,
         bits: args.bits,
-    })
+    };
+    wanted.terms(schema).map_err(|error| Failure::new(format!("--{error}")))
 }
 
 pub(super) async fn revoke(args: Revoke, output: &Output) -> Result<(), Failure> {

@@ -148,15 +148,14 @@ pub(super) async fn run(command: KeysCommand, output: &Output) -> Result<(), Fai
 async fn list(args: &List, output: &Output) -> Result<(), Failure> {
     let owner = Owner::open(&args.data.data_dir)?;
     let access = owner.access().await?;
-    let keys = owner.keys()?;
     let mut listed = Vec::new();
-    for label in keys.list()? {
-        let name = match label.as_str().parse::<AssetId>() {
+    for keys in owner.listed_keys()? {
+        let name = match keys.label.as_str().parse::<AssetId>() {
             Ok(id) => access.asset(&id).await?.map(|detail| detail.asset.name),
             Err(_) => None,
         };
-        let (former, other_roots) = (keys.asset(&label)?.former_count(), keys.other_roots(&label)?);
-        listed.push(ListedKeys { asset: label.to_string(), name, former, other_roots });
+        let (former, other_roots) = (keys.former, keys.other_roots);
+        listed.push(ListedKeys { asset: keys.label.to_string(), name, former, other_roots });
     }
     let root = owner.root();
     let result = ListResult { root: root.kind(), commitment: root.commitment().to_string(), keys: listed };

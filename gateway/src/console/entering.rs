@@ -153,6 +153,7 @@ fn working(what: &'static str, lang: Lang) -> &'static str {
         "sealing and committing" => lang.say("sealing and committing", "正在密封并承诺"),
         "building the tree" => lang.say("building the tree", "正在构建承诺树"),
         "reading objects back" => lang.say("reading objects back", "正在回读对象"),
+        "reading blocks" => lang.say("reading blocks", "正在读取区块"),
         "recomputing records" => lang.say("recomputing records", "正在重新计算记录"),
         other => other,
     }

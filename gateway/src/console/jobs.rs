@@ -1,8 +1,9 @@
 //! Long work that a page started: it goes on when the page is left, and its own page shows how far it is.
 
+use std::any::Any;
 use std::collections::VecDeque;
 use std::future::Future;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use sealgate_ledger::ids::Address;
 use sealgate_ods::progress::{Phase, Progress, ProgressSink};
@@ -41,6 +42,7 @@ pub struct Job {
     /// Where to go from a failure.
     pub back: String,
     state: Mutex<State>,
+    result: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 impl Job {
@@ -52,6 +54,16 @@ impl Job {
     /// Notes how far it has come.
     pub fn count(&self, what: &'static str, done: u64, total: Option<u64>) {
         *self.lock() = State::Running { what, done, total };
+    }
+
+    /// Keeps what the page with its result shows, as long as the job is remembered. The first is kept.
+    pub fn keep<T: Any + Send + Sync>(&self, result: T) {
+        let _ = self.result.set(Box::new(result));
+    }
+
+    /// What was kept, if it is of this kind.
+    pub fn kept<T: Any>(&self) -> Option<&T> {
+        self.result.get()?.downcast_ref()
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -90,7 +102,8 @@ struct Inner {
 
 impl Jobs {
     /// Starts a job for `owner`: `work` gets the job to report to, and ends with the address of the
-    /// page that shows its result, or with what went wrong. `None` when too many run already.
+    /// page that shows its result, or with what went wrong. `{job}` in `back` stands for the job's number.
+    /// `None` when too many run already.
     pub fn start<W>(
         &self,
         owner: Address,
@@ -114,7 +127,8 @@ impl Jobs {
             }
             inner.last += 1;
             let state = Mutex::new(State::Running { what: "starting", done: 0, total: None });
-            let job = Arc::new(Job { id: inner.last, owner, title, back: back.to_owned(), state });
+            let back = back.replace("{job}", &inner.last.to_string());
+            let job = Arc::new(Job { id: inner.last, owner, title, back, state, result: OnceLock::new() });
             inner.jobs.push_back(job.clone());
             job
         };
@@ -158,7 +172,7 @@ mod tests {
         let (me, other) = (Address([1; 32]), Address([2; 32]));
         let (go, wait) = tokio::sync::oneshot::channel::<()>();
         let job = jobs
-            .start(me, "publish".into(), "/back", |job| async move {
+            .start(me, "publish".into(), "/back/{job}", |job| async move {
                 job.count("sealing", 3, Some(4));
                 let _ = wait.await;
                 Ok("/there".into())
@@ -167,7 +181,11 @@ mod tests {
         while job.state() != (State::Running { what: "sealing", done: 3, total: Some(4) }) {
             tokio::task::yield_now().await;
         }
+        assert_eq!(job.back, format!("/back/{}", job.id));
         assert!(jobs.of(&other, job.id).is_none() && jobs.of(&me, job.id).is_some());
+        job.keep(7_u32);
+        job.keep(8_u32);
+        assert_eq!((job.kept::<u32>(), job.kept::<u64>()), (Some(&7), None));
         go.send(()).unwrap();
         while job.state() != State::Done("/there".into()) {
             tokio::task::yield_now().await;
