@@ -9,7 +9,8 @@ use sealgate_ledger::state::{AssetView, GrantView, RequestView, VersionView};
 use sealgate_ledger::tx::{FILE, TABLE};
 
 use super::parts::{self, bits, crumbs, listing, person};
-use super::{At, People, requests};
+use super::requests::{self, Search};
+use super::{At, People};
 use crate::budget::Spent;
 use crate::console::page::{Page, Tone, badge, card, count, facts, figures, notice, short, time};
 use crate::console::{Answer, Desk};
@@ -49,9 +50,9 @@ pub(super) async fn overview(at: At<'_>) -> Answer {
                 rows.push(Row { asset, records, published_ms, grants });
             }
             let is_own = |request: &RequestView| rows.iter().any(|row| row.asset.id == request.asset);
-            let wanted = |request: &RequestView| request.time_ms >= since_ms && is_own(request);
+            let search = Search { since_ms, most: COUNTED_MAX, ..Search::default() };
             let mut lately: BTreeMap<AssetId, usize> = BTreeMap::new();
-            for request in requests::newest(ledger, None, None, COUNTED_MAX, wanted)?.0 {
+            for request in requests::newest(ledger, search, is_own)?.0 {
                 *lately.entry(request.asset).or_default() += 1;
             }
             Ok((rows, lately))
@@ -139,7 +140,8 @@ pub(super) async fn one(at: At<'_>, id: &str) -> Answer {
                     versions.push((version, time_ms));
                 }
             }
-            let found = requests::newest(ledger, Some(&of.id), None, REQUESTS_SHOWN, |_| true)?;
+            let search = Search { asset: Some(&of.id), most: REQUESTS_SHOWN, ..Search::default() };
+            let found = requests::newest(ledger, search, |_| true)?;
             Ok((versions, ledger.grants(&of.id)?, found, ledger.head().time_ms))
         })
         .await?;
@@ -187,7 +189,7 @@ pub(super) async fn one(at: At<'_>, id: &str) -> Answer {
 fn ends(at: At<'_>, asset: &AssetView) -> Markup {
     let path = parts::asset_path(&asset.id);
     html! { div.actions {
-        @if asset.data_type != FILE { a.button.plain href="/console/owner/publish" { (at.say("Publish the next version", "发布下一版本")) } }
+        @if asset.data_type != FILE { a.button.plain href=(format!("/console/owner/publish?asset={}", asset.id)) { (at.say("Publish the next version", "发布下一版本")) } }
         a.button.plain href=(format!("/console/owner/keys/{}/rotate", asset.id)) { (at.say("Change its key", "更换密钥")) }
         a.button.plain href=(format!("{path}/transfer")) { (at.say("Transfer", "转让")) }
         a.button.plain href=(format!("{path}/withdraw")) { (at.say("Withdraw", "撤回")) }

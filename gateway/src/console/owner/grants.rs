@@ -5,8 +5,9 @@ use sealgate_ledger::ids::{Address, AssetId};
 use sealgate_ledger::state::{AssetView, GrantView, RequestStatus, RequestView};
 use sealgate_ledger::tx::TxBody;
 
+use super::At;
 use super::parts::{self, asset_path, choice, crumbs, grant_path, listing, person};
-use super::{At, requests};
+use super::requests::{self, Search};
 use crate::console::page::{Page, Tone, badge, card, count, facts, hidden, notice, short};
 use crate::console::{Answer, Desk, Fault, Reply};
 
@@ -117,7 +118,10 @@ async fn one(at: At<'_>, named: &Named) -> Answer {
     let (people, lang) = (at.people().await?, at.visit.lang);
     let (id, sender) = (asset.id, *to);
     let (found, _) = at
-        .read(move |gateway| requests::newest(gateway.ledger(), Some(&id), None, SHOWN, |r| r.sender == sender))
+        .read(move |gateway| {
+            let search = Search { asset: Some(&id), most: SHOWN, ..Search::default() };
+            requests::newest(gateway.ledger(), search, |request| request.sender == sender)
+        })
         .await?;
     let spent = at.gateway.spent().await;
     let told = super::learning::told_to(&spent, asset, to);
@@ -175,7 +179,10 @@ struct Effect {
 async fn effect(at: At<'_>, named: &Named) -> Result<Effect, Fault> {
     let (id, sender) = (named.asset.id, named.to);
     let (found, _) = at
-        .read(move |gateway| requests::newest(gateway.ledger(), Some(&id), None, COUNTED_MAX, |r| r.sender == sender))
+        .read(move |gateway| {
+            let search = Search { asset: Some(&id), most: COUNTED_MAX, ..Search::default() };
+            requests::newest(gateway.ledger(), search, |request| request.sender == sender)
+        })
         .await?;
     let of = |wanted: fn(&RequestStatus) -> bool| found.iter().filter(|r: &&RequestView| wanted(&r.status)).count();
     Ok(Effect {

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use sealgate_circuits::schema::Schema;
 use sealgate_ledger::block::DenyReason;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, TxHash};
-use sealgate_ledger::state::{AssetView, RequestStatus};
+use sealgate_ledger::state::{Asked, AssetView, RequestStatus};
 use sealgate_ledger::tx::{DeclineReason, FILE, GrantTerms};
 
 use super::{At, People};
@@ -190,6 +190,15 @@ pub(super) fn standing(lang: Lang, terms: &GrantTerms, used: u64, now_ms: u64) -
     } else {
         (Tone::Good, lang.say("in force", "有效"))
     }
+}
+
+/// What was asked for: a question as its shape.
+pub(super) fn question(lang: Lang, schema: &Schema, asked: &Asked) -> Markup {
+    html! { @match asked {
+        Asked::Question { .. } => { code { (asked.display(schema)) } }
+        Asked::Whole { columns } => { (lang.say("Whole: ", "整列：")) code { (names(schema, columns)) } }
+        Asked::Sample { records, .. } => { (lang.fill("The auditor's sample of {} records", "审计方抽样 {} 条记录", &[records])) }
+    } }
 }
 
 /// What became of a request, in a word.

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use maud::{Markup, html};
 use sealgate_ledger::ids::AssetId;
 use sealgate_ods::manifest::{ManifestError, ShareManifest};
+use serde::{Deserialize, Serialize};
 
 use super::At;
 use super::parts::{asked, asset_path, line};
@@ -13,7 +14,7 @@ use crate::cli::Failure;
 use crate::console::jobs::State;
 use crate::console::page::{Page, Tone, card, count, facts, hidden, notice, tick};
 use crate::console::{Answer, Desk, Fault, Reply, blocking};
-use crate::files::read_bounded;
+use crate::files::{FileError, create_private_dir, read_bounded, read_json, write_json};
 use crate::inferring::{LookedAt, infer_manifest};
 use crate::publishing::{Published, check_existing, publish};
 
@@ -22,7 +23,7 @@ const HERE: &str = "/console/owner/publish";
 const MANIFEST_BYTES_MAX: u64 = 256 << 10;
 
 /// A manifest that is being written.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 pub(super) struct Draft {
     pub text: String,
     /// Where relative paths in it start.
@@ -70,9 +71,29 @@ pub(super) fn steps(at: At<'_>, step: usize) -> Markup {
 
 fn form(at: At<'_>) -> Answer {
     let query = at.visit.query.get("draft");
-    let draft = if query.is_empty() { fresh(at) } else { draft(at, query)? };
+    let of = at.visit.query.get("asset").parse::<AssetId>().ok();
+    let draft = match of {
+        Some(asset) if query.is_empty() => kept(at, &asset),
+        _ if query.is_empty() => fresh(at),
+        _ => draft(at, query)?,
+    };
     let inferred = at.job_with::<Draft>(query).is_ok_and(|job| matches!(job.state(), State::Done(_)));
     Ok(written(at, &draft, &[], inferred).into())
+}
+
+/// Where the manifest is kept that an asset was last published with from here, for its next version.
+fn kept_path(folder: &Path, asset: &AssetId) -> PathBuf {
+    folder.join("manifests").join(format!("{asset}.json"))
+}
+
+fn keep(folder: &Path, asset: &AssetId, draft: &Draft) -> Result<(), FileError> {
+    let manifests = folder.join("manifests");
+    create_private_dir(&manifests).map_err(FileError::io(&manifests))?;
+    write_json(&kept_path(folder, asset), draft, true)
+}
+
+fn kept(at: At<'_>, asset: &AssetId) -> Draft {
+    read_json(&kept_path(at.gateway.owner().folder(), asset)).unwrap_or_else(|_| fresh(at))
 }
 
 fn fresh(at: At<'_>) -> Draft {
@@ -289,10 +310,15 @@ fn start(at: At<'_>, job: &str) -> Answer {
     let looked_at = at.job_with::<Preview>(job)?;
     let preview = looked_at.kept::<Preview>().ok_or(Fault::NotFound)?;
     let (gateway, manifest, anew) = (at.gateway.clone(), preview.manifest.clone(), preview.anew);
+    let draft = preview.draft.clone();
     let title = at.fill("Publishing {}", "正在发布 {}", &[&manifest.asset_name()]);
     at.job(title, &format!("{HERE}?draft={job}"), move |job| async move {
         let done = publish(gateway.owner(), &manifest, anew, job.clone()).await;
-        job.keep(done.map_err(|error| Failure::from(error).0)?);
+        let done = done.map_err(|error| Failure::from(error).0)?;
+        if let Err(error) = keep(gateway.owner().folder(), &done.asset, &draft) {
+            tracing::warn!(%error, "the manifest is not kept for the next version");
+        }
+        job.keep(done);
         Ok(format!("{HERE}/result/{}", job.id))
     })
 }

@@ -17,6 +17,8 @@ use crate::trail::Became;
 const SHOWN: usize = 50;
 /// Entries that are looked through first, going back from the newest; then ever more.
 const WINDOW: u64 = 2_000;
+/// Entries whose requests are held at the same time, at most.
+const WINDOW_MAX: u64 = 32_000;
 /// Entries that are looked through at most for one page.
 const LOOKED_AT_MAX: u64 = 500_000;
 /// Seconds between two looks.
@@ -39,15 +41,27 @@ pub(super) async fn answer(at: At<'_>, rest: &[&str]) -> Answer {
     }
 }
 
-/// The newest requests before the entry `before` that `wanted` takes, at most `most`, and the entry at
-/// which the next page begins, if older ones may be left.
+/// Which requests are looked for.
+#[derive(Default, Clone, Copy)]
+pub(super) struct Search<'a> {
+    /// Of one asset.
+    pub asset: Option<&'a AssetId>,
+    /// Before this entry.
+    pub before: Option<u64>,
+    /// From this time on.
+    pub since_ms: u64,
+    /// At most so many.
+    pub most: usize,
+}
+
+/// The newest requests of a search that `wanted` takes, and the entry before which the next page
+/// begins, if older ones may be left.
 pub(super) fn newest(
     ledger: &Ledger,
-    asset: Option<&AssetId>,
-    before: Option<u64>,
-    most: usize,
+    search: Search<'_>,
     wanted: impl Fn(&RequestView) -> bool,
 ) -> Result<(Vec<RequestView>, Option<u64>), Fault> {
+    let Search { asset, before, since_ms, most } = search;
     let mut end = before.unwrap_or(ledger.head().tree_size).min(ledger.head().tree_size);
     let (mut found, mut window, mut looked_at) = (Vec::new(), WINDOW, 0);
     while end > 0 && looked_at < LOOKED_AT_MAX {
@@ -55,6 +69,9 @@ pub(super) fn newest(
         let mut part = between(ledger, asset, start, end)?;
         part.reverse();
         for request in part {
+            if request.time_ms < since_ms {
+                return Ok((found, None));
+            }
             if wanted(&request) {
                 if found.len() == most {
                     let last = found.last().map(|last: &RequestView| last.entry_index);
@@ -64,7 +81,7 @@ pub(super) fn newest(
             }
         }
         looked_at += end - start;
-        (end, window) = (start, window.saturating_mul(4));
+        (end, window) = (start, window.saturating_mul(4).min(WINDOW_MAX));
     }
     Ok((found, (end > 0).then_some(end)))
 }
@@ -130,7 +147,9 @@ async fn list(at: At<'_>) -> Answer {
     let (found, next) = at
         .read(move |gateway| {
             let takes = |request: &RequestView| wanted.takes(request, &own);
-            newest(gateway.ledger(), wanted.asset.as_ref(), wanted.before, SHOWN, takes)
+            let search =
+                Search { asset: wanted.asset.as_ref(), before: wanted.before, most: SHOWN, ..Search::default() };
+            newest(gateway.ledger(), search, takes)
         })
         .await?;
     let is_live = filter.before.is_none() && query.get("live") != "off";
@@ -200,7 +219,7 @@ pub(super) fn table(at: At<'_>, found: &[RequestView], assets: &[AssetView], peo
             br; span.small.soft { (at.say("block ", "区块 ")) (parts::block(request.height)) } },
             html! { (person(at, people, &request.sender)) },
             html! { @if let Some(asset) = asset { (parts::asset_link(asset)) } },
-            html! { code { (request.asked.display(schema)) }
+            html! { (parts::question(lang, schema, &request.asked))
             @if keys > 1 { br; span.small.soft { (at.fill("{} keys", "{} 个主键", &[&keys])) } } },
             html! { (request.purpose) },
             html! { (outcome(lang, &request.status))
@@ -233,7 +252,7 @@ async fn one(at: At<'_>, hash: &str) -> Answer {
             html! { (person(at, &people, &request.sender)) " " (short(&request.sender.to_string())) },
         ),
         (at.say("Of", "资产"), parts::asset_link(&asset)),
-        (at.say("Asked", "查询内容"), html! { code { (request.asked.display(&asset.schema)) } }),
+        (at.say("Asked", "查询内容"), parts::question(lang, &asset.schema, &request.asked)),
         (at.say("About how many keys", "主键数"), html! { (request.asked.keys()) }),
         (at.say("Purpose stated", "所述用途"), html! { (request.purpose) }),
         (at.say("When", "时间"), html! { (time(request.time_ms)) }),
