@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use maud::{Markup, html};
@@ -79,6 +80,12 @@ impl<'a> At<'a> {
 
     fn fill(&self, en: &str, zh: &str, values: &[&dyn std::fmt::Display]) -> String {
         self.visit.lang.fill(en, zh, values)
+    }
+
+    /// The data folder, from the machine's root.
+    fn folder(&self) -> PathBuf {
+        let folder = self.gateway.owner().folder();
+        std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned())
     }
 
     fn own(&self) -> Address {
@@ -185,6 +192,12 @@ async fn receipt(at: At<'_>, hash: &str) -> Answer {
     Ok(Reply::Download { name, kind: "application/json", content: content.await? })
 }
 
+/// The beginning and the end of an address, where a sentence names it.
+fn abbreviated(address: &str) -> String {
+    let (head, tail) = (address.get(..10).unwrap_or(address), address.get(address.len().saturating_sub(6)..));
+    format!("{head}…{}", tail.unwrap_or_default())
+}
+
 /// The accounts of the ledger, by address.
 struct People(BTreeMap<Address, Person>);
 
@@ -207,12 +220,12 @@ impl People {
         Ok(People(gateway.ledger().accounts()?.into_iter().map(person).collect()))
     }
 
-    /// What an account is called, as text; its address if the ledger does not know it.
+    /// What an account is called, as text; its address, shortened, if the ledger does not know it.
     fn name(&self, address: &Address) -> String {
         match self.0.get(address) {
             Some(Person { account, real: Some(real), .. }) => format!("{} ({real})", account.name),
             Some(Person { account, .. }) => account.name.clone(),
-            None => address.to_string(),
+            None => abbreviated(&address.to_string()),
         }
     }
 

@@ -12,7 +12,7 @@ use super::{At, People};
 use crate::auditing::read_book_each;
 use crate::budget::{Checked, Reader, Spent};
 use crate::console::page::{Check, Page, Tone, badge, card, checklist, count, hidden};
-use crate::console::{Answer, Desk, Fault};
+use crate::console::{Answer, Desk, Fault, Reply};
 
 /// Records that are listed.
 const RECORDS_SHOWN: usize = 25;
@@ -25,6 +25,7 @@ pub(super) async fn answer(at: At<'_>, rest: &[&str]) -> Answer {
     match (rest, at.visit.is_post) {
         ([], false) => page(at).await,
         (["check"], true) => check(at),
+        (["check"], false) => Ok(Reply::SeeOther("/console/owner/budgets".into())),
         (["checked", job], false) => checked(at, job).await,
         _ => Err(Fault::NotFound),
     }
@@ -91,7 +92,7 @@ fn fields(at: At<'_>, asset: &AssetView, spent: &[&Spent]) -> Vec<Vec<Markup>> {
             html! { (count(of.len() as u64)) },
             html! { (at.fill("{} bits", "{} 比特", &[&bits(most)])) (meter(at, most, budget_millibits)) },
             html! { (at.fill("{} bits", "{} 比特", &[&bits(budget_millibits.saturating_sub(most))])) },
-            html! { @if nearly > 0 { (badge(Tone::Warn, &at.fill("{} records", "{} 条记录", &[&nearly]))) } @else { "—" } },
+            html! { @if nearly > 0 { (badge(Tone::Warn, &count(nearly as u64))) } @else { "—" } },
         ]
     };
     columns.map(line).collect()
@@ -181,8 +182,8 @@ async fn checked(at: At<'_>, job: &str) -> Answer {
     let mut checks = vec![Check {
         tone: Tone::Good,
         text: html! { (at.fill(
-            "The charges of {} answers up to block {} are what their questions cost, and within budgets and shares.",
-            "{} 个应答的账目（截至区块 {}）与查询成本相符，且未超出预算与份额。",
+            "Answers whose charges are what their questions cost, and within budgets and shares: {}, up to block {}.",
+            "账目与查询成本相符且未超出预算与份额的应答：{} 个，截至区块 {}。",
             &[&count(found.answers), &count(found.height)],
         )) },
     }];

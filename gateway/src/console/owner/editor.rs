@@ -178,7 +178,7 @@ fn editor(at: At<'_>, is_for: &For, typed: &Typed, problems: &Problems, panel: O
         @else if !problems.0.is_empty() { (notice(Tone::Bad, html! { p { (at.say("Something is not right yet: see the fields below.", "尚有问题，请见下方字段。")) } })) }
         @if before.is_some() && panel.is_none() { (notice(Tone::Info, html! { p { (at.say(
             "A new grant replaces the one that stands, and its count of keys begins anew.", "新授权将取代现有授权，主键计数重新开始。")) } })) }
-        form method="post" action=(HERE) {
+        form.editor method="post" action=(super::grants::edit_path(&asset.id, to)) {
             (hidden(at.visit))
             input type="hidden" name="asset" value=(asset.id);
             input type="hidden" name="to" value=(to);
@@ -299,11 +299,11 @@ fn limits(at: At<'_>, typed: &Typed, problems: &Problems, is_file: bool) -> Mark
         (line("purpose", at.say("Purpose", "用途"), Some(at.say(
             "Requests must state it letter by letter. It is public: no names, no case numbers.", "请求须逐字写明。用途是公开的：请勿填写姓名或案号。")), problems.of("purpose"), &typed.purpose))
         (tick("any_purpose", "yes", html! { (at.say("Any purpose will do", "允许任何用途")) }, typed.any_purpose))
-        div.row {
+        div.row.from-top {
             (line("from", at.say("From", "起始"), Some(day), problems.of("from"), &typed.from))
             (line("until", at.say("Until", "截止"), Some(day), problems.of("until"), &typed.until))
         }
-        div.row {
+        div.row.from-top {
             (line("quota", at.say("How many keys", "主键数量"), Some(at.say("Each key counts each time it is asked about. Empty: no limit.", "每次查询每个主键都计数。留空表示不限。")), problems.of("quota"), &typed.quota))
             @if !is_file { (line("bits", at.say("Share of the budgets, in bits", "预算份额（比特）"), Some(at.say(
                 "The most that proofs may tell this account of one record's field. Empty: the field's whole budget.", "证明可向该账户透露的单条记录单个字段的上限。留空表示该字段的全部预算。")), problems.of("bits"), &typed.bits)) }

@@ -214,16 +214,16 @@ async fn revoke(at: At<'_>, named: &Named) -> Answer {
                 p { (at.fill("Of {}:", "资产 {}：", &[&asset.name])) }
                 (parts::terms(lang, asset, &grant.terms))
                 @if effect.open > 0 { p { (at.fill(
-                    "{} requests that were granted and are not answered yet get no answer.",
-                    "{} 个已获准但尚未应答的请求将不再应答。", &[&count(effect.open as u64)])) } }
+                    "Requests that were granted and get no answer any more: {}.",
+                    "已获准但不再应答的请求：{} 个。", &[&count(effect.open as u64)])) } }
                 @if effect.delivered > 0 || !grant.terms.whole.is_empty() { p { (at.say(
                     "Deliveries stop where they are: parts of columns or files that it has not fetched yet are no longer given.",
                     "交付立即中止：尚未取走的整列或文件部分不再提供。")) } }
             }))
             (card(at.say("What it has stays with it", "已获得的内容仍由其持有"), html! {
                 p { (at.fill(
-                    "{} answers and {} deliveries that it was given. They cannot be taken back, and it can show them to others.",
-                    "已获得的 {} 个应答与 {} 次交付无法收回，并可出示给他人。",
+                    "What it was given cannot be taken back, and it can show it to others. Answers: {}; deliveries: {}.",
+                    "已获得的内容无法收回，并可出示给他人。应答：{} 个；交付：{} 次。",
                     &[&count(effect.answered as u64), &count(effect.delivered as u64)])) }
                 p.soft { (at.say(
                     "What proofs told stays charged to the budgets. A later grant begins with its quota unused.",

@@ -108,6 +108,7 @@ fn allowance(at: At<'_>, asset: &AssetView, to: &Address, terms: &GrantTerms, kn
             html! { (at.fill("{} bits", "{} 比特", &[&bits(share)])) },
             html! { (at.fill("{} bits", "{} 比特", &[&bits(own)])) },
             html! { (at.fill("{} bits", "{} 比特", &[&bits(all)])) },
+            html! { (at.fill("{} bits", "{} 比特", &[&bits(budget.saturating_sub(all).min(share.saturating_sub(own)))])) },
             html! { (at.fill("{} answers of {} bits", "{} 个应答（每个 {} 比特）", &[&share.checked_div(least).unwrap_or_default(), &bits(least)])) },
         ])
     };
@@ -118,6 +119,7 @@ fn allowance(at: At<'_>, asset: &AssetView, to: &Address, terms: &GrantTerms, kn
         at.say("This account's share", "该账户份额"),
         at.say("Told to it so far, at most", "已向其透露（最多）"),
         at.say("Told to all, at most", "已向各方透露（最多）"),
+        at.say("Left of the record most was told of, at least", "透露最多的记录至少剩余"),
         at.say("Room for, of a fresh record", "新记录可应答"),
     ];
     html! {
@@ -175,8 +177,8 @@ fn together(at: At<'_>, asset: &AssetView, to: &Address, terms: &GrantTerms, kno
             @for (other, grant) in known.elsewhere { div { (asset_link(other)) (terms_list(lang, other, &grant.terms)) } }
         }
         @if known.others > 0 { p { (at.fill(
-            "{} other accounts have grants on this asset. Values that are disclosed can be passed on and put together; proofs told to all of them count against one budget.",
-            "另有 {} 个账户拥有此资产的授权。已披露的字段值可被转交并合并；对各方的证明计入同一预算。", &[&known.others])) } }
+            "Other accounts with grants on this asset: {}. Values that are disclosed can be passed on and put together; proofs told to all of them count against one budget.",
+            "拥有此资产授权的其他账户：{} 个。已披露的字段值可被转交并合并；对各方的证明计入同一预算。", &[&known.others])) } }
     }
 }
 

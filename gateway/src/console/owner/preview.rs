@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use maud::{Markup, html};
+use sealgate_circuits::schema::Column;
 use sealgate_ledger::ids::AssetId;
 use sealgate_ods::manifest::{OnBadRow, ShareManifest, SourceSpec};
 use sealgate_ods::source::{self, Read};
@@ -125,8 +126,8 @@ fn standing(at: At<'_>, preview: &Preview) -> Markup {
         Some((current, grants)) => notice(
             Tone::Info,
             html! { p { (at.fill(
-                "This becomes version {} of {}. The {} grants that stand go on, and are answered from it.",
-                "将成为版本 {}（资产 {}）。现有 {} 项授权继续有效，并由新版本应答。",
+                "This becomes version {} of {}. Grants that stand go on, and are answered from it: {}.",
+                "将成为版本 {}（资产 {}）。现有授权继续有效，并由新版本应答：{} 项。",
                 &[&(current + 1), &name, &grants],
             )) } },
         ),
@@ -179,25 +180,47 @@ fn sealed(at: At<'_>, manifest: &ShareManifest) -> Markup {
 /// What grants could allow at most, column by column.
 fn ever_learned(at: At<'_>, manifest: &ShareManifest) -> Markup {
     let schema = manifest.schema();
+    // Columns of which the same could be learned are one line.
+    let mut alike: Vec<(String, Vec<&str>)> = Vec::new();
+    for (column, budget) in schema.columns.iter().zip(manifest.budgets()) {
+        let what = at_most(at, column, *budget);
+        match alike.iter_mut().find(|(known, _)| *known == what) {
+            Some((_, names)) => names.push(&column.name),
+            None => alike.push((what, vec![&column.name])),
+        }
+    }
     html! {
         p { (at.say("Nothing at all until you grant it. And whatever you grant, of one record at most:", "在您授权之前，什么都不会透露。无论如何授权，对单条记录最多透露：")) }
-        ul.plain-list { @for (column, budget) in schema.columns.iter().zip(manifest.budgets()) { li {
-            code { (column.name) } ": "
-            @match (column.allowed.disclose, column.allowed.prove, *budget) {
-                (true, true, bits) => { (at.fill(
-                    "its value, to those to whom you disclose it; to others proofs that tell {} bits, all of them together",
-                    "向获准披露者透露其值；对其余各方合计最多以证明透露 {} 比特", &[&bits])) }
-                (true, false, _) => { (at.say("its value, to those to whom you disclose it; nothing is proven of it", "向获准披露者透露其值；不作证明")) }
-                (false, true, 0) | (false, false, _) => { (at.say("nothing, whatever is granted", "无论如何授权均不透露")) }
-                (false, true, bits) => { (at.fill(
-                    "never its value; proofs that tell {} bits, all requesters together",
-                    "绝不透露其值；所有使用方合计最多以证明透露 {} 比特", &[&bits])) }
-            }
+        ul.plain-list { @for (what, names) in alike { li {
+            @for (number, name) in names.iter().enumerate() { @if number > 0 { ", " } code { (name) } } ": " (what)
         } } }
         p.soft { (at.say(
             "A bit halves what it could be: after 8 bits a value among a million is one among four thousand.",
             "每个比特使可能范围减半：8 比特后，百万分之一缩小为四千分之一。",
         )) }
+    }
+}
+
+/// The most that could be learned of a column of one record.
+fn at_most(at: At<'_>, column: &Column, budget: u16) -> String {
+    match (column.allowed.disclose, column.allowed.prove, budget) {
+        (true, true, bits) => at.fill(
+            "the value, to those to whom you disclose it; to others proofs that tell {} bits, all of them together",
+            "向获准披露者透露其值；对其余各方合计最多以证明透露 {} 比特",
+            &[&bits],
+        ),
+        (true, false, _) => at
+            .say(
+                "the value, to those to whom you disclose it; nothing is proven of it",
+                "向获准披露者透露其值；不作证明",
+            )
+            .into(),
+        (false, true, 0) | (false, false, _) => at.say("nothing, whatever is granted", "无论如何授权均不透露").into(),
+        (false, true, bits) => at.fill(
+            "never the value; proofs that tell {} bits, all requesters together",
+            "绝不透露其值；所有使用方合计最多以证明透露 {} 比特",
+            &[&bits],
+        ),
     }
 }
 

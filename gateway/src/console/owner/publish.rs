@@ -39,6 +39,8 @@ pub(super) async fn answer(at: At<'_>, rest: &[&str]) -> Answer {
         (["open"], true) => open(at).await,
         (["infer"], true) => infer(at),
         (["preview"], true) => look(at).await,
+        // What was sent there is gone when the page is loaded again.
+        (["open" | "infer" | "preview"], false) => Ok(Reply::SeeOther(HERE.into())),
         (["preview", job], false) => preview::page(at, job).await,
         (["preview", job], true) => start(at, job),
         (["manifest", job], false) => {
@@ -97,7 +99,7 @@ fn kept(at: At<'_>, asset: &AssetId) -> Draft {
 }
 
 fn fresh(at: At<'_>) -> Draft {
-    Draft { text: String::new(), folder: at.gateway.owner().folder().display().to_string() }
+    Draft { text: String::new(), folder: at.folder().display().to_string() }
 }
 
 /// The page with the manifest as it is written so far.
@@ -124,7 +126,7 @@ fn manifest_form(at: At<'_>, draft: &Draft, problem: Option<&str>, folder_proble
     );
     card(
         at.say("The manifest", "清单"),
-        html! { form method="post" action="/console/owner/publish/preview" {
+        html! { form.wide method="post" action="/console/owner/publish/preview" {
             (hidden(at.visit))
             (asked("manifest", at.say("Manifest (TOML)", "清单（TOML）"), Some(hint), problem, |tied| html! {
                 textarea id="manifest" name="manifest" rows="18" spellcheck="false" required
@@ -226,7 +228,7 @@ fn infer(at: At<'_>) -> Answer {
         let why = at.say("say which table of the database, or a query", "请指明数据库的表或查询语句").to_owned();
         return Ok(written(at, &fresh(at), &[("source", why)], false).into());
     }
-    let folder = at.gateway.owner().folder().to_owned();
+    let folder = at.folder();
     let looked_at = LookedAt {
         source,
         table: given("table"),
@@ -349,7 +351,7 @@ fn result(at: At<'_>, job: &str) -> Answer {
         (steps(at, 3))
         (notice(Tone::Good, html! { p { (at.fill("{} version {} is published.", "{} 版本 {} 已发布。", &[&done.name, &done.version])) } }))
         @if let Some(report) = &done.report { (notice(Tone::Warn, html! { p {
-            (at.fill("{} rows were set aside and are in no record.", "{} 行被搁置，未进入任何记录。", &[&count(changes.set_aside)])) " "
+            (at.fill("Rows set aside, in no record: {}.", "被搁置、未进入任何记录的行：{}。", &[&count(changes.set_aside)])) " "
             @if let Some(name) = report.file_name().and_then(|name| name.to_str()) {
                 a href=(format!("/console/owner/syncs/reports/{name}")) { (at.say("Download the report", "下载报告")) }
             }

@@ -209,32 +209,39 @@ fn form(at: At<'_>, assets: &[AssetView]) -> Markup {
 pub(super) fn table(at: At<'_>, found: &[RequestView], assets: &[AssetView], people: &People, empty: &str) -> Markup {
     let lang = at.visit.lang;
     let now_ms = clock_ms();
+    // On the page of one asset it need not be said which.
+    let has_assets = assets.len() != 1;
     let row = |request: &RequestView| {
         let asset = assets.iter().find(|asset| asset.id == request.asset);
         let none = Schema { columns: Vec::new(), key: Vec::new() };
         let schema = asset.map_or(&none, |asset| &asset.schema);
         let keys = request.asked.keys();
-        vec![
-            html! { a href=(format!("/console/owner/requests/{}", request.hash)) { (parts::ago(lang, now_ms, request.time_ms)) }
-            br; span.small.soft { (at.say("block ", "区块 ")) (parts::block(request.height)) } },
+        let mut cells = vec![
+            html! { a.nowrap href=(format!("/console/owner/requests/{}", request.hash)) { (parts::ago(lang, now_ms, request.time_ms)) }
+            br; span.small.soft.nowrap { (at.say("block ", "区块 ")) (parts::block(request.height)) } },
             html! { (person(at, people, &request.sender)) },
-            html! { @if let Some(asset) = asset { (parts::asset_link(asset)) } },
             html! { (parts::question(lang, schema, &request.asked))
             @if keys > 1 { br; span.small.soft { (at.fill("{} keys", "{} 个主键", &[&keys])) } } },
             html! { (request.purpose) },
             html! { (outcome(lang, &request.status))
             @if let Some(why) = parts::explained(lang, schema, &request.status) { br; span.small { (why) } } },
-        ]
+        ];
+        if has_assets {
+            cells.insert(2, html! { @if let Some(asset) = asset { (parts::asset_link(asset)) } });
+        }
+        cells
     };
     let rows: Vec<_> = found.iter().map(row).collect();
-    let headings = [
+    let mut headings = vec![
         at.say("When", "时间"),
         at.say("Who", "账户"),
-        at.say("Asset", "资产"),
         at.say("Asked", "查询内容"),
         at.say("Purpose", "用途"),
         at.say("Outcome", "结果"),
     ];
+    if has_assets {
+        headings.insert(2, at.say("Asset", "资产"));
+    }
     listing(at.say("Requests", "查询请求"), &headings, &rows, empty)
 }
 

@@ -27,6 +27,7 @@ pub(super) async fn answer(at: At<'_>, rest: &[&str]) -> Answer {
     match (rest, at.visit.is_post) {
         ([], false) => page(at).await,
         (["now", number], true) => now(at, number),
+        (["now", _], false) => Ok(Reply::SeeOther("/console/owner/syncs".into())),
         (["reports", name], false) => report(at, name).await,
         _ => Err(Fault::NotFound),
     }
@@ -61,7 +62,7 @@ async fn page(at: At<'_>) -> Answer {
                 "Schedules stand in the data folder's configuration, one [[sync]] section each; the gateway reads it when it starts:",
                 "同步计划写在数据目录的配置中，每项一个 [[sync]] 段；网关启动时读取：",
             )) }
-            pre { code { "# " (at.gateway.owner().folder().join(CONFIG_FILE).display()) "\n[[sync]]\nmanifest = \"licences.toml\"\nevery = \"1h\"" } }
+            pre { code { "# " (at.folder().join(CONFIG_FILE).display()) "\n[[sync]]\nmanifest = \"licences.toml\"\nevery = \"1h\"" } }
         }))
         (card(at.say("Rows that were set aside", "被搁置的行"), html! {
             p.soft { (at.say(
@@ -99,7 +100,7 @@ fn row(at: At<'_>, number: usize, schedule: &SyncSchedule) -> Vec<Markup> {
 
 fn every(lang: Lang, every: Duration) -> String {
     let s = every.as_secs();
-    for (unit, en, zh) in [(86_400, "{} days", "{} 天"), (3_600, "{} h", "{} 小时"), (60, "{} min", "{} 分钟")] {
+    for (unit, en, zh) in [(86_400, "{} d", "{} 天"), (3_600, "{} h", "{} 小时"), (60, "{} min", "{} 分钟")] {
         if s >= unit && s.is_multiple_of(unit) {
             return lang.fill(en, zh, &[&(s / unit)]);
         }
