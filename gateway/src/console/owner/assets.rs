@@ -64,7 +64,7 @@ pub(super) async fn overview(at: At<'_>) -> Answer {
             (figures(&[
                 (rows.iter().filter(|row| row.asset.withdrawn.is_none()).count().to_string(), at.say("assets", "项资产")),
                 (rows.iter().map(|row| row.grants).sum::<usize>().to_string(), at.say("grants", "项授权")),
-                (lately.values().sum::<usize>().to_string(), at.say("requests in a day", "次近一日请求")),
+                (lately.values().sum::<usize>().to_string(), at.say("requests in the last day", "次近一日请求")),
             ]))
             section.card {
                 h2 { (at.say("Published", "已发布")) }
@@ -112,7 +112,7 @@ fn overview_table(at: At<'_>, rows: &[Row], lately: &BTreeMap<AssetId, usize>) -
         at.say("Records", "记录数"),
         at.say("Last published", "最近发布"),
         at.say("Grants", "授权"),
-        at.say("Requests in a day", "近一日请求"),
+        at.say("Requests in the last day", "近一日请求"),
         at.say("State", "状态"),
     ];
     listing(at.say("Published assets", "已发布资产"), &headings, &rows, "")

@@ -96,7 +96,8 @@ fn first(at: At<'_>, is_for: &For) -> Page {
 async fn sent(at: At<'_>, is_for: &For) -> Answer {
     let form = &at.visit.form;
     let mut typed = Typed::of_form(form);
-    if form.get("do") == "add" {
+    // A constant that is left in its field was meant to become a condition, whichever button was pressed.
+    if form.get("do") == "add" || !form.get("constant").is_empty() {
         if let Some((_, column)) = is_for.asset.schema.column(form.get("column")) {
             typed.prove.push(composed(column, form.get("operator"), form.get("constant")));
         }
