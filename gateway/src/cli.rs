@@ -32,6 +32,7 @@ mod output;
 mod owner;
 mod pages;
 mod parse;
+mod reads;
 mod receipt;
 pub(crate) mod requester;
 mod sample;
@@ -114,6 +115,8 @@ enum Command {
     Trail(trail::TrailArgs),
     /// Count what each account asked and got, by purpose and asset.
     Meter(meter::Meter),
+    /// Show the journal of what was read of the trail with this home, checked; or anchor it on the ledger.
+    Reads(reads::Reads),
     /// Make parameters together, so that nobody has to trust one party for them.
     #[command(subcommand)]
     Ceremony(ceremony::CeremonyCommand),
@@ -215,6 +218,7 @@ pub async fn run() -> ExitCode {
         Command::VerifyReceipt(args) => receipt::verify(args, &output).await,
         Command::Trail(args) => trail::trail(args, &output).await,
         Command::Meter(args) => meter::meter(args, &output).await,
+        Command::Reads(args) => reads::reads(args, &output).await,
         Command::Ceremony(command) => ceremony::run(command, &output).await,
         Command::Member(command) => member::run(command, &output).await,
         #[cfg(feature = "simplex")]

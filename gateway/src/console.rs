@@ -23,8 +23,9 @@ use crate::client::Client;
 use crate::gateway::Gateway;
 use crate::home::Home;
 use crate::sessions::{Session, Sessions};
+use crate::trail::following::Follower;
 
-mod auditor;
+pub mod auditor;
 mod entering;
 mod explorer;
 pub mod jobs;
@@ -70,6 +71,10 @@ pub struct HomePlace {
     pub client: Client,
     /// Whether the ledger names this account as its auditor.
     pub is_auditor: bool,
+    /// The ledger as replayed here so far.
+    pub follower: Arc<Follower>,
+    /// What the last check of everything found.
+    pub last_check: auditor::LastCheck,
 }
 
 /// The console of one process.

@@ -1,11 +1,14 @@
 //! Who stands behind a pseudonym: sealed by the member that enrols it, to the auditor and to
 //! parties it names (docs/spec/members.md#pseudonyms).
 
+use std::collections::HashMap;
+
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealgate_circuits::bytes::tagged_hash;
 use sealgate_ledger::account::{AccountPublic, AccountSecret, NAME_BYTES_MAX};
 use sealgate_ledger::codec::{decode, encode};
 use sealgate_ledger::ids::{Address, Digest};
+use sealgate_ledger::state::AccountView;
 use zeroize::Zeroizing;
 
 use crate::envelope::{EnvelopeError, Purpose, open_unpadded, seal_unpadded};
@@ -91,6 +94,38 @@ pub fn open(identity: &[u8], account: &Address, reader: &AccountSecret) -> Resul
     } else {
         Err(IdentityError::Wrong)
     }
+}
+
+/// The real name behind an enrolled account, as sealed to one of the keys that a reader has had. `accounts`
+/// are all of the ledger's: an account that succeeded another carries what was sealed for the first.
+///
+/// # Errors
+/// As [`open`].
+pub fn open_with<'a>(
+    view: &AccountView,
+    accounts: impl IntoIterator<Item = &'a AccountView>,
+    readers: &[AccountSecret],
+) -> Result<Option<String>, IdentityError> {
+    let first = first_of(accounts, view.address);
+    let mut refused = IdentityError::NotForUs;
+    for result in readers.iter().map(|reader| open(&view.identity, &first, reader)) {
+        match result {
+            Err(IdentityError::NotForUs) => {}
+            Err(error) => refused = error,
+            name => return name,
+        }
+    }
+    Err(refused)
+}
+
+/// The account that was enrolled, of which this one is the last successor.
+pub fn first_of<'a>(accounts: impl IntoIterator<Item = &'a AccountView>, mut address: Address) -> Address {
+    let before: HashMap<Address, Address> =
+        accounts.into_iter().filter_map(|view| Some((view.successor?, view.address))).collect();
+    while let Some(earlier) = before.get(&address) {
+        address = *earlier;
+    }
+    address
 }
 
 fn purpose(account: &Address) -> Purpose<'_> {

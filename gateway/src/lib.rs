@@ -29,6 +29,7 @@ pub mod home;
 pub mod identity;
 pub mod inferring;
 pub mod logging;
+pub mod journal;
 pub mod messages;
 pub mod naming;
 #[cfg(feature = "simplex")]

@@ -20,7 +20,7 @@ use sealgate_ods::table::{
     CellOpening, ColumnSegment, Sample, SampledLeaf, SampledRecord, SealedTable, chosen, column_seal, open_cell,
 };
 use sealgate_ods::{AssetLabel, CipherSuite, HashAlgorithm, StoreError};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::asking::{AskFailure, Session};
 use crate::client::Client;
@@ -120,7 +120,7 @@ pub(crate) async fn sample_table(
 }
 
 /// The auditor's report, kept in its home.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct SampleReport {
     /// The request.
     pub request: TxHash,

@@ -18,7 +18,9 @@ use crate::asking::Session;
 use crate::auditing::{AuditFailure, replay_at};
 use crate::naming::{AssetName, Who};
 
+pub mod anomalies;
 pub mod export;
+pub mod following;
 pub mod meter;
 pub mod spreadsheet;
 
@@ -425,13 +427,19 @@ impl State {
         }
     }
 
+    /// Refuses a filter for an account that there is not.
+    fn knows(&self, filter: &Filter) -> Result<(), TrailFailure> {
+        match &filter.requester {
+            Some(who) if !self.accounts.values().any(|account| who.is(account)) => {
+                Err(TrailFailure::NoAccount(who.to_string().chars().take(120).collect()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn lines(&self, filter: &Filter, ends: &HashMap<TxHash, Ended>) -> Result<Vec<Line>, TrailFailure> {
         let assets = self.assets(filter)?;
-        if let Some(who) = &filter.requester
-            && !self.accounts.values().any(|account| who.is(account))
-        {
-            return Err(TrailFailure::NoAccount(who.to_string().chars().take(120).collect()));
-        }
+        self.knows(filter)?;
         let line = |request: &RequestView| {
             let (asset, account) = (assets.get(&request.asset)?, self.accounts.get(&request.sender));
             let name = account.map(|account| account.name.clone()).unwrap_or_default();

@@ -1,13 +1,11 @@
 //! Accounts on a ledger: enrolment, pseudonyms, other keys, the end: `sealgate account`.
 
-use std::collections::HashMap;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use sealgate_ledger::account::{AccountPublic, AccountSecret};
+use sealgate_ledger::account::AccountPublic;
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::ids::{Address, BlockHeight, TxHash};
-use sealgate_ledger::state::AccountView;
 use sealgate_ledger::tx::TxBody;
 use serde::Serialize;
 
@@ -18,7 +16,8 @@ use crate::auditing;
 use crate::client::Client;
 use crate::files::read_json;
 use crate::home::Home;
-use crate::identity::{self, IdentityError};
+use crate::identity;
+use crate::journal::{Journal, What};
 use crate::owner::{Owner, signed};
 
 #[derive(Debug, Subcommand)]
@@ -155,7 +154,9 @@ async fn show_identity(args: Identity, output: &Output) -> Result<(), Failure> {
     let view = view.ok_or_else(|| Failure::new(format!("{} has no account on this ledger", args.account)))?;
     let mut readers = vec![home.account()?];
     readers.extend(account_file::load_earlier(home.folder())?);
-    let real_name = opened(&view, &first_of(&accounts, view.address), &readers)?;
+    // Durable before the name is shown.
+    Journal::of(&home, &session.genesis.chain_id()).note(What::Pseudonym, &view.address.to_string())?;
+    let real_name = identity::open_with(&view, &accounts, &readers)?;
     let result =
         IdentityResult { address: view.address, name: view.account.name, real_name, enrolled_by: view.enrolled_by };
     output.result(&result, || {
@@ -166,30 +167,6 @@ async fn show_identity(args: Identity, output: &Output) -> Result<(), Failure> {
         )
     });
     Ok(())
-}
-
-/// The account that was enrolled, of which this one is the last successor.
-fn first_of(accounts: &[AccountView], mut address: Address) -> Address {
-    let before: HashMap<Address, Address> =
-        accounts.iter().filter_map(|view| Some((view.successor?, view.address))).collect();
-    while let Some(earlier) = before.get(&address) {
-        address = *earlier;
-    }
-    address
-}
-
-/// The real name, as sealed to one of the keys that a home has had.
-fn opened(view: &AccountView, first: &Address, readers: &[AccountSecret]) -> Result<Option<String>, IdentityError> {
-    let opened = readers.iter().map(|reader| identity::open(&view.identity, first, reader));
-    let mut refused = IdentityError::NotForUs;
-    for result in opened {
-        match result {
-            Err(IdentityError::NotForUs) => {}
-            Err(error) => refused = error,
-            name => return name,
-        }
-    }
-    Err(refused)
 }
 
 async fn replace(args: OnLedger, output: &Output) -> Result<(), Failure> {

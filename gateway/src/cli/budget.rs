@@ -14,6 +14,7 @@ use crate::auditing::read_book;
 use crate::budget::{Book, Checked, Reader, Spent};
 use crate::client::Client;
 use crate::home::Home;
+use crate::journal::{Journal, What};
 use crate::naming::AssetName;
 use crate::owner::{Access, Owner};
 use crate::{asking::Session, auditing};
@@ -123,7 +124,9 @@ async fn auditors(
     )
     .await;
     bar.finish();
-    let accounts = replayed?.accounts()?.into_iter().map(|view| view.account).collect();
+    let replayed = replayed?;
+    Journal::of(home, &session.genesis.chain_id()).note(What::Budget, "what answers have told")?;
+    let accounts = replayed.accounts()?.into_iter().map(|view| view.account).collect();
     Ok((book, checked, accounts))
 }
 

@@ -14,6 +14,7 @@ use crate::auditing::replay_at;
 use crate::catalogue::{Listed, Search, sort};
 use crate::client::Client;
 use crate::home::Home;
+use crate::journal::{Journal, What};
 use crate::naming::{AssetName, Who, full_name};
 use crate::trail::time_text;
 
@@ -265,6 +266,7 @@ pub(super) async fn grants(args: Grants, output: &Output) -> Result<(), Failure>
             return Err(Failure::new(what));
         }
     };
+    Journal::of(&home, &session.genesis.chain_id()).note(What::Grants, &args.asset.to_string())?;
     output.result(&result, || {
         let line = |line: &GrantLine| {
             let name = line.name.as_deref().unwrap_or("not enrolled");

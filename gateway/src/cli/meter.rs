@@ -13,6 +13,7 @@ use super::{Failure, GatewayArg, HomeArg, Output};
 use crate::client::Client;
 use crate::files::{FileError, check_writable, write_private};
 use crate::home::Home;
+use crate::journal::{Journal, What};
 use crate::trail::meter::{Counts, Metered, meter as count};
 use crate::trail::{spreadsheet, time_text};
 
@@ -48,6 +49,8 @@ pub(super) async fn meter(args: Meter, output: &Output) -> Result<(), Failure> {
     }
     let (home, client) = (Home::at(&args.home.home), Client::new(&args.gateway.gateway)?);
     let trail = replayed(&home, &client, args.filter.as_of(), &args.filter.filter()?, output).await?;
+    let filter = serde_json::to_string(&args.filter.filter()?)?;
+    Journal::of(&home, &trail.chain).note(What::Meter, &filter)?;
     let (lines, total) = count(&trail.lines);
     if let Some(file) = &args.csv {
         write_private(file, &spreadsheet::of_meter(&lines)?, true).map_err(FileError::io(file))?;

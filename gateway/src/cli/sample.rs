@@ -8,6 +8,7 @@ use super::requester::witness_lines;
 use super::{Failure, GatewayArg, HomeArg, Output};
 use crate::client::Client;
 use crate::home::Home;
+use crate::journal::{Journal, What};
 use crate::sampling;
 
 #[derive(Debug, Args)]
@@ -26,6 +27,9 @@ pub(super) struct Sample {
 
 pub(super) async fn sample(args: Sample, output: &Output) -> Result<(), Failure> {
     let (home, client) = (Home::at(&args.home.home), Client::new(&args.gateway.gateway)?);
+    let chain = client.genesis().await?.chain_id();
+    home.trusts(&chain)?;
+    Journal::of(&home, &chain).note(What::Sample, &format!("{} records of {}", args.records, args.asset))?;
     let bar = output.progress();
     let progress = |what, done, total| bar.count(what, done, total);
     let sampled = sampling::sample(&home, &client, &args.asset, args.records, &progress).await;

@@ -16,6 +16,7 @@ use crate::asking::Session;
 use crate::client::Client;
 use crate::files::{FileError, check_writable, read_bounded, write_private};
 use crate::home::Home;
+use crate::journal::{Journal, What};
 use crate::naming::{AssetName, Who};
 use crate::trail::export::{self, EXPORT_BYTES_MAX, Statement};
 use crate::trail::{Filter, Group, Kind, Line, Trail, Wanted, grouped, read, spreadsheet, time_text};
@@ -115,6 +116,14 @@ async fn show(args: &TrailArgs, home: &Home, client: &Client, output: &Output) -
     let exporter = args.export.as_ref().map(|_| home.account()).transpose()?;
     let filter = args.filter.filter()?;
     let trail = replayed(home, client, args.filter.as_of(), &filter, output).await?;
+    // What is read is in the journal before it is shown or written.
+    let journal = Journal::of(home, &trail.chain);
+    let about = serde_json::to_string(&filter)?;
+    let files = [(&args.export, What::Export), (&args.csv, What::Spreadsheet)];
+    for (what, about) in files.iter().filter_map(|(file, what)| Some((what, file.as_ref()?.display()))) {
+        journal.note(*what, &about.to_string())?;
+    }
+    journal.note(What::Trail, &about)?;
     let mut written = Vec::new();
     if let Some(file) = &args.csv {
         write_private(file, &spreadsheet::of_trail(&trail.lines)?, true).map_err(FileError::io(file))?;

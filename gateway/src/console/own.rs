@@ -3,6 +3,7 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use super::auditor::LastCheck;
 use super::jobs::Jobs;
 use super::{Console, HomePlace, Names, Place};
 use crate::api;
@@ -40,7 +41,14 @@ impl OwnConsole {
         let url = format!("http://{address}");
         let link = format!("{url}/console/enter?code={}", sessions.code(&account)?);
         let console = Arc::new(Console {
-            place: Place::Home(Box::new(HomePlace { home, account, client, is_auditor })),
+            place: Place::Home(Box::new(HomePlace {
+                home,
+                account,
+                client,
+                is_auditor,
+                follower: Arc::default(),
+                last_check: LastCheck::default(),
+            })),
             genesis,
             sessions,
             jobs: Jobs::default(),
