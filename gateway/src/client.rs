@@ -18,6 +18,7 @@ use sealgate_ledger::tx::SignedTx;
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+pub mod health;
 pub mod trust;
 pub mod witness;
 

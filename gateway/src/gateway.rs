@@ -39,6 +39,7 @@ use crate::messages::{
     AskProgress, AskRequest, AskResponse, LedgerProofs, SecretAnswer, SecretQuestion, answer_purpose, context,
     question_purpose, sealed_bytes, sealed_digest,
 };
+use crate::nodes::OwnNode;
 use crate::owner::{Owner, OwnerError, signed};
 use crate::parameters::ParameterError;
 use crate::relay::{self, RelayError};
@@ -54,6 +55,7 @@ const TABLES_MAX: usize = 64;
 pub struct Gateway {
     owner: Owner,
     ledger: Ledger,
+    node: OwnNode,
     keys: HashMap<Circuit, (ProvingKey, VerifyingKey)>,
     tables: Mutex<HashMap<(AssetId, u32), Arc<SealedTable>>>,
     /// One lock for each request being answered, so that it is answered once.
@@ -150,7 +152,7 @@ impl Gateway {
     /// # Errors
     /// [`OwnerError`], in particular when another process serves from the folder.
     pub fn open(owner: Owner) -> Result<Gateway, OwnerError> {
-        let ledger = owner.run_ledger()?;
+        let (ledger, node) = owner.run_ledger()?;
         let (book, checked) = read_book(&ledger, &Reader { account: owner.account(), earlier: &[], auditor: false })?;
         if let Some((_, error)) = checked.wrong.into_iter().next() {
             return Err(error.into());
@@ -164,6 +166,7 @@ impl Gateway {
         Ok(Gateway {
             owner,
             ledger,
+            node,
             keys,
             tables: Mutex::default(),
             answering: StdMutex::default(),
@@ -194,6 +197,11 @@ impl Gateway {
     /// The ledger.
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
+    }
+
+    /// How this member's node stands.
+    pub fn node(&self) -> &OwnNode {
+        &self.node
     }
 
     /// What witnesses have cosigned of the ledger.

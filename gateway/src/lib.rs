@@ -34,6 +34,7 @@ pub mod messages;
 pub mod naming;
 #[cfg(feature = "simplex")]
 pub mod network;
+pub mod nodes;
 pub mod owner;
 pub mod parameters;
 pub mod passphrase;

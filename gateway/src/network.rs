@@ -14,6 +14,7 @@ use zeroize::{Zeroize as _, Zeroizing};
 
 use crate::ceremony::Finished;
 use crate::files::{FileError, create_private_dir, read_bounded, read_json, write_json, write_private};
+use crate::nodes::OwnNode;
 use crate::owner::{ANSWER_WINDOW_BLOCKS, DENIALS_A_DAY, Owner, OwnerError, clock_ms};
 use crate::parameters::Parameters;
 
@@ -226,7 +227,7 @@ pub fn http_listen(folder: &Path) -> Result<Option<String>, FileError> {
 ///
 /// # Errors
 /// [`OwnerError`].
-pub fn run(folder: &Path, ledger: &Path) -> Result<Ledger, OwnerError> {
+pub fn run(folder: &Path, ledger: &Path) -> Result<(Ledger, OwnNode), OwnerError> {
     let path = folder.join(NODE_FILE);
     let file: NodeFile = read_json(&path)?;
     let listen: SocketAddr = file
@@ -235,8 +236,9 @@ pub fn run(folder: &Path, ledger: &Path) -> Result<Ledger, OwnerError> {
         .map_err(|_| FileError::content(&path, "'peer_listen' is no address and port, such as 0.0.0.0:7101"))?;
     let certificate = Certificate(read_bounded(&folder.join(CERTIFICATE_FILE), 1 << 16)?);
     let secret = read_node_key(&folder.join(NODE_KEY_FILE))?;
-    simplex::open(ledger, NodeConfig::new(listen, secret, certificate))
-        .map_err(|error| OwnerError::Node(error.to_string()))
+    let (ledger, status) = simplex::open_watched(ledger, NodeConfig::new(listen, secret, certificate))
+        .map_err(|error| OwnerError::Node(error.to_string()))?;
+    Ok((ledger, OwnNode::of(status)))
 }
 
 fn make_authority(folder: &Path, name: &str) -> Result<Authority, OwnerError> {

@@ -27,6 +27,7 @@ use crate::client::{AssetDetail, Client, ClientError, Governance};
 use crate::config::{CONFIG_FILE, Config, ConfigError, TEMPLATE};
 use crate::files::{FileError, create_private_dir, read_json, write_private};
 use crate::naming::{AssetName, Who, near};
+use crate::nodes::OwnNode;
 use crate::parameters::{ParameterError, Parameters};
 use crate::passphrase;
 
@@ -428,14 +429,15 @@ impl Owner {
         Ok((!retired).then_some(reference))
     }
 
-    /// Opens the ledger to run it: an embedded one, or this member's node of a network.
+    /// Opens the ledger to run it: an embedded one, or this member's node of a network, which can be
+    /// watched.
     ///
     /// # Errors
     /// [`OwnerError`].
-    pub fn run_ledger(&self) -> Result<Ledger, OwnerError> {
+    pub fn run_ledger(&self) -> Result<(Ledger, OwnNode), OwnerError> {
         let folder = self.ledger_folder();
         if sealgate_ledger::chain::read_genesis(&folder)?.network.is_none() {
-            return Ok(Ledger::open(&folder, self.account.clone())?);
+            return Ok((Ledger::open(&folder, self.account.clone())?, OwnNode::default()));
         }
         #[cfg(feature = "simplex")]
         return crate::network::run(&self.folder, &folder);

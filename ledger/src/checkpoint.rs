@@ -131,6 +131,21 @@ impl SignedCheckpoint {
     /// # Errors
     /// [`CheckpointError`].
     pub fn verify(&self, chain: &ChainId, members: &MemberSet) -> Result<Checkpoint, CheckpointError> {
+        let (checkpoint, signers) = self.signers(chain, members)?;
+        let (found, needed) = (signers.len(), members.quorum());
+        if found >= needed { Ok(checkpoint) } else { Err(CheckpointError::Quorum { found, needed }) }
+    }
+
+    /// Reads the checkpoint of `chain` and says which of `members` signed it, by their nodes' keys, each
+    /// once and in the order of the note; how many there must be is not judged.
+    ///
+    /// # Errors
+    /// [`CheckpointError`], but for [`CheckpointError::Quorum`].
+    pub fn signers(
+        &self,
+        chain: &ChainId,
+        members: &MemberSet,
+    ) -> Result<(Checkpoint, Vec<VerifyKey>), CheckpointError> {
         if self.0.len() > CHECKPOINT_BYTES_MAX {
             return Err(CheckpointError::Form("it is too long"));
         }
@@ -160,8 +175,7 @@ impl SignedCheckpoint {
                 signed.push(key);
             }
         }
-        let (found, needed) = (signed.len(), members.quorum());
-        if found >= needed { Ok(checkpoint) } else { Err(CheckpointError::Quorum { found, needed }) }
+        Ok((checkpoint, signed))
     }
 }
 

@@ -154,6 +154,9 @@ fn working(what: &'static str, lang: Lang) -> &'static str {
         "building the tree" => lang.say("building the tree", "正在构建承诺树"),
         "reading objects back" => lang.say("reading objects back", "正在回读对象"),
         "reading blocks" => lang.say("reading blocks", "正在读取区块"),
+        "replaying blocks" => lang.say("replaying blocks", "正在重放区块"),
+        "verifying answers" => lang.say("verifying answers", "正在核验应答"),
+        "reading ciphertext" => lang.say("reading ciphertext", "正在读取密文"),
         "recomputing records" => lang.say("recomputing records", "正在重新计算记录"),
         other => other,
     }

@@ -62,6 +62,21 @@ struct Rounds {
     tried: Option<u64>,
     /// The newest head with cosignatures.
     newest: Option<Arc<SignedHead>>,
+    /// How it stands with each witness.
+    reported: Vec<Reported>,
+}
+
+/// How it stands with a witness that this ledger reports to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reported {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// Entries of the head that it cosigned last in this process.
+    pub cosigned: Option<u64>,
+    /// Why it did not the last time it was asked, if it did not.
+    pub failing: Option<String>,
 }
 
 /// What witnesses have cosigned so far; nothing where a ledger reports to none.
@@ -103,6 +118,11 @@ impl Cosigned {
         }
     }
 
+    /// How it stands with each witness, as of the last round.
+    pub fn reported(&self) -> Vec<Reported> {
+        self.rounds.borrow().reported.clone()
+    }
+
     /// Adds to a head the cosignatures that it has.
     pub fn attach(&self, head: &mut SignedHead) {
         if let Some(cosigned) = self.newest(0).filter(|cosigned| cosigned.header == head.header) {
@@ -140,15 +160,16 @@ impl Cosigned {
                 let lines = futures::future::join_all(peers.iter_mut().map(|peer| peer.report(ledger, &own))).await;
                 let lines: Vec<String> = lines.into_iter().flatten().collect();
                 last = Some((own.header.clone(), Instant::now()));
-                self.finish(own, &lines);
+                self.finish(own, &lines, peers.iter().map(Reporting::told).collect());
             }
             tokio::time::sleep(SPACING).await;
             let _ = tokio::time::timeout(IDLE, self.wanted.notified()).await;
         }
     }
 
-    fn finish(&self, own: SignedHead, lines: &[String]) {
+    fn finish(&self, own: SignedHead, lines: &[String], reported: Vec<Reported>) {
         self.rounds.send_modify(|rounds| {
+            rounds.reported = reported;
             rounds.tried = Some(own.header.tree_size);
             if !lines.is_empty() {
                 let checkpoint = attach(&own.checkpoint, lines.iter().map(String::as_str));
@@ -167,6 +188,8 @@ struct Reporting {
     done: Option<u64>,
     /// Not before this, after failures.
     pause: Option<(Instant, Duration)>,
+    /// The last failure, while it lasts.
+    failing: Option<String>,
 }
 
 /// Why a witness did not cosign.
@@ -188,7 +211,12 @@ enum NotCosigned {
 
 impl Reporting {
     fn new(peer: Peer) -> Reporting {
-        Reporting { peer, known: 0, done: None, pause: None }
+        Reporting { peer, known: 0, done: None, pause: None, failing: None }
+    }
+
+    fn told(&self) -> Reported {
+        let (name, url) = (self.peer.key.name().to_owned(), self.peer.client.url().to_owned());
+        Reported { name, url, cosigned: self.done, failing: self.failing.clone() }
     }
 
     fn resting(&self) -> bool {
@@ -210,6 +238,7 @@ impl Reporting {
                     tracing::warn!(witness = self.peer.key.name(), "the witness cosigns again");
                 }
                 self.done = Some(head.header.tree_size);
+                self.failing = None;
                 Some(line)
             }
             Err(error) => {
@@ -217,6 +246,7 @@ impl Reporting {
                     let (witness, url) = (self.peer.key.name(), self.peer.client.url());
                     tracing::warn!(witness, url, "the witness does not cosign: it {error}");
                 }
+                self.failing = Some(error.to_string());
                 let pause = self.pause.map_or(PAUSE_MIN, |(_, pause)| (pause * 2).min(PAUSE_MAX));
                 self.pause = Some((Instant::now() + pause, pause));
                 None

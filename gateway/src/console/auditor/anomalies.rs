@@ -21,7 +21,10 @@ const FINDINGS_SHOWN: usize = 50;
 pub(super) fn show(study: &Study<'_>) -> Answer {
     let visit = study.visit;
     let hours = hours(visit);
-    study.note(What::Anomalies, &format!("hours {} to {}, {} minutes ahead of UTC", hours.from, hours.until, hours.offset_minutes))?;
+    study.note(
+        What::Anomalies,
+        &format!("hours {} to {}, {} minutes ahead of UTC", hours.from, hours.until, hours.offset_minutes),
+    )?;
     let opens = visit.query.has("names");
     let names = if opens { study.open_names(study.ledger.accounts.keys())? } else { Names::default() };
     let found = find(&study.ledger.lines, &study.ledger.spent, &holders(study, &names), hours);
@@ -40,7 +43,9 @@ pub(super) fn show(study: &Study<'_>) -> Answer {
 fn hours(visit: &Visit) -> Hours {
     let usual = Hours::default();
     let number = |name: &str| visit.query.get(name).parse::<i32>().ok();
-    let hour = |name: &str, usual: u8| number(name).and_then(|hour| u8::try_from(hour).ok()).filter(|hour| *hour <= 24).unwrap_or(usual);
+    let hour = |name: &str, usual: u8| {
+        number(name).and_then(|hour| u8::try_from(hour).ok()).filter(|hour| *hour <= 24).unwrap_or(usual)
+    };
     Hours {
         from: hour("from", usual.from),
         until: hour("until", usual.until),
@@ -120,7 +125,9 @@ fn measure(visit: &Visit, found: &Finding) -> String {
         Rule::BudgetNearlyUsed => visit.lang.fill("{} % told: {}", "已透露 {} %：{}", &[&number, &found.detail]),
         Rule::OddHours => visit.lang.fill("{} requests", "{} 个请求", &[&number]),
         Rule::Unanswered => visit.lang.fill("{} requests without an answer", "{} 个请求未获应答", &[&number]),
-        Rule::SeveralAddresses => visit.lang.fill("{} addresses of {}", "{} 个地址，属于 {}", &[&number, &found.detail]),
+        Rule::SeveralAddresses => {
+            visit.lang.fill("{} addresses of {}", "{} 个地址，属于 {}", &[&number, &found.detail])
+        }
     }
 }
 

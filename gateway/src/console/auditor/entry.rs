@@ -23,17 +23,23 @@ pub(super) fn show(study: &Study<'_>, hash: &str) -> Answer {
     let mut asked = vec![
         (visit.say("Who", "账户"), study.who(&line.requester, &names)),
         (visit.say("Address", "地址"), html! { span.mono { (line.requester) } }),
-        (visit.say("Enrolled by", "注册方"), html! {
-            @if let Some(view) = enrolled { (study.who(&view.enrolled_by, &names)) " · " (visit.lang.fill("block {}", "区块 {}", &[&view.height])) }
-            @else { "—" }
-        }),
+        (
+            visit.say("Enrolled by", "注册方"),
+            html! {
+                @if let Some(view) = enrolled { (study.who(&view.enrolled_by, &names)) " · " (visit.lang.fill("block {}", "区块 {}", &[&view.height])) }
+                @else { "—" }
+            },
+        ),
         (visit.say("Asset", "资产"), html! { (line.asset_name) " " span.mono { (line.asset) } }),
         (visit.say("Owner", "数据提供方"), study.who(&line.owner, &names)),
         (visit.say("Kind", "类型"), html! { (spoken::kind(visit.lang, line.kind)) }),
         (visit.say("Asked for", "查询内容"), html! { code { (line.shape) } }),
         (visit.say("Keys", "主键数"), html! { (line.keys) }),
         (visit.say("Purpose", "用途"), html! { (line.purpose) }),
-        (visit.say("Consent", "同意书引用"), html! { @match request.consent { Some(consent) => span.mono { (consent) }, None => (visit.say("none stated", "未注明")) } }),
+        (
+            visit.say("Consent", "同意书引用"),
+            html! { @match request.consent { Some(consent) => span.mono { (consent) }, None => (visit.say("none stated", "未注明")) } },
+        ),
     ];
     asked.push((visit.say("Recorded", "记录于"), html! {
         (time(line.time_ms)) " · " (visit.lang.fill("block {}, entry {}", "区块 {}，条目 {}", &[&line.block, &line.entry]))
@@ -58,7 +64,10 @@ fn ended<'a>(study: &'a Study<'_>, request: &RequestView, line: &Line) -> Vec<(&
     let mut list = Vec::new();
     match &request.status {
         RequestStatus::Denied { reason } => {
-            list.push((visit.say("Why", "原因"), html! { (spoken::reason(visit.lang, line).unwrap_or_default()) " (" (reason.to_string()) ")" }));
+            list.push((
+                visit.say("Why", "原因"),
+                html! { (spoken::reason(visit.lang, line).unwrap_or_default()) " (" (reason.to_string()) ")" },
+            ));
         }
         RequestStatus::Granted { version, deadline } => {
             list.push((visit.say("Version", "版本"), html! { (version) }));
@@ -89,7 +98,10 @@ fn ended<'a>(study: &'a Study<'_>, request: &RequestView, line: &Line) -> Vec<(&
         }));
     }
     if let Some(checked) = line.checked {
-        list.push((visit.say("Found in the sample", "抽样结果"), html! { (checked.outcome.to_string()) " · " (visit.lang.fill("block {}", "区块 {}", &[&checked.height])) }));
+        list.push((
+            visit.say("Found in the sample", "抽样结果"),
+            html! { (checked.outcome.to_string()) " · " (visit.lang.fill("block {}", "区块 {}", &[&checked.height])) },
+        ));
     }
     list
 }

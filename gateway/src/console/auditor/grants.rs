@@ -59,7 +59,13 @@ fn as_of(study: &Study<'_>) -> Result<BlockHeight, String> {
         return Ok(until.map_or(head, |until| study.ledger.block_at(until)));
     }
     let height = block.parse().ok().map(BlockHeight).filter(|height| *height <= head);
-    height.ok_or_else(|| visit.lang.fill("There is no such block: the ledger stands at block {}.", "没有该区块：账本当前高度为 {}。", &[&head]))
+    height.ok_or_else(|| {
+        visit.lang.fill(
+            "There is no such block: the ledger stands at block {}.",
+            "没有该区块：账本当前高度为 {}。",
+            &[&head],
+        )
+    })
 }
 
 fn form(study: &Study<'_>) -> Markup {
@@ -84,7 +90,14 @@ fn form(study: &Study<'_>) -> Markup {
     } }
 }
 
-fn list(study: &Study<'_>, asset: &AssetView, stints: &[&Stint], at: BlockHeight, time_ms: u64, names: &Names) -> Markup {
+fn list(
+    study: &Study<'_>,
+    asset: &AssetView,
+    stints: &[&Stint],
+    at: BlockHeight,
+    time_ms: u64,
+    names: &Names,
+) -> Markup {
     let visit = study.visit;
     let headings = [
         visit.say("Who", "账户"),

@@ -68,7 +68,12 @@ pub(super) fn show(study: &Study<'_>) -> Answer {
 fn form(study: &Study<'_>) -> Markup {
     let visit = study.visit;
     let time_field = |name: &str, label: &str| {
-        field(name, label, None, html! { input type="datetime-local" id=(name) name=(name) value=(visit.query.get(name)); })
+        field(
+            name,
+            label,
+            None,
+            html! { input type="datetime-local" id=(name) name=(name) value=(visit.query.get(name)); },
+        )
     };
     html! { form.card method="get" action="/console/auditor/metering" {
         h2 { (visit.say("Time", "时间范围")) }
@@ -96,7 +101,14 @@ fn by(study: &Study<'_>, rows: &[Metered], names: &Names) -> Markup {
     ];
     let row = |row: &Metered| {
         let counts = &row.counts;
-        let numbers = [counts.requests, counts.granted, counts.answered + counts.delivered, counts.denied, counts.keys, counts.bytes];
+        let numbers = [
+            counts.requests,
+            counts.granted,
+            counts.answered + counts.delivered,
+            counts.denied,
+            counts.keys,
+            counts.bytes,
+        ];
         let texts = [study.who(&row.requester, names), html! { (row.asset_name) }, html! { (row.purpose) }];
         texts.into_iter().chain(numbers.map(|number| html! { (count(number)) })).collect()
     };

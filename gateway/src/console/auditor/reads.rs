@@ -1,8 +1,10 @@
 //! What this auditor has looked at, as the journal says, and its anchors on the ledger.
 
+use std::sync::Arc;
+
 use maud::{Markup, html};
 
-use super::spoken;
+use super::{BLOCKS_AT_ONCE, catch_up, spoken};
 use crate::asking::Session;
 use crate::console::page::{Page, Tone, badge, card, count, facts, hidden, notice, short, table, time};
 use crate::console::{Answer, Console, Desk, Fault, HomePlace, Reply, Visit};
@@ -11,9 +13,12 @@ use crate::journal::{Anchor, Journal, Reading, anchor};
 /// Reads on one page.
 const READS_SHOWN: usize = 100;
 
-pub(super) async fn show(console: &Console, place: &HomePlace, visit: &Visit) -> Answer {
+pub(super) async fn show(console: &Arc<Console>, place: &HomePlace, visit: &Visit) -> Answer {
     // Damage is told without the ledger too.
     let ledger = match Session::open(&place.home, &place.client).await {
+        Ok(session) if place.follower.behind(&session) > BLOCKS_AT_ONCE => {
+            return catch_up(console, visit).map(Reply::SeeOther);
+        }
         Ok(session) => place.follower.follow(&session, |_, _| {}).await.map_err(Fault::failed),
         Err(error) => Err(Fault::failed(error)),
     };

@@ -84,7 +84,11 @@ fn found(visit: &Visit, outcome: &SampleOutcome) -> Markup {
 pub(super) async fn start(console: &Arc<Console>, place: &HomePlace, visit: &Visit) -> Answer {
     let (asset, records) = (visit.form.get("asset").to_owned(), visit.form.get("records"));
     let Some(records) = records.parse::<u16>().ok().filter(|records| (1..=SAMPLE_RECORDS_MAX).contains(records)) else {
-        let why = visit.lang.fill("Name a number of records from 1 to {}.", "请填写 1 至 {} 之间的记录数。", &[&SAMPLE_RECORDS_MAX]);
+        let why = visit.lang.fill(
+            "Name a number of records from 1 to {}.",
+            "请填写 1 至 {} 之间的记录数。",
+            &[&SAMPLE_RECORDS_MAX],
+        );
         return match Study::open(console, place, visit).await? {
             Ok(study) => Ok(show(&study, Some(&why), &visit.form).into()),
             Err(job) => Ok(Reply::SeeOther(job)),
@@ -114,7 +118,8 @@ pub(super) fn report(study: &Study<'_>, hash: &str) -> Answer {
     let (_, line) = study.ledger.request(&hash).filter(|(_, line)| line.kind == Kind::Sample).ok_or(Fault::NotFound)?;
     study.note(What::Sample, &hash.to_string())?;
     let path = study.place.home.folder().join("samples").join(format!("{hash}.json"));
-    let report: Option<SampleReport> = if path.exists() { Some(read_json(&path).map_err(Fault::failed)?) } else { None };
+    let report: Option<SampleReport> =
+        if path.exists() { Some(read_json(&path).map_err(Fault::failed)?) } else { None };
     let outcome = line.checked.map(|checked| checked.outcome);
     let body = html! {
         @match outcome {
@@ -140,7 +145,10 @@ fn of_report<'a>(visit: &'a Visit, line: &Line, report: Option<&SampleReport>) -
     if let Some(report) = report {
         list.push((visit.say("Version", "版本"), html! { (report.version) }));
         list.push((visit.say("Different records", "不同记录"), html! { (count(report.distinct)) }));
-        list.push((visit.say("Ciphertext read", "读取密文"), html! { (visit.lang.fill("{} bytes", "{} 字节", &[&count(report.bytes)])) }));
+        list.push((
+            visit.say("Ciphertext read", "读取密文"),
+            html! { (visit.lang.fill("{} bytes", "{} 字节", &[&count(report.bytes)])) },
+        ));
     }
     if let Some(checked) = line.checked {
         list.push((visit.say("Recorded in block", "记录区块"), html! { (count(checked.height.0)) }));

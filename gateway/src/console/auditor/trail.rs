@@ -110,7 +110,8 @@ pub(super) fn show(study: &Study<'_>) -> Answer {
     let shown: Vec<&Line> = lines.iter().rev().skip(from).take(LINES_SHOWN).copied().collect();
     study.note(What::Trail, &about(visit))?;
     if wanted.opens {
-        let opened = study.open_names(shown.iter().map(|line| &line.requester).filter(|who| !names.0.contains_key(*who)))?;
+        let opened =
+            study.open_names(shown.iter().map(|line| &line.requester).filter(|who| !names.0.contains_key(*who)))?;
         names.0.extend(opened.0);
     }
     let pages = lines.len().div_ceil(LINES_SHOWN).max(1);
@@ -248,7 +249,9 @@ fn downloads(visit: &Visit, wanted: &Wanted<'_>) -> Markup {
 fn file_of(study: &Study<'_>) -> Result<(Filter, trail::Trail), Fault> {
     let wanted = Wanted::read(study.visit).map_err(Fault::Refused)?;
     if wanted.real.is_some() {
-        let text = study.visit.say("a file carries no opened names: look for an address", "导出文件不含已打开的名称：请按地址筛选");
+        let text = study
+            .visit
+            .say("a file carries no opened names: look for an address", "导出文件不含已打开的名称：请按地址筛选");
         return Err(Fault::Refused(text.into()));
     }
     let trail = study.ledger.trail(&wanted.filter).map_err(Fault::refused)?;

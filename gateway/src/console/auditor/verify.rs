@@ -68,7 +68,11 @@ pub(super) fn show(study: &Study<'_>) -> Page {
 
 fn shown(visit: &Visit, report: &Arc<Report>) -> Markup {
     let bad = report.checks.iter().any(|check| check.tone == Tone::Bad);
-    let word = if bad { visit.say("something is wrong", "存在问题") } else { visit.say("all of it holds", "全部成立") };
+    let word = if bad {
+        visit.say("something is wrong", "存在问题")
+    } else {
+        visit.say("all of it holds", "全部成立")
+    };
     let check = |found: &Found| Check { tone: found.tone, text: html! { (visit.say(&found.en, &found.zh)) } };
     html! {
         h3 { (visit.say("The last check", "最近一次验证")) " · " (time(report.finished_ms)) " " (badge(if bad { Tone::Bad } else { Tone::Good }, word)) }
@@ -192,12 +196,9 @@ fn journal(
             "区块 {} 锚定的一次查阅不在您的日志中：日志曾被改写或截断。",
             &[&anchor.block],
         ),
-        (None, 0) => report.add(
-            Tone::Warn,
-            "Your journal is not anchored on the ledger yet.",
-            "您的日志尚未锚定到账本。",
-            &[],
-        ),
+        (None, 0) => {
+            report.add(Tone::Warn, "Your journal is not anchored on the ledger yet.", "您的日志尚未锚定到账本。", &[])
+        }
         (None, number) => report.add(
             Tone::Good,
             "All {} anchors of your journal on the ledger are in it.",
@@ -276,7 +277,10 @@ fn answered(visit: &Visit, verified: &Verified) -> Markup {
     let list = facts(&[
         (visit.say("Question", "查询"), html! { code { (verified.sql) } }),
         (visit.say("Purpose", "用途"), html! { (verified.purpose) }),
-        (visit.say("Request", "请求"), html! { a href=(format!("/console/auditor/entry/{}", verified.request)) { span.mono { (verified.request) } } }),
+        (
+            visit.say("Request", "请求"),
+            html! { a href=(format!("/console/auditor/entry/{}", verified.request)) { span.mono { (verified.request) } } },
+        ),
     ]);
     html! {
         (notice(Tone::Good, html! { p { (visit.say("This answer holds.", "此应答成立。")) } }))
@@ -306,7 +310,12 @@ pub(super) async fn answer_file(place: &HomePlace, visit: &Visit) -> Answer {
 
 async fn keep_and_verify(place: &HomePlace, visit: &Visit, requester: &str, text: &str) -> Result<Verified, String> {
     let address: Address = requester.parse().map_err(|_| {
-        visit.say("Name the requester by its address, sg1…: it stands in the trail.", "请填写数据使用方地址（sg1…），见访问轨迹。").to_owned()
+        visit
+            .say(
+                "Name the requester by its address, sg1…: it stands in the trail.",
+                "请填写数据使用方地址（sg1…），见访问轨迹。",
+            )
+            .to_owned()
     })?;
     if text.is_empty() {
         return Err(visit.say("Paste the answer file's text.", "请粘贴应答文件内容。").into());
