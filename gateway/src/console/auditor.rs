@@ -81,7 +81,7 @@ pub(super) async fn answer(console: &Arc<Console>, place: &HomePlace, visit: &Vi
         ["auditor", "trail"] => trail::show(&study),
         ["auditor", "trail.csv"] => trail::spreadsheet(&study),
         ["auditor", "trail.json"] => trail::export(&study),
-        ["auditor", "entry", hash] => entry::show(&study, hash),
+        ["auditor", "trail", hash] => entry::show(&study, hash),
         ["auditor", "anomalies"] => anomalies::show(&study),
         ["auditor", "grants"] => grants::show(&study),
         ["auditor", "metering"] => metering::show(&study),

@@ -41,8 +41,8 @@ pub(super) async fn answer(_console: &Arc<Console>, gateway: &Arc<Gateway>, visi
         (["operator", "proposals", hash], false) => proposals::one(&office, hash),
         (["operator", "proposals", hash, "endorse"], false) => proposals::confirm(&office, hash, None),
         (["operator", "proposals", hash, "endorse"], true) => proposals::endorse(&office, hash).await,
-        (["operator", "propose", kind], false) => propose::show(&office, kind),
-        (["operator", "propose", kind], true) => propose::send(&office, kind).await,
+        (["operator", "proposals", "new", kind], false) => propose::show(&office, kind),
+        (["operator", "proposals", "new", kind], true) => propose::send(&office, kind).await,
         (["operator", "nodes"], false) => nodes::show(&office).await,
         (["operator", "rules"], false) => Ok(rules::show(&office).into()),
         (["operator", "consensus"], false) => consensus::show(&office).await,
@@ -123,9 +123,9 @@ fn members(office: &Office<'_>) -> Page {
         (figures(&numbers))
         @for member in &set.members { (card(&member.account.name, one(office, member))) }
         @if office.is_network() && office.is_member() { div.actions {
-            a.button href="/console/operator/propose/join" { (visit.say("Propose a new member", "提议新成员")) }
-            a.button.plain href="/console/operator/propose/replace" { (visit.say("Propose other keys or addresses", "提议更换密钥或地址")) }
-            a.button.plain href="/console/operator/propose/leave" { (visit.say("Propose that a member leaves", "提议成员退出")) }
+            a.button href="/console/operator/proposals/new/join" { (visit.say("Propose a new member", "提议新成员")) }
+            a.button.plain href="/console/operator/proposals/new/replace" { (visit.say("Propose other keys or addresses", "提议更换密钥或地址")) }
+            a.button.plain href="/console/operator/proposals/new/leave" { (visit.say("Propose that a member leaves", "提议成员退出")) }
         } }
     };
     office.page(visit.say("Members", "成员"), body)

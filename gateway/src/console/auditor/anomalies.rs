@@ -28,13 +28,20 @@ pub(super) fn show(study: &Study<'_>) -> Answer {
     let opens = visit.query.has("names");
     let names = if opens { study.open_names(study.ledger.accounts.keys())? } else { Names::default() };
     let found = find(&study.ledger.lines, &study.ledger.spent, &holders(study, &names), hours);
+    let (shown, silent): (Vec<&Rule>, Vec<&Rule>) =
+        Rule::ALL.iter().partition(|rule| found.iter().any(|found| found.rule == **rule));
     let body = html! {
         p.lead { (visit.say(
             "Fixed rules over the whole trail. A finding is a reason to ask, and no proof of anything.",
             "对整个访问轨迹应用的固定规则。发现仅供进一步核查，并不证明任何事实。",
         )) }
         (settings(visit, hours))
-        @for rule in Rule::ALL { (of_rule(study, rule, &found, &names)) }
+        @for rule in shown { (of_rule(study, *rule, &found, &names)) }
+        @if !silent.is_empty() { section.card {
+            h2 { (visit.say("Looked for, and not found", "已检查，未发现")) }
+            ul.checks { @for rule in silent { @let (title, meaning) = spoken::rule(visit.lang, *rule);
+                li { strong { (title) } span.soft { " · " (meaning) } } } }
+        } }
     };
     Ok(study.page(visit.say("Anomalies", "异常"), &body).into())
 }
@@ -90,9 +97,7 @@ fn of_rule(study: &Study<'_>, rule: Rule, found: &[Finding], names: &Names) -> M
     let (title, meaning) = spoken::rule(visit.lang, rule);
     let found: Vec<&Finding> = found.iter().filter(|found| found.rule == rule).collect();
     html! { section.card {
-        h2 { (title) " "
-            @if found.is_empty() { (badge(Tone::Good, visit.say("nothing", "无"))) } @else { (badge(Tone::Warn, &count(found.len() as u64))) }
-        }
+        h2 { (title) " " (badge(Tone::Warn, &count(found.len() as u64))) }
         p.soft { (meaning) }
         @for found in found.iter().take(FINDINGS_SHOWN) { (one(study, found, names)) }
         @if found.len() > FINDINGS_SHOWN { p { (visit.lang.fill("… and {} more", "……另有 {} 项", &[&(found.len() - FINDINGS_SHOWN)])) } }

@@ -29,7 +29,7 @@ pub(super) fn chart(lines: &[&Line], lang: Lang) -> Markup {
     let (from, bars) = bars(lines, step);
     let most = bars.iter().map(|bar| bar.iter().sum::<u64>()).max().unwrap_or(1).max(1);
     html! {
-        (drawing(&bars, from, step, most, lang))
+        div.scroll tabindex="0" { (drawing(&bars, from, step, most, lang)) }
         ul.legend {
             li.answered { (lang.say("answered or delivered", "已应答或已交付")) }
             li.open { (lang.say("open", "待应答")) }

@@ -116,6 +116,7 @@ fn grant(study: &Study<'_>, request: &RequestView, line: &Line) -> Markup {
             p { (visit.lang.fill("Given in block {}.", "于区块 {} 授予。", &[&stint.grant.height])) " "
                 @if let Some(until) = stint.until { (visit.lang.fill("It ended in block {}.", "于区块 {} 终止。", &[&until])) }
                 @else { (badge(Tone::Good, visit.say("still stands", "仍然有效"))) } }
+            @if !stint.grant.terms.purpose.is_empty() { p { (visit.lang.fill("For the purpose '{}':", "用途“{}”：", &[&stint.grant.terms.purpose])) } }
             (terms(visit, &stint.grant.terms, &asset.schema))
         },
         _ => html! { p { (visit.say("None stood for this account when it asked.", "查询时该账户没有任何授权。")) } },

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::{Names, Study};
 use crate::budget::Spent;
-use crate::console::page::{Tone, card, count, field, figures, notice, table, tick};
+use crate::console::page::{Tone, card, count, field, figures, notice, short, table, tick};
 use crate::console::{Answer, Fault, Reply};
 use crate::journal::What;
 use crate::trail::meter::{Counts, Metered, meter};
@@ -170,7 +170,7 @@ fn told(study: &Study<'_>) -> Markup {
         vec![
             html! { (spent.asset) },
             html! { code { (spent.column) } },
-            html! { span.mono { (spent.subject) } },
+            short(&spent.subject.to_string()),
             html! { (bits(spent.millibits)) },
             html! { (bits(spent.budget_millibits)) },
             html! { meter min="0" max="100" high="80" value=(percent.min(100)) { (percent) " %" } " " (percent) " %" },

@@ -84,7 +84,7 @@ pub(super) fn rule(lang: Lang, rule: Rule) -> (&'static str, &'static str) {
         ),
         Rule::OddHours => (
             lang.say("Odd hours", "非常规时间"),
-            lang.say("one account asked 3 times or more within 24 hours outside of the working hours set below", "同一账户在 24 小时内于下方设定的工作时间之外查询 3 次或更多"),
+            lang.say("one account asked 3 times or more within 24 hours outside of the working hours set above", "同一账户在 24 小时内于上方设定的工作时间之外查询 3 次或更多"),
         ),
         Rule::Unanswered => (
             lang.say("Not answered", "未应答"),

@@ -8,7 +8,7 @@ use crate::console::page::{Tone, badge, count, field, notice, table, text_field,
 use crate::console::{Answer, Fault, Reply, Visit};
 use crate::journal::What;
 use crate::naming::Who;
-use crate::trail::{self, Filter, Line};
+use crate::trail::{self, Filter, Kind, Line, TrailFailure};
 
 /// Lines on one page.
 const LINES_SHOWN: usize = 50;
@@ -51,7 +51,7 @@ impl<'a> Wanted<'a> {
 
     /// The lines, and the names that were opened for them.
     fn lines<'b>(&self, study: &'b Study<'_>) -> Result<(Vec<&'b Line>, Names), Found> {
-        let mut lines = study.ledger.find(&self.filter).map_err(|error| Found::Nothing(error.to_string()))?;
+        let mut lines = study.ledger.find(&self.filter).map_err(|error| Found::Nothing(nothing(study.visit, &error)))?;
         let Some(real) = self.real else {
             return Ok((lines, Names::default()));
         };
@@ -60,6 +60,15 @@ impl<'a> Wanted<'a> {
         let behind = names.called(real);
         lines.retain(|line| line.name == real || behind.contains(&line.requester));
         Ok((lines, names))
+    }
+}
+
+/// What the ledger does not have, for whoever looked for it.
+fn nothing(visit: &Visit, error: &TrailFailure) -> String {
+    match error {
+        TrailFailure::NoAsset(name) => visit.lang.fill("the ledger has no asset '{}'", "账本上没有资产“{}”", &[name]),
+        TrailFailure::NoAccount(who) => visit.lang.fill("the ledger has no account '{}'", "账本上没有账户“{}”", &[who]),
+        TrailFailure::Audit(error) => error.to_string(),
     }
 }
 
@@ -203,7 +212,7 @@ pub(super) fn rows(study: &Study<'_>, lines: &[&Line], names: &Names) -> Markup 
             html! { a.nowrap href=(entry_link(line)) { (time(line.time_ms).trim_end_matches(" UTC")) } },
             study.who(&line.requester, names),
             html! { (line.asset_name) },
-            html! { code { (line.shape) } @if line.keys > 1 { " · " (visit.lang.fill("{} keys", "{} 个主键", &[&line.keys])) } },
+            html! { code { (line.shape) } @if line.kind == Kind::Question && line.keys > 1 { " · " (visit.lang.fill("{} keys", "{} 个主键", &[&line.keys])) } },
             html! { (line.purpose) },
             html! { (badge(tone, word)) @if let Some(reason) = spoken::reason(visit.lang, line) { span.small.soft { " " (reason) } } },
         ]
@@ -214,7 +223,7 @@ pub(super) fn rows(study: &Study<'_>, lines: &[&Line], names: &Names) -> Markup 
 
 /// Where everything about a line is.
 pub(super) fn entry_link(line: &Line) -> String {
-    format!("/console/auditor/entry/{}", line.request)
+    format!("/console/auditor/trail/{}", line.request)
 }
 
 fn pager(visit: &Visit, page: usize, pages: usize) -> Markup {

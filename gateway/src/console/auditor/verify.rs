@@ -279,7 +279,7 @@ fn answered(visit: &Visit, verified: &Verified) -> Markup {
         (visit.say("Purpose", "用途"), html! { (verified.purpose) }),
         (
             visit.say("Request", "请求"),
-            html! { a href=(format!("/console/auditor/entry/{}", verified.request)) { span.mono { (verified.request) } } },
+            html! { a href=(format!("/console/auditor/trail/{}", verified.request)) { span.mono { (verified.request) } } },
         ),
     ]);
     html! {

@@ -138,10 +138,15 @@ fn policy(office: &Office<'_>, next: &Policy, is_open: bool) -> Markup {
     let auditor_changes = now.auditor.as_ref().map(|a| a.address()) != next.auditor.as_ref().map(|a| a.address());
     html! {
         (differences(office, &pairs))
-        @if auditor_changes { p { (badge(Tone::Warn, visit.say("the auditor changes", "审计方变更"))) " " (visit.say(
-            "The new one opens what is sealed from then on; what was sealed before stays the one before's.",
-            "新审计方可打开此后密封的内容；此前密封的内容仍归原审计方。",
-        )) } }
+        @if auditor_changes { p { (badge(Tone::Warn, visit.say("the auditor changes", "审计方变更"))) " "
+            @if next.auditor.is_some() { (visit.say(
+                "The new one opens what is sealed from then on; what was sealed before stays the one before's.",
+                "新审计方可打开此后密封的内容；此前密封的内容仍归原审计方。",
+            )) } @else { (visit.say(
+                "From then on nobody is named to whom pseudonyms and charges are sealed, and nobody may sample what owners store.",
+                "此后假名与记账不再向任何指定方密封，也无人可抽查存储内容。",
+            )) }
+        } }
     }
 }
 

@@ -58,7 +58,7 @@ pub(super) async fn show(office: &Office<'_>) -> Answer {
             (table(&headings, &rows, visit.say("Nothing is published yet.", "尚未发布任何资产。")))
             (next_page(visit.lang, next.as_deref()))
         }))
-        @if office.is_member() { p { a.button.plain href="/console/operator/propose/withdraw" { (visit.say("Propose to withdraw one", "提议撤回资产")) } } }
+        @if office.is_member() { p { a.button.plain href="/console/operator/proposals/new/withdraw" { (visit.say("Propose to withdraw one", "提议撤回资产")) } } }
     };
     Ok(office.page(visit.say("Contracts", "合约"), body).into())
 }

@@ -23,12 +23,12 @@ pub(super) fn list(office: &Office<'_>) -> Page {
         @if office.is_member() { section.card {
             h2 { (visit.say("Propose", "提案")) }
             div.actions {
-                a.button href="/console/operator/propose/policy" { (visit.say("Other rules", "更改规则")) }
-                a.button.plain href="/console/operator/propose/withdraw" { (visit.say("Withdraw an asset", "撤回资产")) }
+                a.button href="/console/operator/proposals/new/policy" { (visit.say("Other rules", "更改规则")) }
+                a.button.plain href="/console/operator/proposals/new/withdraw" { (visit.say("Withdraw an asset", "撤回资产")) }
                 @if office.is_network() {
-                    a.button.plain href="/console/operator/propose/join" { (visit.say("A new member", "新成员")) }
-                    a.button.plain href="/console/operator/propose/replace" { (visit.say("Other keys or addresses", "更换密钥或地址")) }
-                    a.button.plain href="/console/operator/propose/leave" { (visit.say("A member leaves", "成员退出")) }
+                    a.button.plain href="/console/operator/proposals/new/join" { (visit.say("A new member", "新成员")) }
+                    a.button.plain href="/console/operator/proposals/new/replace" { (visit.say("Other keys or addresses", "更换密钥或地址")) }
+                    a.button.plain href="/console/operator/proposals/new/leave" { (visit.say("A member leaves", "成员退出")) }
                 }
             }
         } }

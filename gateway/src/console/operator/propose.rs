@@ -35,6 +35,9 @@ pub(super) async fn send(office: &Office<'_>, kind: &str) -> Answer {
         Ok(change) => change,
         Err(why) => return Ok(form(office, kind, Some(&why), typed).into()),
     };
+    if typed.has("edit") {
+        return Ok(form(office, kind, None, typed).into());
+    }
     if typed.get("confirmed") != "yes" {
         return Ok(confirm(office, kind, &change).into());
     }
@@ -156,7 +159,7 @@ fn form(office: &Office<'_>, kind: &str, why: Option<&str>, typed: &Fields) -> P
     let body = html! {
         (office.embedded("What you propose is done at once.", "您的提案立即生效。"))
         @if let Some(why) = why { (notice(Tone::Bad, html! { p { (why) } })) }
-        form.card method="post" action=(format!("/console/operator/propose/{kind}")) {
+        form.card method="post" action=(format!("/console/operator/proposals/new/{kind}")) {
             (hidden(visit))
             (fields)
             div.actions {
@@ -259,13 +262,13 @@ fn confirm(office: &Office<'_>, kind: &str, change: &Change) -> Page {
             )) }
         } }))
         (card(&changes::title(office, change), changes::details(office, change, true)))
-        form method="post" action=(format!("/console/operator/propose/{kind}")) {
+        form method="post" action=(format!("/console/operator/proposals/new/{kind}")) {
             (hidden(visit))
             @for name in CARRIED { @if typed.has(name) { input type="hidden" name=(name) value=(typed.get(name)); } }
             input type="hidden" name="confirmed" value="yes";
             div.actions {
                 button type="submit" { (visit.say("Propose this", "确认提案")) }
-                a.button.plain href=(format!("/console/operator/propose/{kind}")) { (visit.say("Change it", "修改")) }
+                button.plain type="submit" name="edit" value="yes" { (visit.say("Change it", "修改")) }
             }
         }
     };

@@ -61,7 +61,7 @@ pub(super) fn show(office: &Office<'_>) -> Page {
     let body = html! {
         (card(visit.say("What members can change", "成员可更改的规则"), html! {
             (rules)
-            @if office.is_member() { div.actions { a.button href="/console/operator/propose/policy" { (visit.say("Propose other rules", "提议更改规则")) } } }
+            @if office.is_member() { div.actions { a.button href="/console/operator/proposals/new/policy" { (visit.say("Propose other rules", "提议更改规则")) } } }
         }))
         (card(visit.say("What never changes", "不可更改的设定"), html! { (fixed) (table(&headings, &rows, "")) }))
     };
