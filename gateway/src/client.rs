@@ -19,6 +19,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 pub mod health;
+mod listing;
 pub mod trust;
 pub mod witness;
 

@@ -34,6 +34,7 @@ pub mod own;
 mod owner;
 pub mod page;
 mod requester;
+pub mod telling;
 pub mod words;
 
 use jobs::Jobs;
@@ -205,6 +206,12 @@ impl Fields {
     /// All values of this name.
     pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
         self.0.iter().filter(move |(found, _)| found == name).map(|(_, value)| value.as_str())
+    }
+
+    /// Sets the one value of this name.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.0.retain(|(found, _)| found != name);
+        self.0.push((name.to_owned(), value.to_owned()));
     }
 
     /// All of them in an address' form.

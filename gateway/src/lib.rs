@@ -3,6 +3,7 @@
 
 pub mod account_file;
 pub mod answer_file;
+pub mod answers;
 pub mod api;
 pub mod asking;
 pub mod auditing;
@@ -30,6 +31,7 @@ pub mod identity;
 pub mod inferring;
 pub mod logging;
 pub mod journal;
+pub mod interchange;
 pub mod messages;
 pub mod naming;
 #[cfg(feature = "simplex")]
@@ -50,4 +52,5 @@ pub mod set_aside;
 pub mod standing;
 pub mod syncing;
 pub mod trail;
+pub mod verifying;
 pub mod witness;

@@ -333,6 +333,48 @@ fn outcome_text(outcome: &Outcome) -> String {
     }
 }
 
+/// The receipt of a transaction, from a ledger that is one's own.
+///
+/// # Errors
+/// [`LedgerError`](sealgate_ledger::LedgerError) when the ledger cannot be read.
+pub fn of_ledger(
+    ledger: &sealgate_ledger::Ledger,
+    hash: &TxHash,
+) -> Result<Option<Receipt>, sealgate_ledger::LedgerError> {
+    let Some(found) = ledger.receipt(hash)? else { return Ok(None) };
+    let (head, signed) = ledger.signed_head();
+    // The index may be ahead of what is signed.
+    if found.entry_index >= head.tree_size {
+        return Ok(None);
+    }
+    let entry = ledger.prove_entry(found.entry_index, head.tree_size)?;
+    let EntryBody::Transaction { tx, .. } = &entry.entry.body else { return Ok(None) };
+    let Some(sender) = ledger.account(&tx.tx.sender)? else { return Ok(None) };
+    let mut handovers: Vec<Handover> = Vec::new();
+    while (handovers.len() as u64) < head.epoch {
+        let next = ledger.handovers(handovers.len() as u64)?;
+        if next.is_empty() {
+            break;
+        }
+        handovers.extend(next);
+    }
+    handovers.retain(|handover| handover.members.epoch <= head.epoch);
+    let genesis = ledger.genesis().clone();
+    let Ok((checkpoint, witnesses)) = own_lines(&genesis, &signed, &[]) else { return Ok(None) };
+    let from = entry.entry.height;
+    let headers = match head.height.0.saturating_sub(from.0) {
+        between if between >= HEADERS_MAX as u64 => vec![head],
+        between => {
+            let before = (0..between).map(|n| ledger.block(from.plus(n)).map(|block| block.header));
+            let mut headers = before.collect::<Result<Vec<_>, _>>()?;
+            headers.push(head);
+            headers
+        }
+    };
+    let sender = PartyKeys::of(&sender.account);
+    Ok(Some(Receipt { format: FORMAT.into(), genesis, handovers, checkpoint, witnesses, headers, sender, entry }))
+}
+
 /// Fetches everything that shows a transaction, under the session's head, and checks it.
 ///
 /// # Errors

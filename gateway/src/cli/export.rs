@@ -4,8 +4,6 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use sealgate_circuits::snarkjs;
-use sealgate_circuits::verifier::VerifyingKey;
 use sealgate_ledger::ids::Address;
 use serde::Serialize;
 
@@ -14,9 +12,7 @@ use super::{Failure, HomeArg, Output};
 use crate::answer_file::Proven;
 use crate::files::{FileError, create_private_dir, write_json};
 use crate::home::Home;
-
-/// What is written, in the order of snarkjs's own arguments.
-const FILES: [&str; 3] = ["verification_key.json", "public.json", "proof.json"];
+use crate::interchange::{self, SNARKJS_FILES};
 
 #[derive(Debug, Args)]
 pub(super) struct Export {
@@ -59,18 +55,12 @@ pub(super) async fn export(args: Export, output: &Output) -> Result<(), Failure>
     let home = Home::at(&args.home.home);
     let expected = whose(&home, args.requester)?;
     let verified = verify_file(&home, None, &expected, &args.file).await?;
-    let record = args.record.checked_sub(1).and_then(|index| verified.records.get(index));
-    let Some(proven) = verified.proofs.iter().find(|proof| proof.number == args.record) else {
-        let why = match record {
-            None => format!("is about {} keys: there is no --record {}", verified.records.len(), args.record),
-            Some(record) if record.found => "opens the whole record: its commitment is computed again, and there is no zero-knowledge proof to export".into(),
-            Some(_) => "says that no record has this key: a path in the published tree shows that, and there is no zero-knowledge proof to export".into(),
-        };
-        return Err(Failure::new(format!("{} {why}", args.file.display())));
-    };
+    let proven = interchange::proof_of(&verified, args.record)
+        .map_err(|error| Failure::new(format!("{} {error}", args.file.display())))?;
     let files = write_snarkjs(proven, &args.out)?;
     let circuit = proven.statement.circuit.name();
-    let result = Exported { sql: verified.sql, circuit, public_inputs: proven.statement.public_inputs().len(), files };
+    let result =
+        Exported { sql: verified.sql.clone(), circuit, public_inputs: proven.statement.public_inputs().len(), files };
     output.result(&result, || {
         let files: Vec<String> = result.files.iter().map(|file| file.display().to_string()).collect();
         format!(
@@ -88,13 +78,8 @@ pub(super) async fn export(args: Export, output: &Output) -> Result<(), Failure>
 
 /// Writes one proof into a folder that has none.
 fn write_snarkjs(proven: &Proven, folder: &Path) -> Result<Vec<PathBuf>, Failure> {
-    let refused = |error: &dyn std::fmt::Display| Failure::new(error.to_string());
-    let key = VerifyingKey::from_bytes(proven.statement.circuit, &proven.verifying_key).map_err(|e| refused(&e))?;
-    let key = snarkjs::VerificationKey::new(&key).map_err(|error| refused(&error))?;
-    let public = snarkjs::public_signals(&proven.statement.public_inputs());
-    let proof = snarkjs::Proof::new(&proven.proof).map_err(|error| refused(&error))?;
-
-    let files = FILES.map(|name| folder.join(name));
+    let [key, public, proof] = interchange::snarkjs(proven)?;
+    let files = SNARKJS_FILES.map(|name| folder.join(name));
     // A set of files of two answers would look like a proof that fails.
     if let Some(present) = files.iter().find(|file| file.symlink_metadata().is_ok()) {
         return Err(Failure::new(format!("{} is there already; --out names a folder without it", present.display())));

@@ -8,11 +8,12 @@ use sealgate_ledger::ids::TxHash;
 use super::failure::NOT_VERIFIED;
 use super::output::printable;
 use super::{Failure, GatewayArg, HomeArg, Output};
-use crate::asking::{Session, connect};
+use crate::asking::Session;
 use crate::client::Client;
 use crate::files::{FileError, check_writable, read_bounded, write_private};
-use crate::home::{Home, Relation};
-use crate::receipt::{RECEIPT_BYTES_MAX, Receipt, Shown, fetch};
+use crate::home::Home;
+use crate::receipt::{RECEIPT_BYTES_MAX, Shown, fetch};
+use crate::verifying;
 
 #[derive(Debug, Args)]
 pub(super) struct Fetch {
@@ -60,32 +61,9 @@ pub(super) async fn verify(args: Verify, output: &Output) -> Result<(), Failure>
 }
 
 async fn verify_file(home: &Home, args: &Verify) -> Result<Shown, Failure> {
-    let receipt = Receipt::read(&read_bounded(&args.file, RECEIPT_BYTES_MAX)?)?;
-    receipt.genesis.validate()?;
-    home.admit(&receipt.genesis)?;
-    home.follow_members(&receipt.genesis, &receipt.handovers)?;
-    let mut shown = receipt.verify(home)?;
-    let (_, relation) = home.relation(&receipt.genesis, &receipt.checkpoint)?;
-    match (relation, args.gateway.as_deref()) {
-        (Relation::Known, _) => {}
-        (Relation::First, _) => {
-            if !home.accept(&receipt.genesis, &receipt.checkpoint, 0, &[])? {
-                return Err(Failure::new("another command of this home has just met this ledger; run it again".into()));
-            }
-        }
-        (Relation::Newer(_) | Relation::Older(_), Some(url)) => {
-            connect(home, &Client::new(url)?, &receipt.genesis, &receipt.checkpoint).await?;
-        }
-        (Relation::Newer(highest) | Relation::Older(highest), None) => shown.notes.push(format!(
-            "the receipt's checkpoint was not compared with the {highest} entries that this home has seen: name the ledger's gateway with --gateway to rule out a second history"
-        )),
-    }
-    shown.witness(home.require_witnessed(&receipt.genesis, &receipt.checkpoint)?);
-    let pins = home.pins(&shown.fingerprint)?;
-    for key in receipt.witnesses.iter().filter(|key| !pins.witnesses.contains(key)) {
-        shown.notes.push(format!("cosigned by {key}, which this home does not pin"));
-    }
-    Ok(shown)
+    let client = args.gateway.as_deref().map(Client::new).transpose()?;
+    let bytes = read_bounded(&args.file, RECEIPT_BYTES_MAX)?;
+    Ok(verifying::receipt(home, client.as_ref(), &bytes).await?)
 }
 
 /// A receipt as people read it.

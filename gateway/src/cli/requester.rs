@@ -15,15 +15,16 @@ use super::output::printable;
 use super::sample::{Sample, sample};
 use super::{Failure, GatewayArg, HomeArg, Output};
 use crate::account_file;
-use crate::answer_file::{ANSWER_BYTES_MAX, AnswerFile, RecordAnswer, ResultLine, Verified, unwitnessed};
-use crate::asking::{AskFailure, Asking, KeyList, Session, ask as ask_question, connect};
+use crate::answer_file::{ANSWER_BYTES_MAX, RecordAnswer, ResultLine, Verified, unwitnessed};
+use crate::asking::{AskFailure, Asking, KeyList, Session, ask as ask_question};
 use crate::auditing::{audit_owner, replay};
 use crate::client::Client;
 use crate::config::Rate;
 use crate::files::{FileError, check_writable, read_bounded, write_private};
-use crate::home::{Asked, Home, HomeError, Relation};
+use crate::home::Home;
 use crate::owner::Owner;
 use crate::rehashing::{Books, rehash_owner};
+use crate::verifying::{self, VerifyFailure};
 use crate::witness::pins::{Pins, Witnessed};
 
 /// Largest file of keys that is read, in bytes.
@@ -223,40 +224,13 @@ pub(crate) async fn verify_file(
     expected: &Address,
     path: &Path,
 ) -> Result<Verified, Failure> {
-    let refused = |error: &dyn std::fmt::Display| {
-        Failure::new(format!("{} does not verify: {error}", path.display())).or_code(NOT_VERIFIED)
-    };
-    let file = AnswerFile::read(&read_bounded(path, ANSWER_BYTES_MAX)?).map_err(|error| refused(&error))?;
-    file.genesis.validate().map_err(|error| refused(&error))?;
-    home.follow_members(&file.genesis, &file.handovers).map_err(|error| refused(&error))?;
-    let (checkpoint, relation) = home.relation(&file.genesis, &file.checkpoint).map_err(|error| refused(&error))?;
-    let mut verified = file.verify(&checkpoint, expected).map_err(|error| refused(&error))?;
-    let same = |asked: Asked| asked.purpose == verified.purpose && asked.nonce == file.nonce;
-    if !home.asked(&verified.request)?.is_none_or(same) {
-        return Err(refused(&"it is not about the question that this home asked"));
-    }
-    match (relation, gateway) {
-        (Relation::Known, _) => {}
-        (Relation::First, _) => {
-            if !home.accept(&file.genesis, &file.checkpoint, 0, &[])? {
-                return Err(Failure::new(
-                    "another command of this home has just met this ledger; run verify again".into(),
-                ));
-            }
-        }
-        (Relation::Newer(highest) | Relation::Older(highest), None) => {
-            let (size, home) = (checkpoint.size, home.folder().to_owned());
-            return Err(refused(&HomeError::Unconnected { size, highest, home }));
-        }
-        (_, Some(url)) => {
-            let client = Client::new(url)?;
-            connect(home, &client, &file.genesis, &file.checkpoint).await.map_err(|error| refused(&error))?;
-        }
-    }
-    home.same_version(&file.genesis.chain_id(), &verified.asset, verified.version, &verified.root)
-        .map_err(|error| refused(&error))?;
-    let said = home.require_witnessed(&file.genesis, &file.checkpoint).map_err(|error| refused(&error))?;
-    verified.witness(said);
+    let client = gateway.map(Client::new).transpose()?;
+    let bytes = read_bounded(path, ANSWER_BYTES_MAX)?;
+    let verified = verifying::answer(home, client.as_ref(), expected, &bytes).await;
+    let (_, verified) = verified.map_err(|error| match error {
+        VerifyFailure::File(_) | VerifyFailure::Meanwhile => error.into(),
+        error => Failure::new(format!("{} does not verify: {error}", path.display())).or_code(NOT_VERIFIED),
+    })?;
     Ok(verified)
 }
 

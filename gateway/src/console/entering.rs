@@ -158,6 +158,13 @@ fn working(what: &'static str, lang: Lang) -> &'static str {
         "verifying answers" => lang.say("verifying answers", "正在核验应答"),
         "reading ciphertext" => lang.say("reading ciphertext", "正在读取密文"),
         "recomputing records" => lang.say("recomputing records", "正在重新计算记录"),
+        "waiting for the answer and its proof" => {
+            lang.say("waiting for the answer and its proof", "正在等待应答及其证明")
+        }
+        "keys answered" => lang.say("keys answered", "已应答的主键"),
+        "fetching ciphertext" => lang.say("fetching ciphertext", "正在获取密文"),
+        "fetching and decrypting" => lang.say("fetching and decrypting", "正在获取并解密"),
+        "decrypting and writing" => lang.say("decrypting and writing", "正在解密并写入"),
         other => other,
     }
 }

@@ -1,66 +1,75 @@
-//! The block explorer, for everybody: blocks, transactions, accounts.
+//! The block explorer, for everybody: blocks, transactions, accounts, assets
+//! (docs/spec/console.md#explorer). Nothing is shown but what is on the ledger anyway.
 
 use std::sync::Arc;
 
-use maud::html;
-use sealgate_ledger::block::Block;
-use sealgate_ledger::ids::BlockHeight;
+use maud::{Markup, html};
 
-use super::page::{Page, card, count, short, table, time};
-use super::{Answer, Console, Desk, Fault, Place, Visit, blocking};
+use super::page::{Check, Page, card, checklist};
+use super::{Answer, Console, Desk, Fault, Visit};
 
-pub(super) const PAGES: &[(&str, &str, &str)] = &[("/console/explorer", "Blocks", "区块")];
+mod accounts;
+mod acts;
+mod assets;
+mod blocks;
+mod requests;
+mod search;
+pub(super) mod source;
+mod transactions;
 
-/// Blocks on one page.
-const BLOCKS_SHOWN: u64 = 25;
+pub(super) use assets::columns;
+
+pub(super) const PAGES: &[(&str, &str, &str)] = &[
+    ("/console/explorer", "Blocks", "区块"),
+    ("/console/explorer/accounts", "Accounts", "账户"),
+    ("/console/explorer/assets", "Assets", "资产"),
+];
 
 pub(super) async fn answer(console: &Arc<Console>, visit: &Visit) -> Answer {
-    match (visit.parts().as_slice(), visit.is_post) {
-        (["explorer"], false) => newest(console, visit).await,
+    if visit.is_post {
+        return Err(Fault::NotFound);
+    }
+    match visit.parts().as_slice() {
+        ["explorer"] => blocks::newest(console, visit).await,
+        ["explorer", "blocks", height] => blocks::block(console, visit, height).await,
+        ["explorer", "transactions", hash] => transactions::page_or_not(console, visit, hash).await,
+        ["explorer", "transactions", hash, "receipt.json"] => transactions::receipt(console, visit, hash).await,
+        ["explorer", "accounts"] => accounts::list(console, visit).await,
+        ["explorer", "accounts", address] => accounts::page_or_not(console, visit, address).await,
+        ["explorer", "assets"] => assets::list(console, visit).await,
+        ["explorer", "assets", id] => assets::page_or_not(console, visit, id).await,
+        ["explorer", "search"] => search::answer(console, visit).await,
         _ => Err(Fault::NotFound),
     }
 }
 
-async fn newest(console: &Arc<Console>, visit: &Visit) -> Answer {
-    let blocks = blocks(console).await?;
-    let rows: Vec<_> = blocks
-        .iter()
-        .rev()
-        .map(|block| {
-            vec![
-                html! { (count(block.header.height.0)) },
-                html! { (time(block.header.time_ms)) },
-                html! { (block.entries.len()) },
-                short(&block.header.hash().to_string()),
-            ]
-        })
-        .collect();
-    let headings = [
-        visit.say("Height", "高度"),
-        visit.say("Time", "时间"),
-        visit.say("Entries", "条目"),
-        visit.say("Hash", "哈希"),
-    ];
-    let list = table(&headings, &rows, visit.say("No blocks.", "没有区块。"));
-    Ok(Page::new(Desk::Explorer, visit.say("Blocks", "区块"), card(visit.say("Newest blocks", "最新区块"), list))
-        .into())
+/// A page of the explorer: above everything the field to search in.
+fn page(visit: &Visit, title: impl Into<String>, body: Markup) -> Page {
+    let body = html! { (search::field(visit, "")) (body) };
+    Page::new(Desk::Explorer, title, body)
 }
 
-async fn blocks(console: &Arc<Console>) -> Result<Vec<Block>, Fault> {
-    match &console.place {
-        Place::Gateway(gateway) => {
-            let gateway = gateway.clone();
-            blocking(move || {
-                let head = gateway.ledger().head().height.0;
-                let heights = head.saturating_sub(BLOCKS_SHOWN - 1)..=head;
-                Ok(heights.map(|h| gateway.ledger().block(BlockHeight(h))).collect::<Result<_, _>>()?)
-            })
-            .await
-        }
-        Place::Home(place) => {
-            let head = place.client.head().await.map_err(Fault::failed)?.header.height.0;
-            let from = BlockHeight(head.saturating_sub(BLOCKS_SHOWN - 1));
-            place.client.blocks(from).await.map_err(Fault::failed)
-        }
-    }
+/// What was checked of a page, and what was not.
+fn checked(visit: &Visit, checks: &[Check]) -> Markup {
+    card(visit.say("What was checked", "已核查的内容"), checklist(checks))
+}
+
+/// A link to a block.
+pub(super) fn block_link(height: sealgate_ledger::ids::BlockHeight) -> Markup {
+    html! { a href=(format!("/console/explorer/blocks/{height}")) { (super::page::count(height.0)) } }
+}
+
+/// A link to a transaction.
+pub(super) fn transaction_link(hash: &sealgate_ledger::ids::TxHash) -> Markup {
+    html! { a href=(format!("/console/explorer/transactions/{hash}")) { (super::page::short(&hash.to_string())) } }
+}
+
+/// A link to an account.
+pub(super) fn account_link(address: &sealgate_ledger::ids::Address) -> Markup {
+    html! { a href=(format!("/console/explorer/accounts/{address}")) { (super::page::short(&address.to_string())) } }
+}
+
+/// A link to an asset.
+pub(super) fn asset_link(id: &sealgate_ledger::ids::AssetId) -> Markup {
+    html! { a href=(format!("/console/explorer/assets/{id}")) { (super::page::short(&id.to_string())) } }
 }

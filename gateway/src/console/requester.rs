@@ -1,27 +1,57 @@
-//! The requester's desk: what can be asked, questions, and answers that were verified here.
+//! The requester's desk: what can be asked, questions, and answers that were verified here
+//! (docs/spec/console.md#requester).
 
+use std::future::Future;
 use std::sync::Arc;
 
-use maud::html;
+use super::{Answer, Console, Fault, HomePlace, Visit};
 
-use super::page::{Page, card, short, table};
-use super::{Answer, Console, Desk, Fault, HomePlace, Visit};
-use crate::catalogue::Search;
+mod answers;
+mod asking;
+mod asset;
+mod catalogue;
+pub(super) mod checks;
+mod draft;
+mod fetched;
+mod form;
+mod grants;
+mod history;
+mod verify;
 
-pub(super) const PAGES: &[(&str, &str, &str)] = &[("/console/requester", "Catalogue", "资源目录")];
+pub(super) const PAGES: &[(&str, &str, &str)] = &[
+    ("/console/requester", "Catalogue", "资源目录"),
+    ("/console/requester/grants", "My grants", "我的授权"),
+    ("/console/requester/answers", "My answers", "我的应答"),
+    ("/console/requester/fetched", "Fetched files", "已获取文件"),
+    ("/console/requester/verify", "Verify a file", "验证文件"),
+];
 
-pub(super) async fn answer(_console: &Arc<Console>, place: &HomePlace, visit: &Visit) -> Answer {
+pub(super) async fn answer(console: &Arc<Console>, place: &HomePlace, visit: &Visit) -> Answer {
     match (visit.parts().as_slice(), visit.is_post) {
-        (["requester"], false) => catalogue(place, visit).await,
+        (["requester"], false) => catalogue::page(place, visit).await,
+        (["requester", "assets", id], false) => asset::page(place, visit, id).await,
+        (["requester", "grants"], false) => grants::page(place, visit).await,
+        (["requester", "ask", id], false) => asking::page(place, visit, id).await,
+        (["requester", "ask", id], true) => asking::sent(console, place, visit, id).await,
+        (["requester", "answers"], false) => history::page(place, visit).await,
+        (["requester", "answers", request], false) => answers::page(place, visit, request).await,
+        (["requester", "answers", request, file @ ..], false) => answers::file(place, visit, request, file).await,
+        (["requester", "verify"], false) => Ok(verify::page(place, visit).into()),
+        (["requester", "verify"], true) => verify::sent(place, visit).await,
+        (["requester", "fetched"], false) => fetched::page(place, visit).await,
+        (["requester", "fetched", name], false) => fetched::file(place, visit, name).await,
+        (["requester", "fetch", id], true) => fetched::sent(console, place, visit, id).await,
         _ => Err(Fault::NotFound),
     }
 }
 
-async fn catalogue(place: &HomePlace, visit: &Visit) -> Answer {
-    let (listed, _) = place.client.catalogue(&Search::default()).await.map_err(Fault::failed)?;
-    let rows: Vec<_> =
-        listed.iter().map(|listed| vec![html! { (listed.asset.name) }, short(&listed.asset.id.to_string())]).collect();
-    let headings = [visit.say("Name", "名称"), visit.say("Asset", "资产")];
-    let list = table(&headings, &rows, visit.say("No asset matches.", "没有匹配的资产。"));
-    Ok(Page::new(Desk::Requester, visit.say("Catalogue", "资源目录"), card(visit.say("Assets", "资产"), list)).into())
+/// Runs what computes as much as it waits (proofs to verify, columns to decrypt) on a thread of its own.
+async fn aside<T, W>(work: impl FnOnce() -> W + Send + 'static) -> Result<T, String>
+where
+    T: Send + 'static,
+    W: Future<Output = Result<T, String>>,
+{
+    let here = tokio::runtime::Handle::current();
+    let done = tokio::task::spawn_blocking(move || here.block_on(work()));
+    done.await.unwrap_or_else(|error| Err(error.to_string()))
 }
