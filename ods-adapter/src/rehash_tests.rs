@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::file::{FileRequest, FileVersion, seal_file};
+use crate::file::{FileContent, FileRequest, FileVersion, seal_file};
 use crate::progress::silent;
 use crate::suite::CipherSuite;
 use crate::table::SealedVersion;
@@ -26,9 +26,8 @@ impl Stored {
         rows.extend(numbered(320).split_off(300));
         let second = bench.sync(&first, &rows).await.unwrap();
         let file = seal_file(FileRequest {
-            reader: Box::new(Cursor::new(vec![7u8; 100_000])),
+            content: FileContent::Stream(Box::new(Cursor::new(vec![7u8; 100_000]))),
             name: "plans.pdf".into(),
-            bytes: None,
             keys: Arc::clone(&bench.keys),
             store: bench.store.clone(),
             version: 1,

@@ -17,6 +17,8 @@ pub const PAD_BYTES: usize = 256;
 const COMMITTING_BYTES: usize = 32;
 /// Bytes of the length that stands before the content inside a chunk.
 const LENGTH_BYTES: usize = 4;
+/// Where in a chunk's plaintext its content begins.
+pub(crate) const CONTENT_AT: usize = COMMITTING_BYTES + LENGTH_BYTES;
 
 sealgate_circuits::byte_newtype!(
     /// One attempt at sealing a version, drawn at random: what it wrote lies under its name.
@@ -162,33 +164,43 @@ pub(crate) struct SegmentPlace {
 }
 
 impl SegmentPlace {
-    /// Zeros, length, content and zeros up to a multiple of [`PAD_BYTES`], sealed.
-    fn seal(&self, suite: CipherSuite, key: &ChunkKey, at: ChunkPlace, content: &[u8]) -> Result<Vec<u8>, NotOpened> {
-        let length = u32::try_from(content.len()).map_err(|_| NotOpened)?;
-        let padded = padded_bytes(content.len());
-        let mut buffer = Vec::with_capacity(padded + TAG_BYTES);
-        buffer.extend_from_slice(&[0; COMMITTING_BYTES]);
-        buffer.extend_from_slice(&length.to_le_bytes());
-        buffer.extend_from_slice(content);
-        buffer.resize(padded, 0);
-        key.0.cipher(suite).seal(self.nonce(at), &self.aad(at), &mut buffer)?;
-        Ok(buffer)
+    /// Seals a chunk where it lies: `frame` is as long as the sealed chunk and has the content at
+    /// [`CONTENT_AT`]. What else is in it does not matter: zeros, length, padding and tag are written here.
+    fn seal(
+        &self,
+        suite: CipherSuite,
+        key: &ChunkKey,
+        at: ChunkPlace,
+        frame: &mut [u8],
+        content_bytes: usize,
+    ) -> Result<(), NotOpened> {
+        let length = u32::try_from(content_bytes).map_err(|_| NotOpened)?;
+        let (framed, tag) = frame.split_last_chunk_mut::<TAG_BYTES>().ok_or(NotOpened)?;
+        if framed.len() != padded_bytes(content_bytes) {
+            return Err(NotOpened);
+        }
+        let (zeros, rest) = framed.split_first_chunk_mut::<COMMITTING_BYTES>().ok_or(NotOpened)?;
+        *zeros = [0; COMMITTING_BYTES];
+        let (written, rest) = rest.split_first_chunk_mut::<LENGTH_BYTES>().ok_or(NotOpened)?;
+        *written = length.to_le_bytes();
+        rest.get_mut(content_bytes..).ok_or(NotOpened)?.fill(0);
+        *tag = key.0.cipher(suite).seal_detached(self.nonce(at), &self.aad(at), framed)?;
+        Ok(())
     }
 
-    /// The content of a sealed chunk, if it belongs here and is unchanged.
-    pub(crate) fn open(
+    /// The content of a sealed chunk, if it belongs here and is unchanged; it is opened in `scratch`.
+    pub(crate) fn open<'s>(
         &self,
         suite: CipherSuite,
         key: &ChunkKey,
         at: ChunkPlace,
         sealed: &[u8],
-    ) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
-        let mut buffer = Zeroizing::new(sealed.to_vec());
-        key.0.cipher(suite).open(self.nonce(at), &self.aad(at), &mut buffer)?;
-        let content = content_of(&buffer).ok_or(NotOpened)?;
-        buffer.truncate(content.end);
-        buffer.drain(..content.start);
-        Ok(buffer)
+        scratch: &'s mut Scratch,
+    ) -> Result<&'s [u8], NotOpened> {
+        let (framed, tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or(NotOpened)?;
+        let framed = scratch.with(framed);
+        key.0.cipher(suite).open_detached(self.nonce(at), &self.aad(at), framed, *tag)?;
+        content_of(framed).and_then(|content| framed.get(content)).ok_or(NotOpened)
     }
 
     fn aad(&self, at: ChunkPlace) -> Vec<u8> {
@@ -229,18 +241,48 @@ impl Sealer {
         Self { place, commitment: key.commitment(), suite, key }
     }
 
-    pub(crate) fn seal(&self, at: ChunkPlace, content: &[u8]) -> Result<Vec<u8>, NotOpened> {
-        self.place.seal(self.suite, &self.key.chunk_key(at.chunk), at, content)
+    /// Seals a chunk whose content lies at [`CONTENT_AT`] of `frame`, which is as long as the sealed chunk
+    /// ([`sealed_bytes`]).
+    pub(crate) fn seal(&self, at: ChunkPlace, frame: &mut [u8], content_bytes: usize) -> Result<(), NotOpened> {
+        self.place.seal(self.suite, &self.key.chunk_key(at.chunk), at, frame, content_bytes)
     }
 
-    pub(crate) fn open(&self, at: ChunkPlace, sealed: &[u8]) -> Result<Zeroizing<Vec<u8>>, NotOpened> {
-        self.place.open(self.suite, &self.key.chunk_key(at.chunk), at, sealed)
+    /// The content of a sealed chunk, opened in `scratch`.
+    pub(crate) fn open<'s>(
+        &self,
+        at: ChunkPlace,
+        sealed: &[u8],
+        scratch: &'s mut Scratch,
+    ) -> Result<&'s [u8], NotOpened> {
+        self.place.open(self.suite, &self.key.chunk_key(at.chunk), at, sealed, scratch)
     }
 }
 
+/// Memory in which chunks are opened, one after the other. It is wiped when it is dropped, and when a chunk
+/// needs more: wiping after every chunk costs more than opening it.
+#[derive(Default)]
+pub(crate) struct Scratch(Zeroizing<Vec<u8>>);
+
+impl Scratch {
+    /// Holds these bytes and nothing else.
+    fn with(&mut self, bytes: &[u8]) -> &mut [u8] {
+        if self.0.capacity() < bytes.len() {
+            self.0 = Zeroizing::new(Vec::with_capacity(bytes.len().next_power_of_two()));
+        }
+        self.0.clear();
+        self.0.extend_from_slice(bytes);
+        &mut self.0
+    }
+}
+
+/// Bytes of a sealed chunk for so many bytes of content.
+pub(crate) const fn sealed_bytes(content_bytes: usize) -> usize {
+    padded_bytes(content_bytes) + TAG_BYTES
+}
+
 /// Bytes of a chunk's plaintext for so many bytes of content.
-pub(crate) const fn padded_bytes(content_bytes: usize) -> usize {
-    (content_bytes + COMMITTING_BYTES + LENGTH_BYTES).next_multiple_of(PAD_BYTES)
+const fn padded_bytes(content_bytes: usize) -> usize {
+    (content_bytes + CONTENT_AT).next_multiple_of(PAD_BYTES)
 }
 
 /// Where in a framed plaintext its content is.
@@ -252,8 +294,7 @@ fn content_of(framed: &[u8]) -> Option<std::ops::Range<usize>> {
     let canonical = *zeros == [0; COMMITTING_BYTES]
         && framed.len() == padded_bytes(length)
         && padding.iter().all(|byte| *byte == 0);
-    let start = COMMITTING_BYTES + LENGTH_BYTES;
-    canonical.then_some(start..start + length)
+    canonical.then_some(CONTENT_AT..CONTENT_AT + length)
 }
 
 #[cfg(test)]

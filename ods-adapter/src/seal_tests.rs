@@ -25,6 +25,18 @@ fn sealer() -> Sealer {
     sealer_at(place())
 }
 
+fn sealed(at: ChunkPlace, content: &[u8]) -> Vec<u8> {
+    // What lay in the frame before must not matter.
+    let mut frame = vec![0xaa; sealed_bytes(content.len())];
+    frame[CONTENT_AT..][..content.len()].copy_from_slice(content);
+    sealer().seal(at, &mut frame, content.len()).unwrap();
+    frame
+}
+
+fn opens(sealer: &Sealer, at: ChunkPlace, sealed: &[u8]) -> Option<Vec<u8>> {
+    sealer.open(at, sealed, &mut Scratch::default()).ok().map(<[u8]>::to_vec)
+}
+
 const HERE: ChunkPlace = ChunkPlace { chunk: 5, last: false };
 
 fn wycheproof(file: &str, key_bits: u64, cipher: fn(&[u8]) -> Cipher) {
@@ -116,10 +128,10 @@ fn nist_aes_gcm() {
 
 #[test]
 fn a_chunk_opens_only_in_its_own_place() {
-    let sealed = sealer().seal(HERE, b"content").unwrap();
-    assert_eq!(sealer().open(HERE, &sealed).unwrap().as_slice(), b"content");
+    let chunk = sealed(HERE, b"content");
+    assert_eq!(opens(&sealer(), HERE, &chunk).unwrap(), b"content");
     for at in [ChunkPlace { chunk: 4, ..HERE }, ChunkPlace { last: true, ..HERE }] {
-        assert!(sealer().open(at, &sealed).is_err());
+        assert_eq!(opens(&sealer(), at, &chunk), None);
     }
     for other in [
         SegmentPlace { label: AssetLabel::new("b").unwrap(), ..place() },
@@ -128,33 +140,52 @@ fn a_chunk_opens_only_in_its_own_place() {
         SegmentPlace { stream: Stream::Leaves, ..place() },
         SegmentPlace { segment: 3, ..place() },
     ] {
-        assert!(sealer_at(other).open(HERE, &sealed).is_err());
+        assert_eq!(opens(&sealer_at(other), HERE, &chunk), None);
     }
     for key in [DataKey::from_bytes([8; 32]).segment_key(2), DataKey::from_bytes([7; 32]).segment_key(3)] {
-        assert!(Sealer::new(place(), CipherSuite::Aes256Gcm, key).open(HERE, &sealed).is_err());
+        assert_eq!(opens(&Sealer::new(place(), CipherSuite::Aes256Gcm, key), HERE, &chunk), None);
     }
     // A chunk's key opens that chunk and no other.
     let key = DataKey::from_bytes([7; 32]).segment_key(2).chunk_key(HERE.chunk);
-    assert_eq!(place().open(CipherSuite::Aes256Gcm, &key, HERE, &sealed).unwrap().as_slice(), b"content");
+    let mut scratch = Scratch::default();
+    let mut with_key = |at, sealed: &[u8]| {
+        place().open(CipherSuite::Aes256Gcm, &key, at, sealed, &mut scratch).ok().map(<[u8]>::to_vec)
+    };
+    assert_eq!(with_key(HERE, &chunk).unwrap(), b"content");
     let next = ChunkPlace { chunk: 6, ..HERE };
-    let other = sealer().seal(next, b"other").unwrap();
-    assert!(place().open(CipherSuite::Aes256Gcm, &key, next, &other).is_err());
+    assert_eq!(with_key(next, &sealed(next, b"other")), None);
 }
 
 #[test]
 fn lengths_are_padded_and_every_bit_counts() {
     for (content, padded) in [(0, 256), (220, 256), (221, 512), (476, 512)] {
-        let sealed = sealer().seal(HERE, &vec![1; content]).unwrap();
-        assert_eq!(sealed.len(), padded + TAG_BYTES);
-        assert_eq!(sealer().open(HERE, &sealed).unwrap().len(), content);
+        let chunk = sealed(HERE, &vec![1; content]);
+        assert_eq!(chunk.len(), padded + TAG_BYTES);
+        assert_eq!(opens(&sealer(), HERE, &chunk).unwrap(), vec![1; content]);
     }
-    let sealed = sealer().seal(HERE, b"x").unwrap();
-    for bit in 0..sealed.len() * 8 {
-        let mut flipped = sealed.clone();
+    let chunk = sealed(HERE, b"x");
+    for bit in 0..chunk.len() * 8 {
+        let mut flipped = chunk.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
-        assert!(sealer().open(HERE, &flipped).is_err());
+        assert_eq!(opens(&sealer(), HERE, &flipped), None);
     }
-    assert!(sealer().open(HERE, &sealed[..10]).is_err());
+    assert_eq!(opens(&sealer(), HERE, &chunk[..10]), None);
+}
+
+#[test]
+fn a_frame_of_another_length_is_not_sealed() {
+    for bytes in [0, TAG_BYTES, sealed_bytes(7) - 1, sealed_bytes(7) + 1, sealed_bytes(7) + PAD_BYTES] {
+        assert!(sealer().seal(HERE, &mut vec![0; bytes], 7).is_err(), "{bytes}");
+    }
+}
+
+#[test]
+fn a_short_chunk_is_opened_where_a_longer_one_was() {
+    let mut scratch = Scratch::default();
+    for content in [vec![3; 5000], b"short".to_vec(), Vec::new(), vec![4; 700]] {
+        let chunk = sealed(HERE, &content);
+        assert_eq!(sealer().open(HERE, &chunk, &mut scratch), Ok(content.as_slice()));
+    }
 }
 
 #[test]

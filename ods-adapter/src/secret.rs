@@ -7,7 +7,7 @@ use std::path::Path;
 
 use aes_gcm::aead::consts::U12;
 use aes_gcm::aead::{AeadInOut as _, KeyInit as _};
-use aes_gcm::{Aes256Gcm, AesGcm, Nonce};
+use aes_gcm::{Aes256Gcm, AesGcm, Nonce, Tag};
 use hkdf::Hkdf;
 use sealgate_circuits::bytes::tagged_hash;
 use sha2::Sha256;
@@ -108,6 +108,37 @@ impl Cipher {
         match self {
             Cipher::Aes256Gcm(cipher) => cipher.encrypt_in_place(&nonce, aad, buffer),
             Cipher::Sm4Gcm(cipher) => cipher.encrypt_in_place(&nonce, aad, buffer),
+        }
+        .map_err(|_| NotOpened)
+    }
+
+    /// Seals `buffer` in place and gives the tag.
+    pub(crate) fn seal_detached(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        buffer: &mut [u8],
+    ) -> Result<[u8; TAG_BYTES], NotOpened> {
+        let nonce = Nonce::from(nonce);
+        let tag = match self {
+            Cipher::Aes256Gcm(cipher) => cipher.encrypt_inout_detached(&nonce, aad, buffer.into()),
+            Cipher::Sm4Gcm(cipher) => cipher.encrypt_inout_detached(&nonce, aad, buffer.into()),
+        };
+        tag.map(Into::into).map_err(|_| NotOpened)
+    }
+
+    /// Opens `buffer` in place, if this is its tag; on failure its content is of no meaning.
+    pub(crate) fn open_detached(
+        &self,
+        nonce: [u8; NONCE_BYTES],
+        aad: &[u8],
+        buffer: &mut [u8],
+        tag: [u8; TAG_BYTES],
+    ) -> Result<(), NotOpened> {
+        let (nonce, tag) = (Nonce::from(nonce), Tag::from(tag));
+        match self {
+            Cipher::Aes256Gcm(cipher) => cipher.decrypt_inout_detached(&nonce, aad, buffer.into(), &tag),
+            Cipher::Sm4Gcm(cipher) => cipher.decrypt_inout_detached(&nonce, aad, buffer.into(), &tag),
         }
         .map_err(|_| NotOpened)
     }

@@ -231,8 +231,8 @@ impl Store {
         Self { inner, root: None }
     }
 
-    pub(crate) async fn put(&self, object: &Path, content: Vec<u8>) -> Result<(), StoreError> {
-        match self.inner.put(object, PutPayload::from(content)).await {
+    pub(crate) async fn put(&self, object: &Path, content: impl Into<PutPayload>) -> Result<(), StoreError> {
+        match self.inner.put(object, content.into()).await {
             Ok(_) => Ok(()),
             Err(error) if is_full(&error) => {
                 let place =

@@ -85,6 +85,46 @@ impl HashAlgorithm {
             HashAlgorithm::Sm3 => Sm3::digest(bytes).into(),
         }
     }
+
+    /// What takes the bytes piece by piece.
+    pub(crate) fn hasher(self) -> Hasher {
+        match self {
+            HashAlgorithm::Blake3 => Hasher::Blake3(Box::default()),
+            HashAlgorithm::Sha256 => Hasher::Sha256(Sha256::new()),
+            HashAlgorithm::Sha3 => Hasher::Sha3(Sha3_256::new()),
+            HashAlgorithm::Sm3 => Hasher::Sm3(Sm3::new()),
+        }
+    }
+}
+
+/// A digest in the making.
+pub(crate) enum Hasher {
+    Blake3(Box<blake3::Hasher>),
+    Sha256(Sha256),
+    Sha3(Sha3_256),
+    Sm3(Sm3),
+}
+
+impl Hasher {
+    /// Takes the next bytes.
+    pub(crate) fn update(&mut self, bytes: &[u8]) {
+        match self {
+            Hasher::Blake3(hasher) => _ = hasher.update(bytes),
+            Hasher::Sha256(hasher) => hasher.update(bytes),
+            Hasher::Sha3(hasher) => hasher.update(bytes),
+            Hasher::Sm3(hasher) => hasher.update(bytes),
+        }
+    }
+
+    /// The digest of all that was taken.
+    pub(crate) fn finish(self) -> [u8; 32] {
+        match self {
+            Hasher::Blake3(hasher) => hasher.finalize().into(),
+            Hasher::Sha256(hasher) => hasher.finalize().into(),
+            Hasher::Sha3(hasher) => hasher.finalize().into(),
+            Hasher::Sm3(hasher) => hasher.finalize().into(),
+        }
+    }
 }
 
 impl FromStr for HashAlgorithm {
@@ -140,6 +180,9 @@ mod tests {
             (HashAlgorithm::Sm3, "66c7f0f462eeedd9d1f2d46bdc10e4e24167c4875cf2f7a2297da02b8f4ba8e0"),
         ] {
             assert_eq!(hex(hash.digest(b"abc")), digest, "{}", hash.name());
+            let mut pieces = hash.hasher();
+            [b"a".as_slice(), b"", b"bc"].into_iter().for_each(|piece| pieces.update(piece));
+            assert_eq!(hex(pieces.finish()), digest, "{}", hash.name());
         }
     }
 

@@ -2,12 +2,15 @@
 //! read by range through [`SealedFile`], checked whole by [`verify_file`]. A requester opens a part
 //! with its key alone, by [`open_part`].
 
+mod buffer;
+mod content;
 mod manifest;
 mod parts;
 mod read;
 mod verify;
 mod write;
 
+pub use content::FileContent;
 pub(crate) use manifest::FileManifest;
 pub(crate) use manifest::file_objects;
 pub use parts::{CHUNK_BYTES, PART_BYTES, PART_CHUNKS, check_parts, open_part, parts_of};

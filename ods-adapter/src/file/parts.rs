@@ -5,8 +5,7 @@ use std::ops::Range;
 use object_store::path::Path;
 
 use crate::keys::AssetLabel;
-use crate::seal::{AttemptId, Sealer, SegmentKey, SegmentPlace, Stream, padded_bytes};
-use crate::secret::{NotOpened, TAG_BYTES};
+use crate::seal::{AttemptId, Sealer, SegmentKey, SegmentPlace, Stream, sealed_bytes};
 use crate::store::StoreError;
 use crate::suite::{CipherSuite, HashAlgorithm};
 use crate::table::columns::ColumnSegment;
@@ -21,7 +20,7 @@ pub const PART_CHUNKS: u32 = 256;
 pub const PART_BYTES: u64 = CHUNK_BYTES as u64 * PART_CHUNKS as u64;
 
 /// Bytes of a full chunk as stored.
-const SEALED_CHUNK_BYTES: u64 = (padded_bytes(CHUNK_BYTES) + TAG_BYTES) as u64;
+pub(crate) const SEALED_CHUNK_BYTES: usize = sealed_bytes(CHUNK_BYTES);
 
 /// The numbers of the parts in which these bytes of a file lie.
 pub fn parts_of(bytes: &Range<u64>) -> Range<u64> {
@@ -50,35 +49,38 @@ pub(crate) fn bytes_of(part: u64, file_bytes: u64) -> Range<u64> {
 /// Where full chunks of a part that has `chunks` of them begin and end within its object; its last
 /// chunk may be shorter.
 pub(crate) fn offset_of(chunk: u32, chunks: u32) -> u64 {
-    HEADER_BYTES as u64 + u64::from(chunks) * LENGTH_BYTES as u64 + u64::from(chunk) * SEALED_CHUNK_BYTES
+    HEADER_BYTES as u64 + u64::from(chunks) * LENGTH_BYTES as u64 + u64::from(chunk) * SEALED_CHUNK_BYTES as u64
 }
 
 pub(crate) fn place(label: &AssetLabel, attempt: AttemptId, part: u32) -> SegmentPlace {
     SegmentPlace { label: label.clone(), attempt, stream: Stream::File, segment: part }
 }
 
-/// A part's whole object.
-pub(crate) fn seal(sealer: &Sealer, content: &[u8]) -> Result<Vec<u8>, NotOpened> {
-    let mut chunks: Vec<&[u8]> = content.chunks(CHUNK_BYTES).collect();
-    if chunks.is_empty() {
-        chunks.push(&[]);
-    }
-    let count = u32::try_from(chunks.len()).map_err(|_| NotOpened)?;
-    Ok(layout::seal_object(sealer, count, &chunks)?.0)
-}
-
 /// The content of a part's whole object.
 pub(crate) fn open(sealer: &Sealer, chunks: u32, name: &Path, object: &[u8]) -> Result<Vec<u8>, StoreError> {
     let mut content = Vec::with_capacity(object.len());
+    open_each(sealer, chunks, name, object, |opened| content.extend_from_slice(opened))?;
+    Ok(content)
+}
+
+/// Shows the content of each chunk of a part's whole object in order.
+pub(crate) fn open_each(
+    sealer: &Sealer,
+    chunks: u32,
+    name: &Path,
+    object: &[u8],
+    mut each: impl FnMut(&[u8]),
+) -> Result<(), StoreError> {
     let mut full = true;
-    for (chunk, opened) in (0u32..).zip(layout::open_object(sealer, chunks, chunks, name, object)?) {
+    layout::open_object(sealer, chunks, chunks, name, object, |chunk, opened| {
         if !full {
             return Err(StoreError::damaged(name, Some(chunk.saturating_sub(1)), "it is shorter than it must be"));
         }
         full = opened.len() == CHUNK_BYTES;
-        content.extend_from_slice(&opened);
-    }
-    Ok(content)
+        each(opened);
+        Ok(())
+    })?;
+    Ok(())
 }
 
 /// Opens one part of a file with its key alone. `object` is what the owner stores; its length, digest,

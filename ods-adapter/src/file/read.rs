@@ -4,15 +4,17 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use bytes::Bytes;
+use object_store::path::Path;
 
 use super::manifest::FileManifest;
-use super::parts::{self, CHUNK_BYTES, bytes_of, offset_of, parts_of};
+use super::parts::{self, CHUNK_BYTES, SEALED_CHUNK_BYTES, bytes_of, offset_of, parts_of};
 use crate::keys::AssetKeys;
-use crate::seal::{AttemptId, DataKey, Sealer, SegmentKey};
+use crate::seal::{AttemptId, DataKey, Scratch, Sealer, SegmentKey};
 use crate::store::{Store, StoreError};
+use crate::suite::HashAlgorithm;
 use crate::table::columns::ColumnSegment;
-use crate::table::layout;
-use crate::table::version::VersionRef;
+use crate::table::layout::{self, WholeObject};
+use crate::table::version::{ObjectEntry, VersionRef};
 
 /// A version of a file, open for reading. Safe to share between threads.
 pub struct SealedFile {
@@ -71,18 +73,13 @@ impl SealedFile {
         let chunks = self.manifest.chunks(part);
         let first = u32::try_from(from / chunk_bytes).unwrap_or(u32::MAX);
         let end = u32::try_from(to.div_ceil(chunk_bytes)).unwrap_or(u32::MAX);
-        let place = parts::place(self.keys.label(), self.manifest.attempt, part);
-        let object = layout::object_path(&place);
-        let sealer = Sealer::new(place, self.manifest.suite, self.key.segment_key(part));
-        let entry = self.manifest.parts.get(part as usize);
-        let entry = entry.ok_or_else(|| StoreError::damaged(&object, None, "the manifest does not know it"))?;
+        let PartOpener { sealer, name: object, entry, .. } = self.opener(part)?;
         let start = offset_of(first, chunks);
         let stop = if end == chunks { entry.bytes } else { offset_of(end, chunks) };
         let sealed = self.store.read_range(&object, start, stop.saturating_sub(start)).await?;
-        let mut content = Vec::with_capacity(sealed.len());
-        let stride = usize::try_from(offset_of(1, 0) - offset_of(0, 0)).unwrap_or(usize::MAX);
-        for (chunk, sealed) in (first..).zip(sealed.chunks(stride)) {
-            content.extend_from_slice(&layout::open_chunk(&sealer, chunks, &object, chunk, sealed)?);
+        let (mut content, mut scratch) = (Vec::with_capacity(sealed.len()), Scratch::default());
+        for (chunk, sealed) in (first..).zip(sealed.chunks(SEALED_CHUNK_BYTES)) {
+            content.extend_from_slice(&layout::open_chunk(&sealer, chunks, &object, chunk, sealed, &mut scratch)?);
         }
         let skip = usize::try_from(from - u64::from(first) * chunk_bytes).unwrap_or(usize::MAX);
         let wanted = usize::try_from(to - from).unwrap_or(usize::MAX);
@@ -90,6 +87,21 @@ impl SealedFile {
             Some(wanted) => Ok(wanted.to_vec()),
             None => Err(StoreError::damaged(&object, Some(first), "its chunks are shorter than they must be")),
         }
+    }
+
+    /// A part's whole object, unchecked.
+    pub(crate) async fn read_object(&self, part: u32) -> Result<Bytes, StoreError> {
+        self.store.read(&self.manifest.object(&self.keys, part)).await
+    }
+
+    /// What opens the chunks of a part.
+    pub(crate) fn opener(&self, part: u32) -> Result<PartOpener, StoreError> {
+        let place = parts::place(self.keys.label(), self.manifest.attempt, part);
+        let name = layout::object_path(&place);
+        let entry = usize::try_from(part).ok().and_then(|part| self.manifest.parts.get(part));
+        let entry = *entry.ok_or_else(|| StoreError::damaged(&name, None, "the manifest does not know it"))?;
+        let sealer = Sealer::new(place, self.manifest.suite, self.key.segment_key(part));
+        Ok(PartOpener { sealer, name, entry, hash: self.manifest.hash, chunks: self.manifest.chunks(part) })
     }
 
     /// The parts in order, in the form of a column's segments: `rows` are their chunks.
@@ -120,5 +132,37 @@ impl SealedFile {
             return Err(StoreError::damaged(&object, None, "the manifest does not know it"));
         }
         self.store.read_range(&object, start, length).await
+    }
+}
+
+/// What opens the chunks of one part.
+pub(crate) struct PartOpener {
+    sealer: Sealer,
+    name: Path,
+    entry: ObjectEntry,
+    hash: HashAlgorithm,
+    chunks: u32,
+}
+
+impl PartOpener {
+    /// The part's object, if length, digest and header are right.
+    pub(crate) fn whole<'o>(&'o self, object: &'o [u8]) -> Result<WholeObject<'o>, StoreError> {
+        self.entry.check(self.hash, &self.name, object)?;
+        WholeObject::of(&self.sealer, self.chunks, self.chunks, &self.name, object)
+    }
+
+    /// Opens a chunk whose content must be as long as `room`.
+    pub(crate) fn open_into(
+        &self,
+        whole: &WholeObject<'_>,
+        chunk: u32,
+        scratch: &mut Scratch,
+        room: &mut [u8],
+    ) -> Result<(), StoreError> {
+        let content = whole.open(chunk, scratch)?;
+        match content.len() == room.len() {
+            true => Ok(room.copy_from_slice(content)),
+            false => Err(StoreError::damaged(&self.name, Some(chunk), "it is not as long as it must be")),
+        }
     }
 }

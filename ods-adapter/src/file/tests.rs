@@ -44,9 +44,8 @@ impl Bench {
 
     fn request(&self, reader: impl Read + Send + 'static) -> FileRequest {
         FileRequest {
-            reader: Box::new(reader),
+            content: FileContent::Stream(Box::new(reader)),
             name: "plans.pdf".into(),
-            bytes: None,
             keys: Arc::clone(&self.keys),
             store: self.store.clone(),
             version: 1,
@@ -54,6 +53,17 @@ impl Bench {
             hash: HashAlgorithm::default(),
             progress: silent(),
         }
+    }
+
+    fn of(&self, content: FileContent) -> FileRequest {
+        FileRequest { content, ..self.request(io::empty()) }
+    }
+
+    /// The content in a file on the disk.
+    fn on_disk(&self, content: &[u8]) -> FileContent {
+        let path = self.dir.path().join("plans.pdf");
+        fs::write(&path, content).unwrap();
+        FileContent::File(fs::File::open(path).unwrap(), content.len() as u64)
     }
 
     async fn seal(&self, content: &[u8]) -> (FileVersion, VersionRef) {
@@ -98,7 +108,18 @@ async fn files_of_every_length_come_back() {
     let all = content(PART + CHUNK_BYTES + 7);
     for length in [0, 1, 251, 252, 253, CHUNK_BYTES - 1, CHUNK_BYTES, CHUNK_BYTES + 1, PART, all.len()] {
         let whole = &all[..length];
-        let (sealed, version) = bench.seal(whole).await;
+        // From a stream, from the disk, and from what was sealed before.
+        let (streamed, _) = bench.seal(whole).await;
+        let read = seal_file(bench.of(bench.on_disk(whole))).await.unwrap();
+        let before = FileContent::Sealed(bench.open(&read.reference).await.unwrap());
+        let sealed = seal_file(bench.of(before)).await.unwrap();
+        for other in [&streamed, &read] {
+            assert_eq!((other.file_bytes, other.parts), (sealed.file_bytes, sealed.parts));
+            assert_ne!(other.content, sealed.content);
+            let opened = bench.open(&other.reference).await.unwrap().read(0..u64::MAX).await.unwrap();
+            assert!(opened == whole, "{length} bytes");
+        }
+        let version = sealed.reference;
         assert_eq!((sealed.file_bytes, u64::from(sealed.parts)), (length as u64, parts::part_count(length as u64)));
         let file = bench.open(&version).await.unwrap();
         assert!(file.read(0..u64::MAX).await.unwrap() == whole, "{length} bytes");
@@ -263,6 +284,56 @@ async fn a_file_that_cannot_be_read_leaves_nothing() {
         assert_eq!(error.to_string(), "plans.pdf: the disk was taken out");
         assert!(list_attempts(&bench.store, bench.keys.label()).await.unwrap().is_empty(), "{left} bytes read");
     }
+}
+
+#[tokio::test]
+async fn a_file_that_becomes_shorter_leaves_nothing() {
+    let bench = Bench::new();
+    for (length, then) in [(5, 4), (CHUNK_BYTES + 1, CHUNK_BYTES), (2 * PART, PART), (2 * PART + 1, 0)] {
+        let content = bench.on_disk(&content(length));
+        fs::OpenOptions::new()
+            .write(true)
+            .open(bench.dir.path().join("plans.pdf"))
+            .unwrap()
+            .set_len(then as u64)
+            .unwrap();
+        let error = seal_file(bench.of(content)).await.unwrap_err();
+        assert_eq!(error.to_string(), "plans.pdf: it became shorter while it was read; do it again");
+        assert!(list_attempts(&bench.store, bench.keys.label()).await.unwrap().is_empty());
+    }
+}
+
+#[tokio::test]
+async fn a_damaged_file_is_not_sealed_again() {
+    let bench = Bench::new();
+    let (sealed, version) = bench.seal(&content(PART + 70_000)).await;
+    for (part, at) in [(0, 100), (0, 70_000), (1, 3), (1, 66_000)] {
+        let path = bench.part(&sealed, part);
+        let good = fs::read(&path).unwrap();
+        let mut bad = good.clone();
+        bad[at] ^= 1;
+        fs::write(&path, bad).unwrap();
+        let before = FileContent::Sealed(bench.open(&version).await.unwrap());
+        let error = seal_file(bench.of(before)).await.unwrap_err();
+        let SealFileError::Store(StoreError::Damaged { object, .. }) = &error else { panic!("{error}") };
+        assert!(object.ends_with(&format!("parts/p{part}")), "{error}");
+        fs::write(&path, good).unwrap();
+        assert_eq!(list_attempts(&bench.store, bench.keys.label()).await.unwrap(), [version.attempt]);
+    }
+}
+
+#[tokio::test]
+async fn the_same_memory_serves_parts_of_any_length() {
+    // Several full parts and a short one through each buffer; what lay there before must not show.
+    let bench = Bench::new();
+    let whole = content(9 * PART + 333);
+    let sealed = seal_file(bench.of(bench.on_disk(&whole))).await.unwrap();
+    let file = bench.open(&sealed.reference).await.unwrap();
+    for part in 0..10 {
+        let range = part * PART..((part + 1) * PART).min(whole.len());
+        assert!(file.read(range.start as u64..range.end as u64).await.unwrap() == whole[range], "part {part}");
+    }
+    assert_eq!(bench.verify(&sealed.reference).await.unwrap().bytes, sealed.bytes_sealed);
 }
 
 /// Zeros without end.

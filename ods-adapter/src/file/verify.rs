@@ -60,7 +60,9 @@ pub async fn verify_file(request: VerifyFile) -> Result<Report, StoreError> {
         let (stored, hash) = (store.read(&object).await?, manifest.hash);
         let opened = spawn_blocking(move || -> Result<u64, StoreError> {
             entry.check(hash, &object, &stored)?;
-            Ok(parts::open(&sealer, chunks, &object, &stored)?.len() as u64)
+            let mut opened = 0;
+            parts::open_each(&sealer, chunks, &object, &stored, |content| opened += content.len() as u64)?;
+            Ok(opened)
         });
         file_bytes += opened.await.map_err(|error| StoreError::Internal(error.to_string()))??;
         bytes_done += entry.bytes;

@@ -1,19 +1,19 @@
-//! Sealing a file: parts are read, sealed and written at the same time; last comes the manifest.
+//! Sealing a file: several parts are on their way at once, each in a buffer of its own, in which it is read,
+//! sealed and hashed and from which it is written; last comes the manifest.
 
-use std::io::Read;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use futures::StreamExt as _;
-use object_store::path::Path;
-use rayon::prelude::*;
+use futures::future::join_all;
 use tokio::task::spawn_blocking;
 
+use super::buffer::PartBuffer;
+use super::content::{FileContent, Parts};
 use super::manifest::{FORMAT, FileManifest};
-use super::parts::{self, PART_BYTES};
+use super::parts;
 use crate::cancel::Cancel;
-use crate::keys::{AssetKeys, KeyError};
+use crate::keys::{AssetKeys, AssetLabel, KeyError};
 use crate::progress::{Phase, Progress, ProgressSink};
-use crate::seal::{AttemptId, DataKey, Sealer, Stream};
+use crate::seal::{AttemptId, DataKey, Sealer, SegmentPlace, Stream};
 use crate::store::{Store, StoreError};
 use crate::suite::{CipherSuite, HashAlgorithm};
 use crate::table::columns::{ColumnSeal, column_seal};
@@ -21,18 +21,17 @@ use crate::table::layout;
 use crate::table::remove_attempt;
 use crate::table::version::{ObjectEntry, VersionRef};
 
-/// Parts sealed at the same time, at most: each of them is in memory up to three times, being read,
-/// sealed and written.
-const PARTS_AT_ONCE_MAX: usize = 4;
+/// Parts on their way at the same time, at most; each is in memory once.
+const PARTS_AT_ONCE_MAX: usize = 8;
+/// As many again as there are processors wait for the disk while others are sealed.
+const PARTS_A_PROCESSOR: usize = 2;
 
 /// Everything that [`seal_file`] needs.
 pub struct FileRequest {
-    /// The file; read once, to its end.
-    pub reader: Box<dyn Read + Send>,
+    /// The file.
+    pub content: FileContent,
     /// What it is called in errors.
     pub name: String,
-    /// Its size in bytes where that is known; only for progress.
-    pub bytes: Option<u64>,
     /// The asset's keys.
     pub keys: Arc<AssetKeys>,
     /// Where sealed objects go.
@@ -111,55 +110,24 @@ pub async fn seal_file(request: FileRequest) -> Result<FileVersion, SealFileErro
 }
 
 async fn seal_attempt(request: FileRequest, attempt: AttemptId, cancel: &Cancel) -> Result<FileVersion, SealFileError> {
-    let FileRequest { reader, name, bytes, keys, store, version, suite, hash, progress } = request;
+    let FileRequest { content, name, keys, store, version, suite, hash, progress } = request;
     let key = DataKey::generate()?;
     let wrapped = keys.wrap(&key, attempt, Stream::File)?;
-    let batch = rayon::current_num_threads().clamp(1, PARTS_AT_ONCE_MAX);
-    let mut worker = Worker {
-        reader: Parts { reader, name: name.clone(), ended: false },
-        batch,
-        seal: PartSealer { key, keys: Arc::clone(&keys), attempt, suite, hash, name, next: 0 },
-        read: Vec::new(),
+    let sealing = Sealing {
+        parts: Parts::of(content, name),
+        with: PartSealer { key, label: keys.label().clone(), attempt, suite, hash },
+        store: store.clone(),
+        stored: Mutex::new(0),
+        progress,
+        cancel: cancel.clone(),
     };
-    let (mut entries, mut sealed_parts, mut file_bytes) = (Vec::new(), Vec::new(), 0);
-    loop {
-        let step = spawn_blocking(move || worker.step().map(|done| (worker, done)));
-        // Both are awaited to their end: nothing may still be written after an error.
-        let (stepped, written) = futures::join!(step, put_all(&store, std::mem::take(&mut sealed_parts)));
-        written?;
-        let (stepped, sealed) = stepped.map_err(|error| StoreError::Internal(error.to_string()))??;
-        worker = stepped;
-        if cancel.is_wanted() {
-            return Err(SealFileError::Cancelled);
-        }
-        for part in sealed {
-            file_bytes += part.content_bytes;
-            entries.push(part.entry);
-            sealed_parts.push((part.path, part.object));
-        }
-        let rows_total = None;
-        progress.report(Progress {
-            phase: Phase::Sealing,
-            rows_done: 0,
-            rows_total,
-            bytes_done: file_bytes,
-            bytes_total: bytes,
-        });
-        if sealed_parts.is_empty() && worker.is_done() {
-            break;
-        }
+    let (parts, file_bytes) = Arc::new(sealing).run().await?;
+    if cancel.is_wanted() {
+        return Err(SealFileError::Cancelled);
     }
-    let manifest = FileManifest {
-        format: FORMAT,
-        label: keys.label().as_str().to_owned(),
-        attempt,
-        version,
-        suite,
-        hash,
-        file_bytes,
-        key: wrapped,
-        parts: entries,
-    };
+    let label = keys.label().as_str().to_owned();
+    let manifest =
+        FileManifest { format: FORMAT, label, attempt, version, suite, hash, file_bytes, key: wrapped, parts };
     write_manifest(&store, &keys, &manifest).await
 }
 
@@ -184,99 +152,107 @@ async fn write_manifest(
     Ok(sealed)
 }
 
-async fn put_all(store: &Store, objects: Vec<(Path, Vec<u8>)>) -> Result<(), StoreError> {
-    let at_once = objects.len().max(1);
-    let puts = objects.into_iter().map(|(path, object)| async move { store.put(&path, object).await });
-    let outcomes: Vec<Result<(), StoreError>> = futures::stream::iter(puts).buffer_unordered(at_once).collect().await;
-    outcomes.into_iter().collect()
+/// What the parts on their way share.
+struct Sealing {
+    parts: Parts,
+    with: PartSealer,
+    store: Store,
+    /// Bytes that have been stored; told under the lock, so that they never go back.
+    stored: Mutex<u64>,
+    progress: Arc<dyn ProgressSink>,
+    /// The caller's wish, or a part's that failed.
+    cancel: Cancel,
 }
 
-/// Reads the next parts while those read before are sealed.
-struct Worker {
-    reader: Parts,
-    batch: usize,
-    seal: PartSealer,
-    read: Vec<Vec<u8>>,
-}
-
-impl Worker {
-    /// The parts that were read in the step before, sealed; none in the first step.
-    fn step(&mut self) -> Result<Vec<SealedPart>, SealFileError> {
-        let (parts, batch) = (std::mem::take(&mut self.read), self.batch);
-        let (reader, seal) = (&mut self.reader, &mut self.seal);
-        let (read, sealed) = rayon::join(|| reader.next_batch(batch), || seal.seal(&parts));
-        self.read = read?;
-        sealed
-    }
-
-    fn is_done(&self) -> bool {
-        self.reader.ended && self.read.is_empty()
-    }
-}
-
-/// The file, cut into parts.
-struct Parts {
-    reader: Box<dyn Read + Send>,
-    name: String,
-    ended: bool,
-}
-
-impl Parts {
-    fn next_batch(&mut self, count: usize) -> Result<Vec<Vec<u8>>, SealFileError> {
-        let mut batch = Vec::with_capacity(count);
-        while batch.len() < count && !self.ended {
-            batch.push(self.next()?);
-        }
-        Ok(batch)
-    }
-
-    /// The next part; the last one when it is not full. A file whose length is a multiple of a
-    /// part's would end with an empty one: that is dropped by [`PartSealer::seal`].
-    fn next(&mut self) -> Result<Vec<u8>, SealFileError> {
-        let mut part = Vec::with_capacity(usize::try_from(PART_BYTES).unwrap_or(usize::MAX));
-        let read = (&mut self.reader).take(PART_BYTES).read_to_end(&mut part);
-        read.map_err(|source| SealFileError::Read { file: self.name.clone(), source })?;
-        self.ended = (part.len() as u64) < PART_BYTES;
-        Ok(part)
-    }
-}
-
-/// Seals part after part.
-struct PartSealer {
+/// What a part is sealed with.
+pub(crate) struct PartSealer {
     key: DataKey,
-    keys: Arc<AssetKeys>,
+    label: AssetLabel,
     attempt: AttemptId,
     suite: CipherSuite,
-    hash: HashAlgorithm,
-    name: String,
-    next: u32,
+    pub(crate) hash: HashAlgorithm,
 }
 
-struct SealedPart {
-    path: Path,
-    object: Vec<u8>,
+impl PartSealer {
+    pub(crate) fn sealer(&self, part: u32) -> Sealer {
+        Sealer::new(self.place(part), self.suite, self.key.segment_key(part))
+    }
+
+    fn place(&self, part: u32) -> SegmentPlace {
+        parts::place(&self.label, self.attempt, part)
+    }
+}
+
+/// One part that lies in the store.
+struct StoredPart {
+    number: u32,
     entry: ObjectEntry,
     content_bytes: u64,
 }
 
-impl PartSealer {
-    fn seal(&mut self, parts: &[Vec<u8>]) -> Result<Vec<SealedPart>, SealFileError> {
-        let first = self.next;
-        let parts: Vec<(u32, &Vec<u8>)> =
-            (first..=u32::MAX).zip(parts).filter(|(number, part)| *number == 0 || !part.is_empty()).collect();
-        let sealed: Vec<SealedPart> =
-            parts.par_iter().map(|(number, part)| self.seal_part(*number, part)).collect::<Result<_, _>>()?;
-        let count = u32::try_from(sealed.len()).unwrap_or(u32::MAX);
-        self.next = first.checked_add(count).ok_or_else(|| SealFileError::TooLarge(self.name.clone()))?;
-        Ok(sealed)
+impl Sealing {
+    /// Seals all parts; gives their entries in order and the bytes of the file.
+    async fn run(self: Arc<Self>) -> Result<(Vec<ObjectEntry>, u64), SealFileError> {
+        let lanes =
+            (std::thread::available_parallelism().map_or(1, usize::from) * PARTS_A_PROCESSOR).min(PARTS_AT_ONCE_MAX);
+        // All are awaited to their end: nothing may still be written after an error.
+        let outcomes = join_all((0..lanes).map(|_| Arc::clone(&self).lane())).await;
+        let (mut stored, mut failed) = (Vec::new(), None);
+        for outcome in outcomes {
+            match outcome {
+                Ok(parts) => stored.extend(parts),
+                // The others stopped because of the one that failed.
+                Err(error) if matches!(failed, None | Some(SealFileError::Cancelled)) => failed = Some(error),
+                Err(_) => {}
+            }
+        }
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        stored.sort_unstable_by_key(|part| part.number);
+        let file_bytes = stored.iter().map(|part| part.content_bytes).sum();
+        Ok((stored.into_iter().map(|part| part.entry).collect(), file_bytes))
     }
 
-    fn seal_part(&self, number: u32, content: &[u8]) -> Result<SealedPart, SealFileError> {
-        let place = parts::place(self.keys.label(), self.attempt, number);
-        let path = layout::object_path(&place);
-        let sealer = Sealer::new(place, self.suite, self.key.segment_key(number));
-        let object = parts::seal(&sealer, content).map_err(|_| KeyError::NotOpened("a part of the file"))?;
-        let entry = ObjectEntry::of(self.hash, &object);
-        Ok(SealedPart { path, object, entry, content_bytes: content.len() as u64 })
+    /// Takes part after part through one buffer, as long as there are any.
+    async fn lane(self: Arc<Self>) -> Result<Vec<StoredPart>, SealFileError> {
+        let (mut stored, mut buffer) = (Vec::new(), None);
+        loop {
+            let next = Arc::clone(&self).store_next(buffer).await.inspect_err(|_| self.cancel.want())?;
+            let Some((part, used)) = next else { return Ok(stored) };
+            self.tell(part.content_bytes);
+            stored.push(part);
+            buffer = Some(used);
+        }
+    }
+
+    /// Seals and stores the next part; none when there is no other. Gives the buffer back.
+    async fn store_next(
+        self: Arc<Self>,
+        buffer: Option<PartBuffer>,
+    ) -> Result<Option<(StoredPart, PartBuffer)>, SealFileError> {
+        if self.cancel.is_wanted() {
+            return Err(SealFileError::Cancelled);
+        }
+        let Some(turn) = self.parts.next().await? else { return Ok(None) };
+        let sealing = Arc::clone(&self);
+        let seal = move || sealing.parts.seal(turn, buffer.unwrap_or_else(PartBuffer::new), &sealing.with);
+        let sealed = spawn_blocking(seal).await.map_err(|error| StoreError::Internal(error.to_string()))??;
+        let Some((number, content_bytes, sealed)) = sealed else { return Ok(None) };
+        self.store.put(&layout::object_path(&self.with.place(number)), sealed.object.clone()).await?;
+        let part = StoredPart { number, entry: sealed.entry, content_bytes };
+        Ok(Some((part, sealed.into_buffer())))
+    }
+
+    fn tell(&self, stored_bytes: u64) {
+        let mut stored = self.stored.lock().unwrap_or_else(PoisonError::into_inner);
+        *stored += stored_bytes;
+        self.progress.report(Progress {
+            phase: Phase::Sealing,
+            rows_done: 0,
+            rows_total: None,
+            bytes_done: *stored,
+            bytes_total: self.parts.bytes(),
+        });
     }
 }

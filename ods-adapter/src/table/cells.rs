@@ -20,8 +20,31 @@ pub(crate) fn decode(
     kind: ColumnType,
     rows: usize,
 ) -> Result<Vec<Value>, StoreError> {
-    let cells = Vec::<Value>::try_from_slice(content).ok();
-    cells.filter(|cells| cells.len() == rows && cells.iter().all(|cell| cell.fits(kind))).ok_or_else(|| {
+    let mut cells = Vec::with_capacity(rows);
+    decode_into(&mut cells, object, chunk, content, kind, rows)?;
+    Ok(cells)
+}
+
+/// [`decode`], behind the cells that are there already.
+pub(crate) fn decode_into(
+    cells: &mut Vec<Value>,
+    object: &Path,
+    chunk: u32,
+    content: &[u8],
+    kind: ColumnType,
+    rows: usize,
+) -> Result<(), StoreError> {
+    let mut read = || -> Option<()> {
+        let mut rest = content;
+        if u32::deserialize(&mut rest).ok()? as usize != rows {
+            return None;
+        }
+        for _ in 0..rows {
+            cells.push(Value::deserialize(&mut rest).ok().filter(|cell| cell.fits(kind))?);
+        }
+        rest.is_empty().then_some(())
+    };
+    read().ok_or_else(|| {
         StoreError::damaged(object, Some(chunk), format!("it does not hold {rows} values of type {kind}"))
     })
 }

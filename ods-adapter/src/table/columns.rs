@@ -91,9 +91,9 @@ pub(crate) fn open_cells(
         return Err(StoreError::damaged(name, None, format!("a segment has at most {SEGMENT_ROWS} rows")));
     }
     let mut values = Vec::with_capacity(rows as usize);
-    for (chunk, content) in (0u32..).zip(layout::open_object(sealer, rows, chunks_of(rows), name, object)?) {
-        values.extend(cells::decode(name, chunk, &content, kind, cells::rows_in_chunk(rows, chunk))?);
-    }
+    layout::open_object(sealer, rows, chunks_of(rows), name, object, |chunk, content| {
+        cells::decode_into(&mut values, name, chunk, content, kind, cells::rows_in_chunk(rows, chunk))
+    })?;
     Ok(values)
 }
 

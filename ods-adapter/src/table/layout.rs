@@ -1,11 +1,12 @@
 //! Names of objects and the bytes around their chunks (docs/spec/store.md#segment-objects).
 
 use object_store::path::Path;
-use zeroize::Zeroizing;
 
 use crate::keys::AssetLabel;
-use crate::seal::{AttemptId, ChunkPlace, KeyCommitment, Sealer, SegmentPlace, Stream, padded_bytes};
-use crate::secret::{NotOpened, TAG_BYTES};
+use crate::seal::{
+    AttemptId, CONTENT_AT, ChunkPlace, KeyCommitment, Scratch, Sealer, SegmentPlace, Stream, sealed_bytes,
+};
+use crate::secret::NotOpened;
 use crate::store::StoreError;
 
 /// Most rows in a segment.
@@ -88,7 +89,7 @@ impl Header {
         HEADER_BYTES as u64 + u64::from(self.chunks) * LENGTH_BYTES as u64
     }
 
-    fn encode(&self) -> [u8; HEADER_BYTES] {
+    pub(crate) fn encode(&self) -> [u8; HEADER_BYTES] {
         let stream = match self.stream {
             Stream::Column(column) => u16::from(column),
             Stream::Leaves => STREAM_LEAVES,
@@ -142,48 +143,90 @@ pub(crate) fn seal_object<C: AsRef<[u8]>>(
     contents: &[C],
 ) -> Result<(Vec<u8>, Vec<u32>), NotOpened> {
     let count = u32::try_from(contents.len()).map_err(|_| NotOpened)?;
-    let sealed_bytes = |content: &C| u32::try_from(padded_bytes(content.as_ref().len()) + TAG_BYTES);
-    let lengths: Vec<u32> = contents.iter().map(sealed_bytes).collect::<Result<_, _>>().map_err(|_| NotOpened)?;
+    let length = |content: &C| u32::try_from(sealed_bytes(content.as_ref().len()));
+    let lengths: Vec<u32> = contents.iter().map(length).collect::<Result<_, _>>().map_err(|_| NotOpened)?;
     let body_bytes: usize = lengths.iter().map(|length| *length as usize).sum();
     let mut object = Vec::with_capacity(HEADER_BYTES + lengths.len() * LENGTH_BYTES + body_bytes);
     object.extend_from_slice(&Header::of(&sealer.place, sealer.commitment, items, count).encode());
     object.extend(lengths.iter().flat_map(|length| length.to_le_bytes()));
-    for (chunk, content) in (0..count).zip(contents) {
-        object.extend(sealer.seal(ChunkPlace { chunk, last: chunk + 1 == count }, content.as_ref())?);
+    for ((chunk, content), length) in (0..count).zip(contents).zip(&lengths) {
+        let (start, content) = (object.len(), content.as_ref());
+        object.extend_from_slice(&[0; CONTENT_AT]);
+        object.extend_from_slice(content);
+        object.resize(start + *length as usize, 0);
+        let frame = object.get_mut(start..).ok_or(NotOpened)?;
+        sealer.seal(ChunkPlace { chunk, last: chunk + 1 == count }, frame, content.len())?;
     }
     Ok((object, lengths))
 }
 
-/// Opens every chunk of a whole object of so many items; nothing may follow the last one.
+/// Opens every chunk of a whole object of so many items and shows each, with its number, to `each`; nothing
+/// may follow the last one. Gives the number of chunks.
 pub(crate) fn open_object(
     sealer: &Sealer,
     items: u32,
     chunks: u32,
     object: &Path,
     bytes: &[u8],
-) -> Result<Vec<Zeroizing<Vec<u8>>>, StoreError> {
-    let header = Header::of(&sealer.place, sealer.commitment, items, chunks);
-    let ranges = header.chunk_ranges(object, bytes)?;
-    let end = ranges.last().map_or(header.chunks_at(), |(offset, length)| offset + length);
-    if end != bytes.len() as u64 {
-        return Err(StoreError::damaged(object, None, "its length is not the sum of its chunks"));
+    mut each: impl FnMut(u32, &[u8]) -> Result<(), StoreError>,
+) -> Result<u32, StoreError> {
+    let object = WholeObject::of(sealer, items, chunks, object, bytes)?;
+    let mut scratch = Scratch::default();
+    for chunk in 0..chunks {
+        each(chunk, object.open(chunk, &mut scratch)?)?;
     }
-    let open = |(chunk, (offset, length)): (u32, &(u64, u64))| {
-        let range = usize::try_from(*offset).ok().zip(usize::try_from(offset + length).ok());
-        let sealed = range.and_then(|(start, end)| bytes.get(start..end)).unwrap_or_default();
-        open_chunk(sealer, chunks, object, chunk, sealed)
-    };
-    (0..chunks).zip(&ranges).map(open).collect()
+    Ok(chunks)
 }
 
-/// Opens one of the chunks of a segment.
-pub(crate) fn open_chunk(
+/// An object whose header and lengths are right, chunk by chunk.
+pub(crate) struct WholeObject<'o> {
+    sealer: &'o Sealer,
+    chunks: u32,
+    object: &'o Path,
+    bytes: &'o [u8],
+    ranges: Vec<(u64, u64)>,
+}
+
+impl<'o> WholeObject<'o> {
+    /// Compares the header; nothing may follow the last chunk.
+    pub(crate) fn of(
+        sealer: &'o Sealer,
+        items: u32,
+        chunks: u32,
+        object: &'o Path,
+        bytes: &'o [u8],
+    ) -> Result<Self, StoreError> {
+        let header = Header::of(&sealer.place, sealer.commitment, items, chunks);
+        let ranges = header.chunk_ranges(object, bytes)?;
+        let end = ranges.last().map_or(header.chunks_at(), |(offset, length)| offset + length);
+        match end == bytes.len() as u64 {
+            true => Ok(Self { sealer, chunks, object, bytes, ranges }),
+            false => Err(StoreError::damaged(object, None, "its length is not the sum of its chunks")),
+        }
+    }
+
+    /// The content of one chunk, opened in `scratch`.
+    pub(crate) fn open<'s>(&self, chunk: u32, scratch: &'s mut Scratch) -> Result<&'s [u8], StoreError> {
+        let range = usize::try_from(chunk)
+            .ok()
+            .and_then(|chunk| self.ranges.get(chunk))
+            .and_then(|(offset, length)| Some(usize::try_from(*offset).ok()?..usize::try_from(offset + length).ok()?));
+        let sealed = range.and_then(|range| self.bytes.get(range)).unwrap_or_default();
+        open_chunk(self.sealer, self.chunks, self.object, chunk, sealed, scratch)
+    }
+}
+
+/// Opens one of the chunks of a segment in `scratch`.
+pub(crate) fn open_chunk<'s>(
     sealer: &Sealer,
     chunks: u32,
     object: &Path,
     chunk: u32,
     sealed: &[u8],
-) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+    scratch: &'s mut Scratch,
+) -> Result<&'s [u8], StoreError> {
     let at = ChunkPlace { chunk, last: chunk + 1 == chunks };
-    sealer.open(at, sealed).map_err(|_| StoreError::damaged(object, Some(chunk), "it does not open with its key"))
+    sealer
+        .open(at, sealed, scratch)
+        .map_err(|_| StoreError::damaged(object, Some(chunk), "it does not open with its key"))
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use borsh::BorshDeserialize as _;
+use bytes::Bytes;
 use futures::future::try_join_all;
 use object_store::path::Path as ObjectPath;
 use sealgate_circuits::bytes::{Place, PlaceKey, PlaceProof, TreeRoot, tagged_hash};
@@ -20,7 +21,7 @@ use super::leaves::{
 use super::version::{SegmentEntry, VersionManifest, VersionRef};
 use super::worker::Committer;
 use crate::keys::AssetKeys;
-use crate::seal::{AttemptId, DataKey, Sealer, Stream};
+use crate::seal::{AttemptId, DataKey, Scratch, Sealer, Stream};
 use crate::store::{Store, StoreError};
 
 /// A record as it was committed.
@@ -240,8 +241,9 @@ impl SealedTable {
         let known = known.ok_or_else(|| StoreError::damaged(&object, None, "the index does not know it"))?;
         let sealer = Sealer::new(place, self.manifest.suite, self.leaves_key.segment_key(group));
         let sealed = self.store.read_range(&object, known.offset, u64::from(known.bytes)).await?;
-        let content = layout::open_chunk(&sealer, buckets_per_group(bits), &object, chunk, &sealed)?;
-        let entries = decode_bucket(&content).filter(|entries| subtree_of(entries, bits) == known.subtree);
+        let mut scratch = Scratch::default();
+        let content = layout::open_chunk(&sealer, buckets_per_group(bits), &object, chunk, &sealed, &mut scratch)?;
+        let entries = decode_bucket(content).filter(|entries| subtree_of(entries, bits) == known.subtree);
         let entries = entries
             .ok_or_else(|| StoreError::damaged(&object, Some(chunk), "its leaves are not those of the index"))?;
         Ok((object, entries))
@@ -274,31 +276,32 @@ impl SealedTable {
             let object = layout::object_path(&place);
             let chunk = index / CHUNK_ROWS as u32;
             let sealer = Sealer::new(place, self.manifest.suite, key.segment_key(segment.segment));
-            let content = self.read_chunk(&object, &sealer, segment, chunk).await?;
+            let sealed = self.read_chunk(&object, &sealer, segment, chunk).await?;
+            let mut scratch = Scratch::default();
+            let content = layout::open_chunk(&sealer, segment.chunks(), &object, chunk, &sealed, &mut scratch)?;
             let rows = cells::rows_in_chunk(segment.rows, chunk);
-            let values = cells::decode(&object, chunk, &content, column.kind, rows)?;
+            let values = cells::decode(&object, chunk, content, column.kind, rows)?;
             let value = values.into_iter().nth(index as usize % CHUNK_ROWS);
             value.ok_or_else(|| StoreError::damaged(&object, Some(chunk), format!("it has no row {index}")))
         }));
         values.await
     }
 
-    /// Reads one chunk by range: first the header and the table of lengths, then the chunk.
+    /// Reads one sealed chunk by range: first the header and the table of lengths, then the chunk.
     async fn read_chunk(
         &self,
         object: &ObjectPath,
         sealer: &Sealer,
         segment: &SegmentEntry,
         chunk: u32,
-    ) -> Result<zeroize::Zeroizing<Vec<u8>>, StoreError> {
+    ) -> Result<Bytes, StoreError> {
         let header = Header::of(&sealer.place, sealer.commitment, segment.rows, segment.chunks());
         let head = self.store.read_range(object, 0, header.chunks_at()).await?;
         let ranges = header.chunk_ranges(object, &head)?;
         let range = usize::try_from(chunk).ok().and_then(|chunk| ranges.get(chunk));
         let (offset, length) =
             *range.ok_or_else(|| StoreError::damaged(object, Some(chunk), "it has no such chunk"))?;
-        let sealed = self.store.read_range(object, offset, length).await?;
-        layout::open_chunk(sealer, segment.chunks(), object, chunk, &sealed)
+        self.store.read_range(object, offset, length).await
     }
 }
 
@@ -346,11 +349,12 @@ pub(crate) fn open_index(
     let count = 1u32.checked_shl(u32::from(manifest.bucket_bits)).unwrap_or_default();
     let chunks = count.div_ceil(super::leaves::INDEX_BUCKETS as u32);
     let mut buckets: Vec<BucketEntry> = Vec::new();
-    for (chunk, content) in (0u32..).zip(layout::open_object(&sealer, count, chunks, object, bytes)?) {
-        let part = Vec::<BucketEntry>::try_from_slice(&content)
+    layout::open_object(&sealer, count, chunks, object, bytes, |chunk, content| {
+        let part = Vec::<BucketEntry>::try_from_slice(content)
             .map_err(|error| StoreError::damaged(object, Some(chunk), error.to_string()))?;
         buckets.extend(part);
-    }
+        Ok(())
+    })?;
     let leaves: u64 = buckets.iter().map(|bucket| u64::from(bucket.leaves)).sum();
     let top = TreeTop::new(buckets.iter().map(|bucket| bucket.subtree).collect());
     if buckets.len() as u64 != u64::from(count) || leaves != manifest.records + 1 || top.root() != manifest.root {

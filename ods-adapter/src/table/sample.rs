@@ -15,7 +15,7 @@ use super::leaves::RowPlace;
 use super::read::SealedTable;
 use super::version::chunks_of;
 use crate::keys::AssetLabel;
-use crate::seal::{ChunkKey, ChunkPlace, SegmentPlace, Stream};
+use crate::seal::{ChunkKey, ChunkPlace, Scratch, SegmentPlace, Stream};
 use crate::store::StoreError;
 use crate::suite::{CipherSuite, HashAlgorithm};
 
@@ -118,10 +118,11 @@ pub fn open_cell(opening: &CellOpening<'_>, object: &[u8]) -> Result<Value, Stor
     let range = usize::try_from(start).ok().zip(usize::try_from(start + length).ok());
     let sealed = range.and_then(|(start, end)| object.get(start..end)).ok_or_else(none)?;
     let at = ChunkPlace { chunk, last: chunk + 1 == chunks };
+    let mut scratch = Scratch::default();
     let content = place
-        .open(suite, key, at, sealed)
+        .open(suite, key, at, sealed, &mut scratch)
         .map_err(|_| StoreError::damaged(&name, Some(chunk), "it does not open with the key that was shown"))?;
-    let values = cells::decode(&name, chunk, &content, kind, cells::rows_in_chunk(segment.rows, chunk))?;
+    let values = cells::decode(&name, chunk, content, kind, cells::rows_in_chunk(segment.rows, chunk))?;
     values.into_iter().nth(row as usize % CHUNK_ROWS).ok_or_else(none)
 }
 

@@ -447,11 +447,11 @@ fn leaves_in(
     object: &[u8],
 ) -> Result<Vec<LeafEntry>, StoreError> {
     let mut entries = Vec::with_capacity(leaves as usize);
-    for (chunk, content) in (0u32..).zip(layout::open_object(sealer, leaves, buckets, name, object)?) {
-        let bucket = decode_bucket(&content);
+    layout::open_object(sealer, leaves, buckets, name, object, |chunk, content| {
         let wrong = || StoreError::damaged(name, Some(chunk), "it does not hold leaves in order");
-        entries.extend(bucket.ok_or_else(wrong)?);
-    }
+        entries.extend(decode_bucket(content).ok_or_else(wrong)?);
+        Ok(())
+    })?;
     Ok(entries)
 }
 

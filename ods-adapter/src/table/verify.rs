@@ -186,33 +186,39 @@ impl Checker {
         let sealer = Sealer::new(self.manifest.own_place(&self.keys, Stream::Leaves, group), self.manifest.suite, key);
         let header = Header::of(&sealer.place, sealer.commitment, entry.leaves, per_group);
         let ranges = header.chunk_ranges(object, bytes)?;
-        let contents = layout::open_object(&sealer, entry.leaves, per_group, object, bytes)?;
-        let known = buckets.iter().skip((group * per_group) as usize);
-        for (chunk, ((content, known), range)) in (0u32..).zip(contents.iter().zip(known).zip(ranges)) {
+        let mut known = buckets.iter().skip((group * per_group) as usize).zip(ranges);
+        let chunks = layout::open_object(&sealer, entry.leaves, per_group, object, bytes, |chunk, content| {
             let bucket = group * per_group + chunk;
+            let indexed = known.next();
             let as_indexed = |entries: &Vec<LeafEntry>| {
-                entries.len() as u64 == u64::from(known.leaves)
-                    && range == (known.offset, u64::from(known.bytes))
-                    && entries.iter().all(|entry| bucket_of(&entry.leaf.place, bits) == bucket)
-                    && subtree_of(entries, bits) == known.subtree
+                indexed.is_some_and(|(known, range)| {
+                    entries.len() as u64 == u64::from(known.leaves)
+                        && range == (known.offset, u64::from(known.bytes))
+                        && entries.iter().all(|entry| bucket_of(&entry.leaf.place, bits) == bucket)
+                        && subtree_of(entries, bits) == known.subtree
+                })
             };
             let entries = decode_bucket(content).filter(as_indexed);
             let entries = entries
                 .ok_or_else(|| StoreError::damaged(object, Some(chunk), "its leaves are not those of the index"))?;
-            for entry in &entries {
-                if *entry == self.manifest.blinding.entry() {
-                    continue;
-                }
-                let rows = self.manifest.segments.get(entry.row.segment as usize).map_or(0, |segment| segment.rows);
-                if entry.row.index >= rows {
-                    return Err(StoreError::damaged(object, Some(chunk), "a leaf names a row that does not exist"));
-                }
-                if let Some(order) = &mut self.order {
-                    order.add(entry)?;
-                }
+            self.check_rows(&entries, object, chunk)
+        })?;
+        self.count(bytes.len(), chunks as usize);
+        Ok(())
+    }
+
+    /// That the leaves name rows that exist; noted for the comparison with the rows.
+    fn check_rows(&mut self, entries: &[LeafEntry], object: &Path, chunk: u32) -> Result<(), StoreError> {
+        let blinding = self.manifest.blinding.entry();
+        for entry in entries.iter().filter(|entry| **entry != blinding) {
+            let rows = self.manifest.segments.get(entry.row.segment as usize).map_or(0, |segment| segment.rows);
+            if entry.row.index >= rows {
+                return Err(StoreError::damaged(object, Some(chunk), "a leaf names a row that does not exist"));
+            }
+            if let Some(order) = &mut self.order {
+                order.add(entry)?;
             }
         }
-        self.count(bytes.len(), contents.len());
         Ok(())
     }
 
