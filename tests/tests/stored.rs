@@ -14,6 +14,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use sealgate_ledger::tx::{CIPHER_SUITES, HASH_ALGORITHMS};
+use sealgate_ods::{CipherSuite, HashAlgorithm};
 use sealgate_tests::chance::{Chance, count};
 use sealgate_tests::{Run, Table, World, binary, files_under, sealgate, text};
 use serde_json::{Value, json};
@@ -128,6 +130,100 @@ fn a_file_is_fetched_whole_by_range_and_after_being_killed() {
     sealgate(&["revoke", "--data-dir", &owner, "--asset", asset, "--to", &to]).ok();
     let error = get(&world, &server.url, "late.pdf", &[]).error();
     assert!(!Path::new(&world.path("late.pdf")).exists(), "{error}");
+}
+
+fn rotate_args(world: &World) -> [String; 6] {
+    ["keys", "rotate", "--data-dir", &world.path("owner"), "--asset", "plans"].map(str::to_owned)
+}
+
+/// Former keys that the owner's folder holds.
+fn former_keys(world: &World) -> u64 {
+    let listed = sealgate(&["keys", "list", "--data-dir", &world.path("owner")]).ok();
+    listed["keys"][0]["former"].as_u64().unwrap()
+}
+
+#[test]
+fn the_key_of_a_file_is_changed_while_the_gateway_serves() {
+    let first = content(PART + 70_000, 11);
+    let world = world(&first);
+    let server = world.serve();
+    get(&world, &server.url, "before.pdf", &[]).ok();
+    let stored_before = files_under(world.path("owner/store").as_ref());
+    let old_key: Vec<_> =
+        files_under(world.path("owner/keys").as_ref()).iter().map(|f| std::fs::read(f).unwrap()).collect();
+    let rotated = sealgate(&rotate_args(&world)).ok();
+    assert_eq!((&rotated["version"], &rotated["bytes"]), (&json!(2), &json!(first.len())));
+    assert!(rotated.get("records").is_none(), "{rotated}");
+    assert_eq!(former_keys(&world), 0);
+    // What the old key opened is gone, but for the mark of the version that was let go of.
+    let left = stored_before.iter().filter(|file| file.exists()).count();
+    assert_eq!(left, 0);
+    let got = get(&world, &server.url, "after.pdf", &[]).ok();
+    assert_eq!(got["version"], 2);
+    assert!(std::fs::read(world.path("after.pdf")).unwrap() == first);
+    let owner = world.path("owner");
+    let audit = sealgate(&["audit", "--data-dir", &owner]).ok();
+    assert_eq!((&audit["versions"], &audit["objects"]), (&json!(1), &json!(3)), "{audit}");
+    sealgate(&["audit", "--rehash", "--data-dir", &owner]).ok();
+    drop(server);
+    // A damaged file is not sealed again as if it were whole, and the version stays as it is.
+    let part = stored(&world, "parts/p1");
+    flip(&part, 20);
+    let error = sealgate(&rotate_args(&world)).error();
+    assert!(error.contains("parts/p1") && error.contains("damaged"), "{error}");
+    flip(&part, 20);
+    let again = sealgate(&rotate_args(&world)).ok();
+    assert_eq!((&again["version"], former_keys(&world)), (&json!(3), 0));
+    // The key from before opens nothing any more.
+    for (path, old) in files_under(world.path("owner/keys").as_ref()).iter().zip(&old_key) {
+        std::fs::write(path, old).unwrap();
+    }
+    let error = sealgate(&["audit", "--data-dir", &owner]).error();
+    assert!(error.contains("does not open with this asset's keys") || error.contains("is missing"), "{error}");
+}
+
+#[test]
+fn a_change_of_a_files_key_that_is_killed_leaves_the_old_version_or_the_new_one() {
+    let whole = content(2 * PART + 70_000, 12);
+    let world = world(&whole);
+    let begun = Instant::now();
+    sealgate(&rotate_args(&world)).ok();
+    let longest = begun.elapsed();
+    let (mut chance, mut current, mut finished) = (Chance::of_run("rotate a file"), 2, 0);
+    for round in 0..count("SEALGATE_KILLS", 6) {
+        let server = (round % 2 == 1).then(|| world.serve());
+        let mut child = Command::new(binary())
+            .args(rotate_args(&world))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        std::thread::sleep(longest.mul_f64(chance.below(1_100) as f64 / 1_000.0));
+        let _ = child.kill();
+        child.wait().unwrap();
+        sealgate(&["audit", "--data-dir", &world.path("owner")]).ok();
+        let server = server.unwrap_or_else(|| world.serve());
+        let got = get(&world, &server.url, "out.pdf", &[]).ok();
+        let version = got["version"].as_u64().unwrap();
+        assert!(version == current || version == current + 1, "{current} -> {version}");
+        finished += version - current;
+        assert!(std::fs::read(world.path("out.pdf")).unwrap() == whole);
+        drop(server);
+        // Given again it comes to its end, and nothing of the killed one is left.
+        let rotated = sealgate(&rotate_args(&world)).ok();
+        current = rotated["version"].as_u64().unwrap();
+        assert_eq!((current, former_keys(&world)), (version + 1, 0));
+        let parts = files_under(world.path("owner/store").as_ref());
+        let parts = parts.iter().filter(|file| file.to_string_lossy().contains("/parts/")).count();
+        assert_eq!(parts, 3, "only the current version's");
+    }
+    println!("{finished} kills came after the new version had been published");
+}
+
+#[test]
+fn the_ledger_knows_what_the_store_seals_and_hashes_with() {
+    assert_eq!(CipherSuite::ALL.map(CipherSuite::name), CIPHER_SUITES);
+    assert_eq!(HashAlgorithm::ALL.map(HashAlgorithm::name), HASH_ALGORITHMS);
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::{DataArg, Failure, Output};
 use crate::naming::AssetName;
 use crate::owner::Owner;
 use crate::passphrase::{NEW_PASSPHRASE, NEW_ROOT_KEY, Prompt};
-use crate::rotating::rotate;
+use crate::rotating::{Resealed, rotate};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum KeysCommand {
@@ -17,7 +17,7 @@ pub(super) enum KeysCommand {
     List(List),
     /// Put all keys under a new root key; nothing that is stored is written anew.
     RotateRoot(RotateRoot),
-    /// Draw a new key for a table and seal its current version again under it; the old key goes, with
+    /// Draw a new key for an asset and seal its current version again under it; the old key goes, with
     /// the versions that it opens.
     Rotate(Rotate),
     /// Destroy an asset's keys: nothing that was sealed of it opens again, for anybody.
@@ -126,7 +126,12 @@ struct RotateAssetResult {
     asset: AssetId,
     name: String,
     version: u32,
-    records: u64,
+    /// Of a table.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    records: Option<u64>,
+    /// Of a file.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    bytes: Option<u64>,
     transaction: TxHash,
     block: BlockHeight,
 }
@@ -213,19 +218,24 @@ async fn rotate_asset(args: &Rotate, output: &Output) -> Result<(), Failure> {
     let rotated = rotate(&owner, &args.asset, bar.clone()).await;
     bar.finish();
     let rotated = rotated?;
+    let (records, bytes, content) = match rotated.content {
+        Resealed::Records(records) => (Some(records), None, format!("{records} records")),
+        Resealed::Bytes(bytes) => (None, Some(bytes), format!("{bytes} bytes")),
+    };
     let result = RotateAssetResult {
         asset: rotated.asset,
         name: rotated.name,
-        version: rotated.version.version,
-        records: rotated.version.records,
+        version: rotated.version,
+        records,
+        bytes,
         transaction: rotated.receipt.hash,
         block: rotated.receipt.height,
     };
     output.result(&result, || {
         format!(
-            "new key     {} version {} ({} records) is sealed under it\ntransaction {}\nblock       {}\n\nOlder \
+            "new key     {} version {} ({content}) is sealed under it\ntransaction {}\nblock       {}\n\nOlder \
              versions and the key that opened them are gone from this folder; backups hold copies of both.",
-            result.name, result.version, result.records, result.transaction, result.block
+            result.name, result.version, result.transaction, result.block
         )
     });
     Ok(())
@@ -252,7 +262,8 @@ fn destroy(args: &Destroy, output: &Output) -> Result<(), Failure> {
     owner.destroy_keys(&asset)?;
     output.result(&DestroyResult { destroyed: asset }, || {
         format!(
-            "destroyed   the keys of {} ({asset})\n\nBackups hold copies of them: destroy those too. On flash storage \
+            "destroyed   the keys of {} ({asset})\n\nBackups hold copies of them, and so do folders that a restore has set \
+             aside beside this one (named like it, with '.replaced.' and a number): destroy those too. On flash storage \
              overwritten bytes can survive; they are sealed under the root key, so 'sealgate keys rotate-root' makes \
              them useless. The asset still stands on the ledger: 'sealgate asset withdraw' ends it there.",
             args.asset
