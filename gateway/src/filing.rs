@@ -9,11 +9,11 @@ use sealgate_circuits::bytes::{PlaceKey, TreeRoot};
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::ids::{AssetId, Digest};
 use sealgate_ledger::tx::{ColumnSeal, FILE, TxBody, VersionInfo, file_schema};
-use sealgate_ods::file::{FileRequest, FileVersion, SealFileError, seal_file};
+use sealgate_ods::file::{FileContent, FileRequest, FileVersion, SealFileError, seal_file};
 use sealgate_ods::keys::AssetKeys;
 use sealgate_ods::progress::ProgressSink;
 use sealgate_ods::table::remove_attempt;
-use sealgate_ods::{CipherSuite, HashAlgorithm};
+use sealgate_ods::{CipherSuite, FileState, HashAlgorithm};
 
 use crate::files::FileError;
 use crate::owner::{Owner, OwnerError};
@@ -88,6 +88,7 @@ pub async fn publish_file(owner: &Owner, filing: Filing<'_>) -> Result<Filed, Fi
             FileError::content(filing.path, "it is no file; name one file, or pack a folder into an archive").into()
         );
     }
+    let begun = FileState::from_metadata(&meta);
     let _lock = publish_lock(owner.folder())?;
     let access = owner.access().await?;
     let asset = AssetId::of(&access.genesis().await?.chain_id(), &owner.account().address(), filing.name);
@@ -101,9 +102,8 @@ pub async fn publish_file(owner: &Owner, filing: Filing<'_>) -> Result<Filed, Fi
     let keys = Arc::new(keys.map_err(OwnerError::from)?);
     remove_orphans(owner, &access, &asset, &keys, existing.as_ref()).await?;
     let sealed = seal_file(FileRequest {
-        reader: Box::new(file),
+        content: FileContent::File(file, meta.len()),
         name: filing.path.display().to_string(),
-        bytes: Some(meta.len()),
         keys: Arc::clone(&keys),
         store: owner.store().clone(),
         version: existing.as_ref().map_or(1, |detail| detail.asset.current + 1),
@@ -113,8 +113,7 @@ pub async fn publish_file(owner: &Owner, filing: Filing<'_>) -> Result<Filed, Fi
     })
     .await?;
     // Half of one state and half of another is no file that anybody had.
-    let now = std::fs::metadata(filing.path).map_err(FileError::io(filing.path))?;
-    if now.len() != meta.len() || now.modified().ok() != meta.modified().ok() {
+    if !begun.is_still_at(filing.path).map_err(FileError::io(filing.path))? {
         remove_attempt(owner.store(), keys.label(), sealed.reference.attempt).await.map_err(OwnerError::from)?;
         let what = "it was changed while it was read; nothing was published, do it again";
         return Err(FileError::content(filing.path, what).into());
@@ -149,7 +148,7 @@ pub async fn publish_file(owner: &Owner, filing: Filing<'_>) -> Result<Filed, Fi
 
 /// What the ledger is told of a version: one seal, and in the place of a tree's root the content's digest,
 /// as a file has no tree.
-fn version_info(keys: &AssetKeys, sealed: &FileVersion) -> Result<VersionInfo, OwnerError> {
+pub(crate) fn version_info(keys: &AssetKeys, sealed: &FileVersion) -> Result<VersionInfo, OwnerError> {
     Ok(VersionInfo {
         number: sealed.version,
         root: TreeRoot(sealed.content.ciphertext_digest),

@@ -4,6 +4,7 @@
 
 mod cancel;
 pub mod file;
+mod file_state;
 pub mod keys;
 pub mod manifest;
 pub mod probe;
@@ -19,6 +20,7 @@ pub mod table;
 #[cfg(test)]
 mod testing;
 
+pub use file_state::FileState;
 pub use keys::{AssetKeys, AssetLabel, KeyError, KeyFolder, KeyVault, RootFile, RootKey};
 pub use manifest::{ManifestError, ShareManifest};
 pub use progress::{Phase, Progress, ProgressSink, silent};

@@ -37,7 +37,12 @@ fn through(kind: &str, case: &Case<'_>, options: &str) -> Outcome {
     read(kind, &path, case.columns, options)
 }
 
-fn read(kind: &str, path: &Path, columns: &[(&str, &str)], options: &str) -> Outcome {
+fn opened(
+    kind: &str,
+    path: &Path,
+    columns: &[(&str, &str)],
+    options: &str,
+) -> Result<Box<dyn super::Source>, SourceError> {
     // What is null: JSON and Parquet know; CSV has a text for it.
     let nulls = if kind == "csv" { "null = ['NULL']" } else { "" };
     let mut text = format!(
@@ -48,7 +53,11 @@ fn read(kind: &str, path: &Path, columns: &[(&str, &str)], options: &str) -> Out
     for (name, kind) in columns {
         text.push_str(&format!("[[column]]\nname='{name}'\ntype='{kind}'\n"));
     }
-    let mut source = open(&ShareManifest::parse(&text, Path::new("share.toml")).unwrap())?;
+    open(&ShareManifest::parse(&text, Path::new("share.toml")).unwrap())
+}
+
+fn read(kind: &str, path: &Path, columns: &[(&str, &str)], options: &str) -> Outcome {
+    let mut source = opened(kind, path, columns, options)?;
     let (mut rows, mut rejected) = (Vec::new(), Vec::new());
     while let Some(read) = source.next()? {
         match read {
@@ -238,6 +247,64 @@ fn a_file_that_was_cut_gives_no_other_rows() {
                     let complete = rows.len().saturating_sub(cut_cell);
                     assert!(rows[..complete] == expected[..complete], "{kind} cut at {length}: {rows:?}");
                 }
+            }
+        }
+    }
+}
+
+/// Written to, touched, cut, replaced by another of the same content, or removed behind the first row.
+#[test]
+fn a_file_that_changes_while_it_is_read_is_no_table() {
+    let columns = [("id", "int"), ("note", "text")];
+    let ids: Vec<String> = (0..5_000).map(|id| id.to_string()).collect();
+    let note = "something of the clerk's, so that the file is longer than what is read at once";
+    let rows: Vec<[Option<&str>; 2]> = ids.iter().map(|id| [Some(id.as_str()), Some(note)]).collect();
+    let rows: Vec<&[Option<&str>]> = rows.iter().map(<[_; 2]>::as_slice).collect();
+    let case = Case { columns: &columns, header: &["id", "note"], rows: &rows };
+    let later = || std::time::SystemTime::now() + std::time::Duration::from_secs(5);
+    let change_file = |path: &Path, how: &str| match how {
+        "written" => {
+            let mut bytes = fs::read(path).unwrap();
+            let at = bytes.len() - 300;
+            bytes[at] ^= 1;
+            fs::write(path, bytes).unwrap();
+            File::options().write(true).open(path).unwrap().set_modified(later()).unwrap();
+        }
+        "touched" => File::options().write(true).open(path).unwrap().set_modified(later()).unwrap(),
+        "cut" => {
+            File::options().write(true).open(path).unwrap().set_len(fs::metadata(path).unwrap().len() / 2).unwrap()
+        }
+        "replaced" => {
+            let other = path.with_extension("other");
+            fs::copy(path, &other).unwrap();
+            let modified = fs::metadata(path).unwrap().modified().unwrap();
+            File::options().write(true).open(&other).unwrap().set_modified(modified).unwrap();
+            fs::rename(&other, path).unwrap();
+        }
+        _ => fs::remove_file(path).unwrap(),
+    };
+    for kind in FILES {
+        for how in ["written", "touched", "cut", "replaced", "removed", ""] {
+            let dir = tempfile::tempdir().unwrap();
+            let path = dir.path().join("t");
+            write(kind, &path, &case);
+            let mut source = opened(kind, &path, &columns, "").unwrap();
+            assert!(matches!(source.next(), Ok(Some(Read::Row(_)))), "{kind}");
+            if !how.is_empty() {
+                change_file(&path, how);
+            }
+            let mut read = 1;
+            let outcome = loop {
+                match source.next() {
+                    Ok(Some(_)) => read += 1,
+                    Ok(None) => break None,
+                    Err(error) => break Some(error),
+                }
+            };
+            match outcome {
+                None => assert_eq!((how, read), ("", 5_000), "{kind}"),
+                Some(SourceError::Changed { path: named }) => assert!(named == path && !how.is_empty(), "{kind}"),
+                Some(other) => panic!("{kind}, {how}: {other}"),
             }
         }
     }

@@ -92,6 +92,14 @@ pub enum SourceError {
         /// Where, and what is wrong.
         what: String,
     },
+    /// The file became another one, or was written to, while it was read.
+    #[error(
+        "{path} was changed while it was read, so its rows are of no one state: try again when nothing writes to it, or share a copy"
+    )]
+    Changed {
+        /// The file.
+        path: PathBuf,
+    },
     /// A database could not be reached or refused.
     #[error("{name}: {what}")]
     Database {

@@ -1,5 +1,6 @@
 //! Sources: where the rows of a shared table come from (docs/spec/manifest.md#source).
 
+mod batch;
 mod csv;
 mod error;
 mod json;
@@ -7,6 +8,7 @@ mod parquet;
 mod postgres;
 mod text;
 mod typed;
+mod watched;
 
 #[cfg(test)]
 mod conformance;
@@ -18,6 +20,7 @@ use sealgate_circuits::value::Value;
 pub use error::SourceError;
 pub(crate) use text::mark_of;
 
+use self::watched::Watched;
 use crate::manifest::{ShareManifest, SourceSpec};
 
 /// What a source says of one row.
@@ -67,7 +70,8 @@ impl std::fmt::Display for Rejected {
 }
 
 /// Rows of a table, one after the other, in an order that does not change while the source does
-/// not. After an error nothing more may be asked.
+/// not. What changes while it is read gives an error in the place of the end: a database's rows are of one
+/// snapshot, a file's state is compared. After an error nothing more may be asked.
 pub trait Source: Send {
     /// The next row; `None` after the last, however often it is asked. Values fit the manifest's schema and no key is null.
     ///
@@ -98,10 +102,12 @@ pub fn open(manifest: &ShareManifest) -> Result<Box<dyn Source>, SourceError> {
 /// Opens a source as cells without types. A database gives its rows in the order of `key`.
 pub(crate) fn open_table(spec: &SourceSpec, key: &[String]) -> Result<Box<dyn Table>, SourceError> {
     Ok(match spec {
-        SourceSpec::Csv(spec) => Box::new(csv::CsvTable::open(spec)?),
-        SourceSpec::JsonL(path) => Box::new(json::JsonTable::open(path, json::Form::Lines)?),
-        SourceSpec::Json(path) => Box::new(json::JsonTable::open(path, json::Form::Array)?),
-        SourceSpec::Parquet(path) => Box::new(parquet::ParquetTable::open(path)?),
+        SourceSpec::Csv(spec) => Box::new(Watched::open(&spec.path, |_| csv::CsvTable::open(spec))?),
+        SourceSpec::JsonL(path) => {
+            Box::new(Watched::open(path, |path| json::JsonTable::open(path, json::Form::Lines))?)
+        }
+        SourceSpec::Json(path) => Box::new(Watched::open(path, |path| json::JsonTable::open(path, json::Form::Array))?),
+        SourceSpec::Parquet(path) => Box::new(Watched::open(path, parquet::ParquetTable::open)?),
         SourceSpec::Postgres(spec) => Box::new(postgres::PostgresTable::open(spec, key)?),
     })
 }

@@ -10,13 +10,14 @@ use parquet::errors::ParquetError;
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::schema::types::SchemaDescPtr;
 
+use super::batch::BatchSize;
 use super::{Place, SourceError, Table, find};
 
 mod cells;
 
 use cells::{Cell, Kind};
 
-/// Rows read at once.
+/// Rows read at once, at most.
 const BATCH_ROWS: usize = 1024;
 
 /// The rows of one Parquet file. Columns of groups are named with dots between.
@@ -33,6 +34,7 @@ pub(super) struct ParquetTable {
     /// Rows of the current row group that no batch holds yet.
     group_left: usize,
     batch_rows: usize,
+    next_batch: BatchSize,
     /// The current row in the batch, from 1.
     at: usize,
 }
@@ -66,6 +68,7 @@ impl ParquetTable {
             next_group: 0,
             group_left: 0,
             batch_rows: 0,
+            next_batch: BatchSize::up_to(BATCH_ROWS),
             at: 0,
         })
     }
@@ -98,7 +101,7 @@ impl ParquetTable {
         if !self.open_group()? {
             return Ok(false);
         }
-        let rows = self.group_left.min(BATCH_ROWS);
+        let rows = self.group_left.min(self.next_batch.rows());
         for chosen in &mut self.chosen {
             let Some(reader) = &mut chosen.reader else { continue };
             let read = guarded(|| chosen.kind.read(reader, chosen.level, rows, &mut chosen.cells));
@@ -110,6 +113,8 @@ impl ParquetTable {
             let column = self.schema.column(chosen.leaf).path().string();
             return Err(self.damaged(&format!("column '{column}': {what}")));
         }
+        let bytes = |cell: &Cell| cell.as_ref().map_or(0, |text| text.as_ref().map_or(0, String::len));
+        self.next_batch.had(rows, self.chosen.iter().flat_map(|chosen| &chosen.cells).map(bytes).sum());
         self.group_left -= rows;
         self.batch_rows = rows;
         self.at = 0;

@@ -10,13 +10,14 @@ use futures::executor::block_on;
 use tokio::sync::{mpsc, oneshot};
 use tokio_postgres::Row;
 
+use super::batch::BatchSize;
 use super::{Place, SourceError, Table, find};
 use crate::manifest::{PostgresSpec, Relation};
 
 mod connect;
 
-/// Rows that the server is asked for at once.
-const ROWS_AT_ONCE: i32 = 256;
+/// Rows that the server is asked for at once, at most.
+const ROWS_AT_ONCE: usize = 256;
 /// Batches that may wait while rows are sealed.
 const BATCHES_WAITING: usize = 2;
 /// Settings under which a text says all of a value, and nothing ends a snapshot that waits for
@@ -187,8 +188,11 @@ async fn read(
     }
     let statement = transaction.prepare(&select).await.map_err(|error| connect::said(&error))?;
     let portal = transaction.bind(&statement, &[]).await.map_err(|error| connect::said(&error))?;
+    let mut size = BatchSize::up_to(ROWS_AT_ONCE);
     loop {
-        let rows = transaction.query_portal(&portal, ROWS_AT_ONCE).await.map_err(|error| connect::said(&error))?;
+        let wanted = i32::try_from(size.rows()).unwrap_or(1);
+        let rows = transaction.query_portal(&portal, wanted).await.map_err(|error| connect::said(&error))?;
+        size.had(rows.len(), rows.iter().map(Row::raw_size_bytes).sum());
         let last = rows.is_empty();
         if sender.send(Ok(rows)).await.is_err() || last {
             return Ok(());
