@@ -20,7 +20,7 @@ use sealgate_ods::source::{self, Rejected, SourceError};
 use sealgate_ods::store::StoreError;
 use sealgate_ods::table::{
     AttemptState, Changes, RejectedSink, SealError, SealRequest, SealedVersion, attempt_state, is_retired,
-    list_attempts, remove_attempt, remove_stale_spills, retire_versions, seal_table,
+    remove_attempt, remove_stale_spills, retire_versions, seal_table, stored_attempts,
 };
 
 use crate::client::AssetDetail;
@@ -276,31 +276,39 @@ pub(crate) async fn remove_orphans(
     let spill = spill_folder(owner.folder());
     crate::files::create_private_dir(&spill).map_err(FileError::io(&spill))?;
     remove_stale_spills(&spill)?;
-    let mut known: BTreeSet<AttemptId> = BTreeSet::new();
-    if let Some(detail) = existing {
-        for number in 1..=detail.asset.current {
-            match owner.version_ref(keys, &access.version(detail, number).await?) {
-                // Let go of, with its key; the current one's key is there, or nothing is removed.
-                Err(OwnerError::Keys(KeyError::NotOpened(_))) if number < detail.asset.current => {}
-                other => _ = known.insert(other?.attempt),
+    let label = label(asset)?;
+    // What was let go of is marked, so the marks say where the versions end whose attempts matter here.
+    let mut unknown: BTreeSet<AttemptId> = stored_attempts(owner.store(), &label)
+        .await?
+        .into_iter()
+        .filter_map(|(attempt, stored)| (!stored.retired).then_some(attempt))
+        .collect();
+    let current = existing.map_or(0, |detail| detail.asset.current);
+    for number in (1..=current).rev() {
+        let Some(detail) = existing.filter(|_| !unknown.is_empty()) else { break };
+        match owner.version_ref(keys, &access.version(detail, number).await?) {
+            // Let go of, with its key, and so were all before; the current one's key is there, or nothing is
+            // removed.
+            Err(OwnerError::Keys(KeyError::NotOpened(_))) if number < current => break,
+            Ok(reference) if !unknown.remove(&reference.attempt) => {
+                if is_retired(owner.store(), keys, reference.attempt).await? {
+                    break;
+                }
             }
+            other => _ = other?,
         }
     }
     // A shared ledger may yet order what it had not decided: a whole version whose turn has not passed
     // stays, as nothing would answer for it otherwise.
     let undecided = access.genesis().await?.network.is_some();
-    let current = existing.map_or(0, |detail| detail.asset.current);
-    let label = label(asset)?;
-    for attempt in list_attempts(owner.store(), &label).await? {
-        let orphan = !known.contains(&attempt)
-            && match undecided {
-                false => true,
-                true => match attempt_state(owner.store(), keys, attempt).await? {
-                    AttemptState::Unfinished => true,
-                    AttemptState::Finished(number) => number <= current,
-                    AttemptState::Unreadable => false,
-                },
-            };
+    for attempt in unknown {
+        let orphan = match (attempt_state(owner.store(), keys, attempt).await?, existing) {
+            (AttemptState::Unfinished, _) => true,
+            (AttemptState::Finished(number), Some(detail)) if (1..=current).contains(&number) => {
+                owner.version_ref(keys, &access.version(detail, number).await?)?.attempt != attempt
+            }
+            (AttemptState::Finished(_) | AttemptState::Unreadable, _) => !undecided,
+        };
         if orphan {
             remove_attempt(owner.store(), &label, attempt).await?;
         }
@@ -320,8 +328,9 @@ pub(crate) async fn retire_old(
     let Some(detail) = access.asset(asset).await? else { return Ok(()) };
     let now_ms = access.time_ms(access.head().await?).await?;
     let keep_ms = u64::try_from(keep.as_millis()).unwrap_or(u64::MAX);
+    let stored = stored_attempts(owner.store(), &label(asset)?).await?;
     let mut superseded_at = detail.version.height;
-    let (mut kept, mut retired) = (vec![owner.version_ref(keys, &detail.version)?], BTreeSet::new());
+    let (mut kept, mut retired) = (vec![owner.version_ref(keys, &detail.version)?], Vec::new());
     for number in (1..detail.asset.current).rev() {
         let version = access.version(&detail, number).await?;
         let reference = match owner.version_ref(keys, &version) {
@@ -329,14 +338,20 @@ pub(crate) async fn retire_old(
             Err(OwnerError::Keys(KeyError::NotOpened(_))) => break,
             other => other?,
         };
-        // Of those that were let go of before, what a kept version still used may be free by now.
-        let gone = is_retired(owner.store(), keys, reference.attempt).await?;
-        match gone || access.time_ms(superseded_at).await?.saturating_add(keep_ms) <= now_ms {
-            true => _ = retired.insert(reference.attempt),
+        // All before a version that was let go of were let go of too, the oldest first.
+        if stored.get(&reference.attempt).is_some_and(|stored| stored.retired) {
+            break;
+        }
+        match access.time_ms(superseded_at).await?.saturating_add(keep_ms) <= now_ms {
+            true => retired.push(reference.attempt),
             false => kept.push(reference),
         }
         superseded_at = version.height;
     }
+    // What a kept version still used of those that were let go of before may be free by now.
+    retired
+        .extend(stored.iter().filter(|(_, stored)| stored.retired && stored.has_objects).map(|(attempt, _)| *attempt));
+    retired.reverse();
     if !retired.is_empty() {
         let schema = (detail.asset.data_type == TABLE).then_some(&detail.asset.schema);
         retire_versions(owner.store(), keys, schema, &kept, &retired).await?;

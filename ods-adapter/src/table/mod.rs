@@ -22,7 +22,7 @@ pub use columns::{ColumnSeal, ColumnSegment, column_seal, open_segment};
 pub use diff::{Difference, DifferenceRequest, compare_versions};
 pub(crate) use read::read_manifest;
 pub use read::{Lookup, Record, SealedTable};
-pub use retire::{AttemptState, attempt_state, is_retired, retire_versions};
+pub use retire::{AttemptState, StoredAttempt, attempt_state, is_retired, retire_versions, stored_attempts};
 pub use sample::{CellOpening, ChoiceError, Sample, SampledLeaf, SampledRecord, chosen, open_cell};
 pub use spill::remove_stale_spills;
 pub use verify::{Report, VerifyRequest, verify_objects};

@@ -8,7 +8,7 @@ use super::super::testing::{Bench, int_and_text, numbered};
 use std::sync::Arc;
 
 use super::*;
-use crate::table::{is_retired, retire_versions};
+use crate::table::{StoredAttempt, is_retired, retire_versions, stored_attempts};
 
 fn target(number: u32) -> Place {
     Place(tagged_hash("test/target", &[&number.to_le_bytes()]))
@@ -114,8 +114,12 @@ async fn versions_are_compared_and_let_go_of() {
     let old = [first.reference.attempt, second.reference.attempt];
     let before = bench.files().len();
     for _ in 0..2 {
-        retire_versions(store, keys, Some(&bench.schema), &[third.reference], &old.into()).await.unwrap();
+        retire_versions(store, keys, Some(&bench.schema), &[third.reference], &old).await.unwrap();
     }
+    let stored = stored_attempts(store, keys.label()).await.unwrap();
+    let of = |retired, has_objects| StoredAttempt { retired, has_objects };
+    let expected = [(old[0], of(true, false)), (old[1], of(true, true)), (third.reference.attempt, of(false, true))];
+    assert_eq!(stored, expected.into());
     assert!(bench.files().len() < before);
     assert!(
         is_retired(store, keys, old[0]).await.unwrap()
