@@ -22,12 +22,13 @@ use sealgate_circuits::statement::{Circuit, Statement, answers};
 use sealgate_circuits::value::Value;
 use sealgate_circuits::verifier::VerifyingKey;
 use sealgate_ledger::block::{Outcome, Receipt};
-use sealgate_ledger::ids::{AssetId, Digest, TxHash};
+use sealgate_ledger::ids::{Address, AssetId, Digest, TxHash};
 use sealgate_ledger::standing::SignedHead;
 use sealgate_ledger::state::{AssetView, RequestStatus, RequestView};
 use sealgate_ledger::tx::{DeclineReason, SignedTx, TxBody};
 use sealgate_ledger::{Ledger, LedgerError, SubmitError};
 use sealgate_ods::table::{Lookup, SealedTable};
+use sealgate_ods::{AssetKeys, VersionRef};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::auditing::read_book;
@@ -40,7 +41,8 @@ use crate::messages::{
     question_purpose, sealed_bytes, sealed_digest,
 };
 use crate::nodes::OwnNode;
-use crate::owner::{Owner, OwnerError, signed};
+use crate::opened::Opened;
+use crate::owner::{Owner, OwnerError, label, signed};
 use crate::parameters::ParameterError;
 use crate::relay::{self, RelayError};
 use crate::syncing::LastSyncs;
@@ -57,7 +59,7 @@ pub struct Gateway {
     ledger: Ledger,
     node: OwnNode,
     keys: HashMap<Circuit, (ProvingKey, VerifyingKey)>,
-    tables: Mutex<HashMap<(AssetId, u32), Arc<SealedTable>>>,
+    tables: Opened<SealedTable>,
     /// One lock for each request being answered, so that it is answered once.
     answering: StdMutex<HashMap<TxHash, Arc<Turns>>>,
     /// What has been told of which record. Held while an answer is recorded: its charges build on
@@ -168,7 +170,7 @@ impl Gateway {
             ledger,
             node,
             keys,
-            tables: Mutex::default(),
+            tables: Opened::new(TABLES_MAX),
             answering: StdMutex::default(),
             book: Mutex::new(book),
             provers: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
@@ -343,6 +345,12 @@ impl Gateway {
         Ok(Admitted::Here(Box::new((tx, view, secret))))
     }
 
+    /// Whether an account may still be given what was granted to it.
+    pub(crate) fn is_open(&self, account: &Address) -> Result<bool, AskError> {
+        let account = self.ledger.account(account).map_err(internal)?;
+        Ok(account.is_some_and(|account| account.closed.is_none()))
+    }
+
     /// The stored answer of a granted request, made now if there is none, and its entry. The
     /// caller holds the request's lock.
     async fn answer_once(
@@ -355,6 +363,10 @@ impl Gateway {
     ) -> Result<Concluded, AskError> {
         let view = self.ledger.request(request).map_err(internal)?;
         let view = view.ok_or_else(|| internal("the request has vanished"))?;
+        // Its keys may be in other hands: what was answered before is not given again either.
+        if !self.is_open(&view.sender)? {
+            return Err(AskError::TooLate("nothing is released: the account that asked was closed".into()));
+        }
         match view.status {
             RequestStatus::Answered { entry_index, .. } => {
                 Ok(Concluded { entry: entry_index, sealed: Some(self.stored(request)?.sealed) })
@@ -580,24 +592,33 @@ impl Gateway {
 
     /// A version's sealed table.
     pub(crate) async fn table(&self, asset: &AssetView, version: u32) -> Result<Arc<SealedTable>, OwnerError> {
-        let mut tables = self.tables.lock().await;
-        if let Some(table) = tables.get(&(asset.id, version)) {
-            return Ok(Arc::clone(table));
-        }
-        let view = self
-            .ledger
-            .version(&asset.id, version)?
-            .ok_or_else(|| OwnerError::NoAsset(format!("{} version {version}", asset.name)))?;
+        let keys = self.key_path(&asset.id)?;
+        let open = async || {
+            let (keys, version_ref) = self.keys_and_ref(asset, version)?;
+            let store = self.owner.store().clone();
+            Ok(SealedTable::open(store, Arc::new(keys), asset.schema.clone(), &version_ref).await?)
+        };
+        self.tables.get((asset.id, version), keys, open).await
+    }
+
+    /// The file that holds an asset's keys.
+    pub(crate) fn key_path(&self, asset: &AssetId) -> Result<PathBuf, OwnerError> {
+        Ok(self.owner.keys()?.path(&label(asset)?))
+    }
+
+    /// An asset's keys, and where a version is found with them.
+    pub(crate) fn keys_and_ref(&self, asset: &AssetView, version: u32) -> Result<(AssetKeys, VersionRef), OwnerError> {
+        let view = self.ledger.version(&asset.id, version)?;
+        let view = view.ok_or_else(|| OwnerError::NoAsset(format!("{} version {version}", asset.name)))?;
         let keys = self.owner.asset_keys(&asset.id)?;
         let version_ref = self.owner.version_ref(&keys, &view)?;
-        let store = self.owner.store().clone();
-        let table = SealedTable::open(store, Arc::new(keys), asset.schema.clone(), &version_ref).await?;
-        let table = Arc::new(table);
-        if tables.len() >= TABLES_MAX {
-            tables.clear();
-        }
-        tables.insert((asset.id, version), Arc::clone(&table));
-        Ok(table)
+        Ok((keys, version_ref))
+    }
+
+    /// Lets go of keys that were changed or destroyed by another process.
+    pub(crate) fn forget_changed_keys(&self) {
+        self.tables.forget_changed();
+        self.deliveries.files.forget_changed();
     }
 
     fn answer_path(&self, request: &TxHash) -> PathBuf {
@@ -619,6 +640,9 @@ impl Gateway {
         self.check_seen(seen)?;
         let Some(view) = self.ledger.request(request).map_err(internal)? else { return Ok(None) };
         let RequestStatus::Answered { version, entry_index, .. } = view.status else { return Ok(None) };
+        if !self.is_open(&view.sender)? {
+            return Ok(None);
+        }
         let asset = self.ledger.asset(&view.asset).map_err(internal)?;
         let published = self.ledger.version(&view.asset, version).map_err(internal)?;
         let (Some(asset), Some(published)) = (asset, published) else { return Ok(None) };

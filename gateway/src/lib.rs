@@ -37,6 +37,7 @@ pub mod naming;
 #[cfg(feature = "simplex")]
 pub mod network;
 pub mod nodes;
+mod opened;
 pub mod owner;
 pub mod parameters;
 pub mod passphrase;

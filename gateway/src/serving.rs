@@ -11,6 +11,7 @@ use crate::console::jobs::Jobs;
 use crate::console::{Console, Names, Place};
 use crate::files::{FileError, write_json};
 use crate::gateway::Gateway;
+use crate::opened::look_after;
 use crate::owner::{Owner, OwnerError, Serving};
 use crate::rehashing::rehash_by_schedule;
 use crate::sessions::{SessionError, Sessions};
@@ -79,6 +80,8 @@ pub async fn start_witnessed(owner: Owner, listen: &str, witnesses: Vec<Peer>) -
     write_json(&serving_path, &serving, true).map_err(OwnerError::from)?;
     let genesis = gateway.ledger().genesis().clone();
     let mut background = Vec::new();
+    let keys = gateway.clone();
+    background.push(tokio::spawn(look_after(move || keys.forget_changed_keys())));
     if !witnesses.is_empty() {
         let gateway = gateway.clone();
         background.push(tokio::spawn(async move { gateway.cosigned().report(gateway.ledger(), witnesses).await }));

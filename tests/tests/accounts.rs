@@ -127,8 +127,13 @@ fn a_pseudonym_is_opened_by_auditor_and_parties_and_by_nobody_else() {
 
     // Whoever enrolled it ends it, whatever its keys are by now.
     let owner = world.path("owner");
+    let request = text(&ask(&world, url, "pseudonym", 6).ok()["request"]);
+    let answer = || http(url, &format!("GET /v1/answers/{request}?seen=0 HTTP/1.1"), b"").0;
+    assert_eq!(answer(), 200);
     sealgate(&["account", "close", "--data-dir", &owner, &second]).ok();
     assert!(ask(&world, url, "pseudonym", 5).error().contains("was closed in block"));
+    // Its keys may be in other hands: what it was told is not told again.
+    assert_eq!(answer(), 404);
     world.audit_gateway(url, "auditor").ok();
 }
 

@@ -382,6 +382,21 @@ fn a_fetch_that_is_revoked_on_the_way_ends() {
 }
 
 #[test]
+fn a_closed_account_is_given_nothing_of_what_it_was_granted() {
+    let world = world(&plots(300, "v1"), "owner,area");
+    let server = world.serve();
+    // While it is open, what was stopped goes on.
+    stopped_before_ciphertext(&world, &server.url);
+    fetch(&world, &server.url, "requester", "owner", "out.csv").ok();
+    std::fs::remove_file(world.path("out.csv")).unwrap();
+    stopped_before_ciphertext(&world, &server.url);
+    sealgate(&["account", "close", "--home", &world.path("requester"), "--gateway", &server.url]).ok();
+    let gone = fetch(&world, &server.url, "requester", "owner", "out.csv").error();
+    assert!(gone.contains("closed"), "{gone}");
+    assert!(!Path::new(&world.path("out.csv")).exists());
+}
+
+#[test]
 fn a_gateway_that_tampers_is_refused() {
     let world = world(&plots(300, "v1"), "owner,area");
     let server = world.serve();

@@ -2,15 +2,17 @@
 //! released, and ciphertext is given to whoever shows the delivery's token while the grant stands.
 
 use std::collections::HashMap;
+use std::fs::File;
+use std::io::{ErrorKind, Read as _};
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 use sealgate_ledger::block::Outcome;
-use sealgate_ledger::ids::{AssetId, Digest, TxHash};
+use sealgate_ledger::ids::{Digest, TxHash};
 use sealgate_ledger::state::{Asked, AssetView, RequestStatus, RequestView};
 use sealgate_ledger::tx::{DeclineReason, SignedTx, TxBody};
 use sealgate_ods::file::SealedFile;
@@ -24,13 +26,14 @@ use crate::envelope::{self, EnvelopeError};
 use crate::files::{FileError, read_bounded, write_private};
 use crate::gateway::{AskError, Gateway, internal};
 use crate::messages::AskResponse;
+use crate::opened::Opened;
 use crate::relay::{self, RelayError};
 use crate::sampling::sample_table;
 
 /// Deliveries kept in memory.
 pub(super) const KNOWN_MAX: usize = 16;
 
-/// A sealed delivery as it lies on disk.
+/// A sealed delivery as it lies on disk; its token's digest lies within the first [`HEAD_BYTES`].
 #[derive(BorshSerialize, BorshDeserialize)]
 struct StoredDelivery {
     version: u32,
@@ -43,15 +46,43 @@ struct StoredDelivery {
     sealed: Vec<u8>,
 }
 
+/// Bytes of a stored delivery up to the end of its token's digest.
+const HEAD_BYTES: usize = 4 + 8 + 32;
+
 /// The deliveries of a running gateway.
-#[derive(Default)]
 pub(crate) struct Deliveries {
-    /// Held while one is made and recorded, so that it is made once.
-    making: tokio::sync::Mutex<()>,
+    /// For each request that is being delivered a lock, so that its delivery is made once.
+    making: Mutex<HashMap<TxHash, Weak<tokio::sync::Mutex<()>>>>,
     /// Those that ciphertext was asked of lately, so that not every part of it reads the file.
-    known: Mutex<HashMap<TxHash, Arc<StoredDelivery>>>,
+    known: Mutex<HashMap<TxHash, Arc<KnownDelivery>>>,
     /// Files that are open.
-    pub(super) files: tokio::sync::Mutex<HashMap<(AssetId, u32), Arc<SealedFile>>>,
+    pub(crate) files: Opened<SealedFile>,
+}
+
+/// What is asked of a delivery with every part of its ciphertext.
+struct KnownDelivery {
+    token: Digest,
+    objects: Vec<(u8, Vec<u64>)>,
+}
+
+impl Default for Deliveries {
+    fn default() -> Self {
+        Self { making: Mutex::default(), known: Mutex::default(), files: Opened::new(KNOWN_MAX) }
+    }
+}
+
+impl Deliveries {
+    /// The lock under which a request is delivered.
+    fn making(&self, request: &TxHash) -> Arc<tokio::sync::Mutex<()>> {
+        let mut making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(lock) = making.get(request).and_then(Weak::upgrade) {
+            return lock;
+        }
+        making.retain(|_, lock| lock.strong_count() > 0);
+        let lock = Arc::new(tokio::sync::Mutex::new(()));
+        making.insert(*request, Arc::downgrade(&lock));
+        lock
+    }
 }
 
 /// A part of a stored object.
@@ -109,7 +140,8 @@ impl Gateway {
             return Ok(AskResponse { proofs: self.proofs(request.seen, &[receipt.entry_index])?, sealed: None });
         };
         let (last, sealed) = {
-            let _one = self.deliveries().making.lock().await;
+            let making = self.deliveries().making(&hash);
+            let _one = making.lock().await;
             self.deliver_once(&hash, &asset, version).await?
         };
         self.cosigned().wait(self.ledger()).await;
@@ -137,7 +169,7 @@ impl Gateway {
     }
 
     /// The stored delivery of a granted request, made now if there is none, and the entry that ends
-    /// the request. The caller holds the lock of deliveries.
+    /// the request. The caller holds the request's lock.
     async fn deliver_once(
         &self,
         request: &TxHash,
@@ -159,9 +191,7 @@ impl Gateway {
             RequestStatus::Granted { .. } | RequestStatus::Delivered { .. } => {}
         }
         if !self.stands(&view)? {
-            return Err(AskError::TooLate(
-                "nothing is released any more: the grant was withdrawn, replaced or is over".into(),
-            ));
+            return Err(nothing_released());
         }
         if let RequestStatus::Delivered { entry_index, .. } = view.status {
             return Ok((entry_index, Some(self.stored_delivery(request)?.sealed)));
@@ -193,6 +223,9 @@ impl Gateway {
     fn stands(&self, view: &RequestView) -> Result<bool, AskError> {
         let asset = self.ledger().asset(&view.asset).map_err(internal)?;
         if asset.is_none_or(|asset| asset.withdrawn.is_some()) {
+            return Ok(false);
+        }
+        if !self.is_open(&view.sender)? {
             return Ok(false);
         }
         if let Asked::Sample { .. } = view.asked {
@@ -283,20 +316,15 @@ impl Gateway {
             let owner = relay::gateway_of(self.ledger(), &asset.id, &asset.owner)?;
             return Ok(owner.segment(&wanted).await.map_err(RelayError::Owner)?);
         }
-        let Some(stored) = self.known_delivery(&wanted.request)? else { return Ok(None) };
         let shown = Token::digest(wanted.token);
-        if !bool::from(shown.0.ct_eq(&stored.token.0)) {
-            return Ok(None);
-        }
+        let Some(stored) = self.known_delivery(&wanted.request, &shown)? else { return Ok(None) };
         let objects = stored.objects.iter().find(|(column, _)| *column == wanted.column);
         let total = objects.and_then(|(_, lengths)| lengths.get(wanted.position).copied());
         let Some(total) = total.filter(|total| *total > 0) else {
             return Ok(None);
         };
         if !self.stands(&view)? {
-            return Err(AskError::TooLate(
-                "nothing is released any more: the grant was withdrawn, replaced or is over".into(),
-            ));
+            return Err(nothing_released());
         }
         let Wanted { start, length, .. } = wanted;
         let inside = start.checked_add(length).is_some_and(|end| end <= total);
@@ -319,16 +347,20 @@ impl Gateway {
         self.owner().folder().join("answers").join(format!("{request}.delivery"))
     }
 
-    /// A delivery that was made, from memory if it was asked for before.
-    fn known_delivery(&self, request: &TxHash) -> Result<Option<Arc<StoredDelivery>>, AskError> {
+    /// A delivery that was made, from memory if it was asked for before; only for whoever shows its token,
+    /// which is compared before more than the head of the file is read.
+    fn known_delivery(&self, request: &TxHash, shown: &Digest) -> Result<Option<Arc<KnownDelivery>>, AskError> {
+        let matches = |token: &[u8; 32]| bool::from(shown.0.ct_eq(token));
         let known = || self.deliveries().known.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(stored) = known().get(request) {
-            return Ok(Some(Arc::clone(stored)));
+            return Ok(matches(&stored.token.0).then(|| Arc::clone(stored)));
         }
-        if !self.delivery_path(request).exists() {
-            return Ok(None);
+        match self.stored_token(request)? {
+            Some(token) if matches(&token) => {}
+            _ => return Ok(None),
         }
-        let stored = Arc::new(self.stored_delivery(request)?);
+        let StoredDelivery { token, objects, .. } = self.stored_delivery(request)?;
+        let stored = Arc::new(KnownDelivery { token, objects });
         let mut known = known();
         if known.len() >= KNOWN_MAX {
             known.clear();
@@ -337,10 +369,28 @@ impl Gateway {
         Ok(Some(stored))
     }
 
+    /// The digest of a stored delivery's token; none where there is no delivery.
+    fn stored_token(&self, request: &TxHash) -> Result<Option<[u8; 32]>, AskError> {
+        let path = self.delivery_path(request);
+        let mut head = [0; HEAD_BYTES];
+        let read = File::open(&path).and_then(|mut file| file.read_exact(&mut head));
+        match read {
+            Ok(()) => Ok(head.last_chunk().copied()),
+            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(internal(FileError::io(&path)(error))),
+        }
+    }
+
     fn stored_delivery(&self, request: &TxHash) -> Result<StoredDelivery, AskError> {
         let path = self.delivery_path(request);
         let bytes = read_bounded(&path, 2 * envelope::ENVELOPE_BYTES_MAX as u64).map_err(internal)?;
         sealgate_ledger::codec::decode("stored delivery", &bytes)
             .map_err(|error| internal(FileError::content(&path, error)))
     }
+}
+
+/// What whoever comes too late is told.
+fn nothing_released() -> AskError {
+    let what = "nothing is released any more: the grant was withdrawn, replaced or is over, or the account was closed";
+    AskError::TooLate(what.into())
 }

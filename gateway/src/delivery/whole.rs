@@ -72,19 +72,11 @@ impl Gateway {
         if asset.data_type != FILE {
             return Ok(Whole::Table(self.table(asset, version).await?));
         }
-        let mut files = self.deliveries().files.lock().await;
-        if let Some(file) = files.get(&(asset.id, version)) {
-            return Ok(Whole::File(Arc::clone(file)));
-        }
-        let view = self.ledger().version(&asset.id, version)?;
-        let view = view.ok_or_else(|| OwnerError::NoAsset(format!("{} version {version}", asset.name)))?;
-        let keys = self.owner().asset_keys(&asset.id)?;
-        let version_ref = self.owner().version_ref(&keys, &view)?;
-        let file = Arc::new(SealedFile::open(self.owner().store().clone(), Arc::new(keys), &version_ref).await?);
-        if files.len() >= super::release::KNOWN_MAX {
-            files.clear();
-        }
-        files.insert((asset.id, version), Arc::clone(&file));
-        Ok(Whole::File(file))
+        let keys = self.key_path(&asset.id)?;
+        let open = async || {
+            let (keys, version_ref) = self.keys_and_ref(asset, version)?;
+            Ok::<_, OwnerError>(SealedFile::open(self.owner().store().clone(), Arc::new(keys), &version_ref).await?)
+        };
+        self.deliveries().files.get((asset.id, version), keys, open).await.map(Whole::File)
     }
 }

@@ -219,12 +219,13 @@ pub enum Rejection {
         /// Why.
         reason: DeclineReason,
     },
-    /// The grant was revoked, replaced, or its time is over.
+    /// The grant was revoked, replaced, or its time is over, or the account that has it was closed.
     #[error("the grant under which {request} was asked {what}: it may no longer be answered")]
     GrantGone {
         /// The request.
         request: TxHash,
-        /// "was revoked", "was replaced", "is over", or "is no longer the auditor's".
+        /// "was revoked", "was replaced", "is over", "is of an account that was closed", or "is no longer
+        /// the auditor's".
         what: &'static str,
     },
 }

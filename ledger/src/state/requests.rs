@@ -255,17 +255,22 @@ impl<I: Index + ?Sized> BlockBuilder<'_, I> {
         Ok((request, bound, deadline))
     }
 
+    /// That what was granted may still be given: to whom it was granted, under the very grant.
     fn check_grant_stands(&self, request: &RequestView) -> Result<(), ExecuteError> {
         let gone = |what| Err(Rejection::GrantGone { request: request.hash, what }.into());
+        // Whoever closed it may have lost its keys to somebody else.
+        if query::account(&self.overlay, &request.sender)?.is_some_and(|account| account.closed.is_some()) {
+            return gone("is of an account that was closed");
+        }
         if let Asked::Sample { .. } = request.asked {
             let stands = self.is_auditor(&request.sender);
             return if stands { Ok(()) } else { gone("is no longer the auditor's") };
         }
-        match query::grant(&self.overlay, &request.asset, &request.sender)? {
-            None => gone("was revoked"),
-            Some(grant) if Some(grant.granted_by) != request.grant => gone("was replaced"),
-            Some(grant) if is_over(&grant, self.time_ms) => gone("is over"),
-            Some(_) => Ok(()),
+        match self.standing_grant(request)? {
+            Standing::Revoked => gone("was revoked"),
+            Standing::Replaced => gone("was replaced"),
+            Standing::Listed(grant) if is_over(&grant, self.time_ms) => gone("is over"),
+            Standing::Listed(_) => Ok(()),
         }
     }
 
@@ -290,18 +295,28 @@ impl<I: Index + ?Sized> BlockBuilder<'_, I> {
 
     /// Gives a request's keys back to the grant under which it was asked, if that still stands.
     pub(super) fn return_quota(&mut self, request: &RequestView) -> Result<(), IndexError> {
-        if let Some(mut grant) = self.standing_grant(request)? {
+        if let Standing::Listed(mut grant) = self.standing_grant(request)? {
             grant.used = grant.used.saturating_sub(request.asked.counts());
             self.overlay.put(keys::grant(&grant.asset, &grant.to), &grant);
         }
         Ok(())
     }
 
-    /// The grant under which the request was asked, if it is still the one on the list.
-    fn standing_grant(&self, request: &RequestView) -> Result<Option<GrantView>, IndexError> {
-        let grant = query::grant(&self.overlay, &request.asset, &request.sender)?;
-        Ok(grant.filter(|grant| Some(grant.granted_by) == request.grant))
+    /// What became of the grant under which the request was asked.
+    fn standing_grant(&self, request: &RequestView) -> Result<Standing, IndexError> {
+        Ok(match query::grant(&self.overlay, &request.asset, &request.sender)? {
+            None => Standing::Revoked,
+            Some(grant) if Some(grant.granted_by) != request.grant => Standing::Replaced,
+            Some(grant) => Standing::Listed(grant),
+        })
     }
+}
+
+/// What became of a grant.
+enum Standing {
+    Revoked,
+    Replaced,
+    Listed(GrantView),
 }
 
 /// Checks what is asked for against what the asset is.

@@ -141,6 +141,53 @@ fn windows_purposes_and_ends_hold_for_whole_columns() {
 }
 
 #[test]
+fn a_closed_account_is_given_nothing_that_it_had_asked_for() {
+    let mut s = stand();
+    s.grant(|terms| (terms.disclose, terms.quota) = (vec![1], Some(10)));
+    let close = |account: &AccountSecret| TxBody::CloseAccount { account: account.address() };
+    let ask = |s: &mut Stand| {
+        let (bank, question) = (s.bank.clone(), request(s.asset, vec![Item::Disclose(1)]));
+        (s.ask(vec![1]).hash, s.w.send(&bank, question).unwrap().hash)
+    };
+    // While it is open both are given.
+    let (whole, question) = ask(&mut s);
+    s.w.member(0, deliver(whole, 1)).unwrap();
+    s.w.member(0, answer(question, 1)).unwrap();
+    let ((whole, question), sample) = (ask(&mut s), s.sample(1));
+    let (sample, bank, auditor) = (s.by_auditor(sample).unwrap().hash, s.bank.clone(), s.auditor.clone());
+    s.w.send(&bank, close(&bank)).unwrap();
+    let gone = |request| Err(Rejection::GrantGone { request, what: "is of an account that was closed" });
+    assert_eq!(s.w.member(0, deliver(whole, 1)), gone(whole));
+    assert_eq!(s.w.member(0, answer(question, 1)), gone(question));
+    // The auditor's is open still, then closed too.
+    s.w.member(0, deliver(sample, 1)).unwrap();
+    let another = s.sample(1);
+    let another = s.by_auditor(another).unwrap().hash;
+    s.w.send(&auditor, close(&auditor)).unwrap();
+    assert_eq!(s.w.member(0, deliver(another, 1)), gone(another));
+    // They end as declined or unanswered, and the list has its quota back.
+    assert_eq!(s.used(), 4);
+    s.w.member(0, TxBody::Decline { request: question, reason: crate::tx::DeclineReason::TooLarge }).unwrap();
+    for number in 2..9 {
+        s.w.member(0, TxBody::PublishVersion { asset: s.asset, version: version(number) }).unwrap();
+    }
+    assert!(matches!(s.view(&whole).status, RequestStatus::Unanswered { .. }));
+    assert_eq!(s.used(), 2);
+}
+
+#[test]
+fn a_replaced_account_asks_again_under_its_new_keys() {
+    let mut s = stand();
+    s.grant(|_| {});
+    let (bank, asked, new) = (s.bank.clone(), s.ask(vec![1]).hash, secret("Bank", 18));
+    s.w.send(&bank, TxBody::ReplaceAccount { successor: new.public().clone() }).unwrap();
+    let gone = Rejection::GrantGone { request: asked, what: "is of an account that was closed" };
+    assert_eq!(s.w.member(0, deliver(asked, 1)), Err(gone));
+    let again = s.w.send(&new, request_whole(s.asset, vec![1])).unwrap();
+    s.w.member(0, deliver(again.hash, 1)).unwrap();
+}
+
+#[test]
 fn what_cannot_be_fetched_or_granted() {
     let mut s = stand();
     let mut refused = |body: TxBody, by_owner: bool| {
