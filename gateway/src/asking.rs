@@ -135,6 +135,7 @@ impl<'a> Session<'a> {
     pub async fn open(home: &'a Home, client: &'a Client) -> Result<Session<'a>, AskFailure> {
         let genesis = client.genesis().await?;
         let chain = home.admit(&genesis)?;
+        home.hold()?;
         let pins = home.pins(&chain)?;
         crate::epochs::follow(home, client, &genesis).await?;
         loop {

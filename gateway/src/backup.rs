@@ -15,8 +15,8 @@ use sealgate_ods::store::StoreUrl;
 use crate::account_file;
 use crate::config::{Config, ConfigError};
 use crate::files::{FileError, create_private_dir};
-use crate::home::{Home, HomeError};
-use crate::owner::{OwnerError, ROOT_KEY_FILE, Still, clock_ms};
+use crate::home::{HELD_FILE, Home, HomeError};
+use crate::owner::{OwnerError, ROOT_KEY_FILE, Still, clock_ms, take};
 
 mod restoring;
 

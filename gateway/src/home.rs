@@ -1,7 +1,9 @@
 //! A requester's or auditor's home folder: its account, the ledgers it trusts, what it has seen of
 //! them, and what it asked.
 
+use std::fs::File;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
 
 use sealgate_circuits::bytes::TreeRoot;
 use sealgate_ledger::account::AccountSecret;
@@ -123,10 +125,15 @@ pub struct Asked {
     pub done: bool,
 }
 
+/// Locked, shared, by whatever changes a home, and by a restore alone.
+pub(crate) const HELD_FILE: &str = "home.lock";
+
 /// A home folder.
 #[derive(Debug, Clone)]
 pub struct Home {
     folder: PathBuf,
+    /// Keeps a backup from taking the folder's place, from the first change on.
+    held: Arc<OnceLock<File>>,
 }
 
 /// How a checkpoint relates to those seen before.
@@ -145,7 +152,7 @@ pub enum Relation {
 impl Home {
     /// The home in `folder`.
     pub fn at(folder: &Path) -> Home {
-        Home { folder: folder.to_owned() }
+        Home { folder: folder.to_owned(), held: Arc::default() }
     }
 
     /// Where it is.
@@ -169,6 +176,30 @@ impl Home {
         account_file::load_earlier(&self.folder)
     }
 
+    /// Keeps a restore away as long as this home is in use; called before anything in it is changed.
+    ///
+    /// # Errors
+    /// [`FileError`] while it is being restored.
+    pub(crate) fn hold(&self) -> Result<(), FileError> {
+        use std::os::unix::fs::MetadataExt as _;
+        let path = self.folder.join(HELD_FILE);
+        while self.held.get().is_none() {
+            let open = File::options().write(true).create(true).truncate(false).open(&path);
+            let file = open.map_err(FileError::io(&path))?;
+            file.try_lock_shared().map_err(|_| {
+                FileError::content(&self.folder, "this home is being restored from a backup; do it again after that")
+            })?;
+            // A restored folder may have taken this one's place in between.
+            let here = file.metadata().and_then(|meta| Ok((meta, std::fs::metadata(&path)?)));
+            match here {
+                Ok((held, here)) if (held.dev(), held.ino()) == (here.dev(), here.ino()) => _ = self.held.set(file),
+                Err(error) if error.kind() != std::io::ErrorKind::NotFound => return Err(FileError::io(&path)(error)),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
     /// Where what concerns a ledger is kept.
     pub(crate) fn ledger_folder(&self, chain: &ChainId) -> PathBuf {
         self.folder.join("ledgers").join(chain.to_string())
@@ -182,6 +213,7 @@ impl Home {
         let folder = self.ledger_folder(chain);
         for part in [self.folder.as_path(), folder.parent().unwrap_or(&self.folder), &folder] {
             create_private_dir(part).map_err(FileError::io(part))?;
+            self.hold()?;
         }
         Ok(())
     }
@@ -378,9 +410,10 @@ impl Home {
     }
 
     /// One process at a time changes what was seen of a ledger.
-    pub(crate) fn lock(&self, chain: &ChainId) -> Result<std::fs::File, HomeError> {
+    pub(crate) fn lock(&self, chain: &ChainId) -> Result<File, HomeError> {
+        self.hold()?;
         let path = self.ledger_folder(chain).join("lock");
-        let file = std::fs::File::create(&path).map_err(FileError::io(&path))?;
+        let file = File::create(&path).map_err(FileError::io(&path))?;
         file.lock().map_err(FileError::io(&path))?;
         Ok(file)
     }
@@ -434,6 +467,7 @@ impl Home {
     /// # Errors
     /// [`FileError`].
     pub fn keep_asked(&self, request: &TxHash, asked: &Asked) -> Result<(), FileError> {
+        self.hold()?;
         let folder = self.folder.join("asked");
         create_private_dir(&folder).map_err(FileError::io(&folder))?;
         write_json(&self.asked_path(request), asked, true)

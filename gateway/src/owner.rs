@@ -491,7 +491,11 @@ impl Still {
     }
 }
 
-fn take(folder: &Path, path: &Path, by: &'static str) -> Result<std::fs::File, OwnerError> {
+/// Locks a file of a folder for this process alone; `by` says who else may have it.
+///
+/// # Errors
+/// [`OwnerError::InUse`].
+pub(crate) fn take(folder: &Path, path: &Path, by: &'static str) -> Result<std::fs::File, OwnerError> {
     let open = std::fs::File::options().write(true).create(true).truncate(false).open(path);
     let file = open.map_err(FileError::io(path))?;
     match file.try_lock() {

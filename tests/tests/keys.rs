@@ -307,6 +307,19 @@ fn a_home_never_forgets_what_it_has_seen() {
     restore(&pinned, "--home", &again).ok();
     assert!(Path::new(&again).join("ledgers").join(&world.fingerprint).is_dir());
     // The same state again, and forward.
+    // While a command is at work with it, it is not replaced, nor the other way round.
+    let lock = || std::fs::File::create(Path::new(&home).join("home.lock")).unwrap();
+    let at_work = lock();
+    at_work.lock_shared().unwrap();
+    let busy = restore(&late, "--home", &home).error();
+    assert!(busy.contains("is in use (a command is at work with it)"), "{busy}");
+    sealgate(&["trust", "--home", &home, &world.fingerprint]).ok();
+    drop(at_work);
+    let restoring = lock();
+    restoring.lock().unwrap();
+    let busy = sealgate(&["trust", "--home", &home, &world.fingerprint]).error();
+    assert!(busy.contains("is being restored from a backup"), "{busy}");
+    drop(restoring);
     restore(&late, "--home", &home).ok();
     restore(&late, "--home", &copy).ok();
     assert_eq!(content(Path::new(&copy)), content(Path::new(&home)));

@@ -72,6 +72,7 @@ pub fn restore(
 /// The folder that is there already, held still.
 struct Present {
     _still: Option<Still>,
+    _home: Option<File>,
 }
 
 impl Present {
@@ -88,13 +89,17 @@ impl Present {
             let saved = saved.accounts.first().map_or_else(String::new, ToString::to_string);
             return Err(not_ours(format!("belongs to account {}, the backup to {saved}", account.address())));
         }
-        let (still, seen, what) = match saved.kind {
+        let (mut still, mut home) = (None, None);
+        let (seen, what) = match saved.kind {
             Kind::Data => {
-                let still = Still::hold(folder)?;
+                still = Some(Still::hold(folder)?);
                 let (chain, height, _) = head(folder)?;
-                (Some(still), BTreeMap::from([(chain, height)]), "block")
+                (BTreeMap::from([(chain, height)]), "block")
             }
-            Kind::Home => (None, seen_by_home(folder)?, "a checkpoint of size"),
+            Kind::Home => {
+                home = Some(take(folder, &folder.join(HELD_FILE), "a command is at work with it")?);
+                (seen_by_home(folder)?, "a checkpoint of size")
+            }
         };
         for (chain, present) in seen {
             let saved = saved.seen.get(&chain).copied();
@@ -103,7 +108,7 @@ impl Present {
                 return Err(BackupError::Lowered { folder: folder.to_owned(), what, present, saved });
             }
         }
-        Ok(Some(Present { _still: still }))
+        Ok(Some(Present { _still: still, _home: home }))
     }
 }
 
