@@ -109,18 +109,6 @@ impl Problem {
     }
 }
 
-/// What a gateway says of itself.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-pub struct Health {
-    /// The version of its software.
-    pub version: String,
-    /// The last block of its ledger.
-    pub height: BlockHeight,
-    /// What its clock showed when it answered, to the second.
-    #[serde(skip)]
-    pub clock: Option<jiff::Timestamp>,
-}
-
 /// An asset with its current version.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct AssetDetail {
@@ -304,20 +292,6 @@ impl Client {
 
     async fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, ClientError> {
         self.find(path).await?.ok_or_else(|| self.unreadable(format!("it knows nothing at {path}")))
-    }
-
-    /// What the gateway says of itself.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn health(&self) -> Result<Health, ClientError> {
-        let unreachable = |source| ClientError::Unreachable { url: self.base.clone(), source };
-        let response = self.http.get(format!("{}/health", self.base)).send().await.map_err(unreachable)?;
-        let date = response.headers().get("date").and_then(|date| date.to_str().ok());
-        let clock = date.and_then(|date| jiff::fmt::rfc2822::parse(date).ok()).map(|date| date.timestamp());
-        let body = self.read_body(response).await?.ok_or_else(|| self.unreadable("it is no gateway"))?;
-        let health: Health = serde_json::from_slice(&body).map_err(|error| self.unreadable(error))?;
-        Ok(Health { clock, ..health })
     }
 
     /// The ledger's genesis.

@@ -29,9 +29,9 @@ pub mod handed;
 pub mod home;
 pub mod identity;
 pub mod inferring;
-pub mod logging;
-pub mod journal;
 pub mod interchange;
+pub mod journal;
+pub mod logging;
 pub mod messages;
 pub mod naming;
 #[cfg(feature = "simplex")]

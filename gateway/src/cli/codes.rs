@@ -216,7 +216,8 @@ fn of_use_case(error: &(dyn Error + 'static)) -> Option<Code> {
     match error.downcast_ref() {
         Some(RotateError::Publish(error)) => return of_publish(error),
         Some(RotateError::Owner(error)) => return of_owner(error),
-        Some(RotateError::NotTable { .. }) => return fixed(REFUSED),
+        Some(RotateError::File(_)) => return None,
+        Some(RotateError::Unknown { .. }) => return fixed(REFUSED),
         None => {}
     }
     match error.downcast_ref() {

@@ -118,7 +118,7 @@ struct ServeResult {
 }
 
 pub(super) async fn serve(args: Serve, output: &Output) -> Result<(), Failure> {
-    logging::start(args.log_format).map_err(Failure)?;
+    logging::start(args.log_format).map_err(Failure::new)?;
     #[cfg(feature = "simplex")]
     let configured = crate::network::http_listen(&args.data.data_dir)?;
     #[cfg(not(feature = "simplex"))]

@@ -58,10 +58,10 @@ pub(super) async fn reads(args: Reads, output: &Output) -> Result<(), Failure> {
     let reading = journal.read()?;
     let path = journal.path().display();
     if let Some(damage) = reading.damage {
-        return Err(Failure(format!("the journal {path} is damaged in line {}: {}", damage.line, damage.what)));
+        return Err(Failure::new(format!("the journal {path} is damaged in line {}: {}", damage.line, damage.what)));
     }
     if let Some((lost, _)) = reading.anchored(&anchors).into_iter().find(|(_, number)| number.is_none()) {
-        return Err(Failure(format!(
+        return Err(Failure::new(format!(
             "the journal {path} was rewritten or cut: block {} of {} anchors a read that is not in it",
             lost.block,
             time_text(lost.time_ms)

@@ -92,7 +92,7 @@ struct ConsoleResult {
 }
 
 pub(super) async fn console(args: Console, output: &Output) -> Result<(), Failure> {
-    logging::start(LogFormat::Text).map_err(Failure)?;
+    logging::start(LogFormat::Text).map_err(Failure::new)?;
     let folder = args.home.home.display().to_string();
     let client = Client::new(&args.gateway.gateway)?;
     let console = OwnConsole::start(Home::at(&args.home.home), client, &args.listen).await?;

@@ -225,8 +225,8 @@ fn catch_up(console: &Arc<Console>, visit: &Visit) -> Result<String, Fault> {
 }
 
 /// An error for whoever waits for a job.
-fn told(error: impl std::error::Error) -> String {
-    crate::cli::Failure::from(error).0
+fn told(error: impl std::error::Error + 'static) -> String {
+    crate::cli::Failure::from(error).into_text()
 }
 
 fn too_many(visit: &Visit) -> String {

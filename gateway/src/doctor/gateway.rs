@@ -23,8 +23,9 @@ pub(super) async fn look(url: &str, report: &mut Report) {
     };
     report.ok("gateway", format!("{} answers, block {}", client.url(), health.height));
     version("gateway", &health.version, report);
-    if let Some(theirs) = health.clock.and_then(|clock| u64::try_from(clock.as_millisecond()).ok()) {
-        compare_clock("the gateway's", theirs, clock_ms(), CLOCKS, report);
+    if let Some(ahead_ms) = health.clock_ahead_ms {
+        let ours = clock_ms();
+        compare_clock("the gateway's", ours.saturating_add_signed(ahead_ms), ours, CLOCKS, report);
     }
     match client.genesis().await {
         Ok(genesis) => match genesis.validate() {

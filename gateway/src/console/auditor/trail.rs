@@ -51,7 +51,8 @@ impl<'a> Wanted<'a> {
 
     /// The lines, and the names that were opened for them.
     fn lines<'b>(&self, study: &'b Study<'_>) -> Result<(Vec<&'b Line>, Names), Found> {
-        let mut lines = study.ledger.find(&self.filter).map_err(|error| Found::Nothing(nothing(study.visit, &error)))?;
+        let mut lines =
+            study.ledger.find(&self.filter).map_err(|error| Found::Nothing(nothing(study.visit, &error)))?;
         let Some(real) = self.real else {
             return Ok((lines, Names::default()));
         };

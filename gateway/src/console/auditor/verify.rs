@@ -220,7 +220,7 @@ async fn answers(place: &HomePlace, job: &Job, report: &mut Report) -> Result<()
         job.count("verifying answers", at as u64, Some(total as u64));
         match verify_file(&place.home, Some(place.client.url()), requester, path).await {
             Ok(_) => good += 1,
-            Err(failure) => report.add(Tone::Bad, "{}", "{}", &[&failure.0]),
+            Err(failure) => report.add(Tone::Bad, "{}", "{}", &[&failure.text()]),
         }
     }
     match files.len() {
@@ -337,6 +337,6 @@ async fn keep_and_verify(place: &HomePlace, visit: &Visit, requester: &str, text
         if is_new {
             let _ = std::fs::remove_file(&path);
         }
-        failure.0
+        failure.into_text()
     })
 }

@@ -10,7 +10,7 @@ use super::parts::{self, asset_path, crumbs, listing};
 use crate::cli::Failure;
 use crate::console::page::{Page, Tone, badge, card, count, facts, hidden, notice, short};
 use crate::console::{Answer, Desk, Fault, blocking};
-use crate::rotating::{Rotated, rotate};
+use crate::rotating::{Resealed, Rotated, rotate};
 
 pub(super) async fn answer(at: At<'_>, rest: &[&str]) -> Answer {
     match (rest, at.visit.is_post) {
@@ -140,7 +140,7 @@ async fn start(at: At<'_>, id: &str) -> Answer {
     let title = at.fill("Changing the key of {}", "正在更换 {} 的密钥", &[&asset.name]);
     at.job(title, "/console/owner/keys", move |job| async move {
         let id = asset.id.to_string();
-        let done = rotate(gateway.owner(), &id, job.clone()).await.map_err(|error| Failure::from(error).0)?;
+        let done = rotate(gateway.owner(), &id, job.clone()).await.map_err(|error| Failure::from(error).into_text())?;
         job.keep(done);
         Ok(format!("/console/owner/keys/changed/{}", job.id))
     })
@@ -148,15 +148,22 @@ async fn start(at: At<'_>, id: &str) -> Answer {
 
 async fn changed(at: At<'_>, job: &str) -> Answer {
     let job = at.job_with::<Rotated>(job)?;
-    let Rotated { asset, name, version, receipt } = job.kept::<Rotated>().ok_or(Fault::NotFound)?;
+    let Rotated { asset, name, version, content, receipt } = job.kept::<Rotated>().ok_or(Fault::NotFound)?;
     let title = at.fill("The key of {} was changed", "{} 的密钥已更换", &[name]);
     let body = html! {
         (crumbs(at, &[("/console/owner/keys", at.say("Keys and backups", "密钥与备份"))], &title))
-        (notice(Tone::Good, html! { p { (at.fill(
-            "Version {} ({} records) is sealed under the new key.",
-            "版本 {}（{} 条记录）已用新密钥密封。",
-            &[&version.version, &count(version.records)],
-        )) } }))
+        (notice(Tone::Good, html! { p { (match content {
+            Resealed::Records(records) => at.fill(
+                "Version {} ({} records) is sealed under the new key.",
+                "版本 {}（{} 条记录）已用新密钥密封。",
+                &[version, &count(*records)],
+            ),
+            Resealed::Bytes(bytes) => at.fill(
+                "Version {} ({} bytes) is sealed under the new key.",
+                "版本 {}（{} 字节）已用新密钥密封。",
+                &[version, &count(*bytes)],
+            ),
+        }) } }))
         (recorded(at, receipt))
         (notice(Tone::Warn, html! { p { (at.say(
             "Make a new backup now: older ones hold the old key alone.",

@@ -60,11 +60,11 @@ impl Preview {
 }
 
 fn first_rows(manifest: &ShareManifest) -> Result<(Vec<Vec<String>>, Vec<String>), String> {
-    let mut source = source::open(manifest).map_err(|error| Failure::from(error).0)?;
+    let mut source = source::open(manifest).map_err(|error| Failure::from(error).into_text())?;
     let kinds: Vec<_> = manifest.schema().columns.iter().map(|column| column.kind).collect();
     let (mut rows, mut rejected) = (Vec::new(), Vec::new());
     for _ in 0..ROWS_READ_MAX {
-        match source.next().map_err(|error| Failure::from(error).0)? {
+        match source.next().map_err(|error| Failure::from(error).into_text())? {
             None => break,
             Some(Read::Rejected(row)) => rejected.push(row.to_string()),
             Some(Read::Row(row)) => {

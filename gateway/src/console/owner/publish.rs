@@ -212,7 +212,7 @@ fn absolute(path: &Path) -> Result<PathBuf, String> {
 }
 
 fn read_text(path: &Path) -> Result<String, String> {
-    let bytes = read_bounded(path, MANIFEST_BYTES_MAX).map_err(|error| Failure::from(error).0)?;
+    let bytes = read_bounded(path, MANIFEST_BYTES_MAX).map_err(|error| Failure::from(error).into_text())?;
     String::from_utf8(bytes).map_err(|_| format!("{} is no UTF-8 text", path.display()))
 }
 
@@ -243,7 +243,8 @@ fn infer(at: At<'_>) -> Answer {
     let typed = ["source", "table", "query", "ca", "password_file"].map(|name| (name, form.get(name)));
     let back = format!("{HERE}?{}", serde_urlencoded::to_string(typed).unwrap_or_default());
     at.job(title, &back, move |job| async move {
-        let inferred = infer_manifest(looked_at, job.clone()).await.map_err(|error| Failure::from(error).0)?;
+        let inferred =
+            infer_manifest(looked_at, job.clone()).await.map_err(|error| Failure::from(error).into_text())?;
         job.keep(Draft { text: inferred.manifest, folder: folder.display().to_string() });
         Ok(format!("{HERE}?draft={}", job.id))
     })
@@ -316,7 +317,7 @@ fn start(at: At<'_>, job: &str) -> Answer {
     let title = at.fill("Publishing {}", "正在发布 {}", &[&manifest.asset_name()]);
     at.job(title, &format!("{HERE}?draft={job}"), move |job| async move {
         let done = publish(gateway.owner(), &manifest, anew, job.clone()).await;
-        let done = done.map_err(|error| Failure::from(error).0)?;
+        let done = done.map_err(|error| Failure::from(error).into_text())?;
         if let Err(error) = keep(gateway.owner().folder(), &done.asset, &draft) {
             tracing::warn!(%error, "the manifest is not kept for the next version");
         }

@@ -115,9 +115,9 @@ fn now(at: At<'_>, number: &str) -> Answer {
     let gateway = at.gateway.clone();
     let title = at.fill("Publishing {}", "正在发布 {}", &[&schedule.manifest.display()]);
     at.job(title, "/console/owner/syncs", move |job| async move {
-        let manifest = read_manifest(&schedule.manifest, None).map_err(|error| Failure::from(error).0)?;
+        let manifest = read_manifest(&schedule.manifest, None).map_err(|error| Failure::from(error).into_text())?;
         let done = publish(gateway.owner(), &manifest, false, job.clone()).await;
-        job.keep(done.map_err(|error| Failure::from(error).0)?);
+        job.keep(done.map_err(|error| Failure::from(error).into_text())?);
         Ok(format!("/console/owner/publish/result/{}", job.id))
     })
 }
