@@ -297,7 +297,7 @@ impl<I: Index + ?Sized> BlockBuilder<'_, I> {
     pub(super) fn return_quota(&mut self, request: &RequestView) -> Result<(), IndexError> {
         if let Standing::Listed(mut grant) = self.standing_grant(request)? {
             grant.used = grant.used.saturating_sub(request.asked.counts());
-            self.overlay.put(keys::grant(&grant.asset, &grant.to), &grant);
+            self.overlay.put(keys::grant(&grant.asset, &grant.to), &*grant);
         }
         Ok(())
     }
@@ -307,7 +307,7 @@ impl<I: Index + ?Sized> BlockBuilder<'_, I> {
         Ok(match query::grant(&self.overlay, &request.asset, &request.sender)? {
             None => Standing::Revoked,
             Some(grant) if Some(grant.granted_by) != request.grant => Standing::Replaced,
-            Some(grant) => Standing::Listed(grant),
+            Some(grant) => Standing::Listed(Box::new(grant)),
         })
     }
 }
@@ -316,7 +316,7 @@ impl<I: Index + ?Sized> BlockBuilder<'_, I> {
 enum Standing {
     Revoked,
     Replaced,
-    Listed(GrantView),
+    Listed(Box<GrantView>),
 }
 
 /// Checks what is asked for against what the asset is.
