@@ -92,6 +92,18 @@ pub struct Console {
     pub names: Names,
 }
 
+impl Console {
+    /// The console of a gateway that is called so.
+    ///
+    /// # Errors
+    /// [`SessionError::Randomness`](crate::sessions::SessionError::Randomness).
+    pub fn of_gateway(gateway: Arc<Gateway>, names: Names) -> Result<Console, crate::sessions::SessionError> {
+        let genesis = gateway.ledger().genesis().clone();
+        let sessions = Arc::new(Sessions::new(genesis.chain_id())?);
+        Ok(Console { place: Place::Gateway(gateway), genesis, sessions, jobs: Jobs::default(), names })
+    }
+}
+
 /// The names, `host:port`, that are a process' own: a page or a signature for another name is refused, so
 /// that neither a foreign site (DNS rebinding) nor another gateway can use this one.
 #[derive(Debug, Clone)]

@@ -7,8 +7,7 @@ use sealgate_ledger::genesis::Genesis;
 
 use crate::api;
 use crate::api::tls::{Certificates, TlsError};
-use crate::console::jobs::Jobs;
-use crate::console::{Console, Names, Place};
+use crate::console::{Console, Names};
 use crate::files::{FileError, write_json};
 use crate::gateway::Gateway;
 use crate::opened::look_after;
@@ -95,15 +94,9 @@ pub async fn start_witnessed(owner: Owner, listen: &str, witnesses: Vec<Peer>) -
             .push(tokio::spawn(async move { rehash_by_schedule(gateway.owner(), gateway.ledger(), schedule).await }));
     }
     let (stop, stopped) = tokio::sync::oneshot::channel();
-    let sessions = Arc::new(Sessions::new(genesis.chain_id())?);
-    let account = gateway.owner().account().public().clone();
-    let console = Arc::new(Console {
-        genesis: genesis.clone(),
-        sessions: sessions.clone(),
-        jobs: Jobs::default(),
-        names: Names::of(address, &config.serve.names, certificates.is_some()),
-        place: Place::Gateway(gateway.clone()),
-    });
+    let names = Names::of(address, &config.serve.names, certificates.is_some());
+    let console = Arc::new(Console::of_gateway(gateway.clone(), names)?);
+    let (sessions, account) = (console.sessions.clone(), gateway.owner().account().public().clone());
     let certificate = certificates.as_ref().map(|certificates| certificates.fingerprint());
     let reached = api::Serving { listener, certificates, limits: config.limits };
     let served = api::serve(reached, gateway, console, serving.token, async {

@@ -203,10 +203,10 @@ impl Attack {
                 self.count("held");
             }
             let mut drips = [true, false].into_iter().cycle();
-            held.retain(|mut stream| {
-                let mut byte = [0];
-                let open = matches!(stream.read(&mut byte), Err(error) if error.kind() == ErrorKind::WouldBlock);
-                let held_on = open && (!drips.next().unwrap_or(false) || (&*stream).write(b"x").is_ok());
+            held.retain(|stream| {
+                let (mut end, mut byte): (&TcpStream, _) = (stream, [0]);
+                let open = matches!(end.read(&mut byte), Err(error) if error.kind() == ErrorKind::WouldBlock);
+                let held_on = open && (!drips.next().unwrap_or(false) || end.write(b"x").is_ok());
                 self.open.fetch_sub(usize::from(!held_on), Ordering::Relaxed);
                 held_on
             });

@@ -187,7 +187,8 @@ impl warp::hyper::service::Service<Request<Incoming>> for Guarded {
             let route = response.extensions().get::<RouteName>().map_or("none", |name| name.0);
             edge.metrics.answered(route, method.as_str(), response.status(), begun.elapsed());
             let status = response.status().as_u16();
-            tracing::info!(%method, route, status, ms = begun.elapsed().as_millis(), client = %caller.address, "answered");
+            let ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            tracing::info!(%method, route, status, ms, client = %caller.address, "answered");
             if let Ok(id) = HeaderValue::from_str(&id) {
                 response.headers_mut().insert(REQUEST_ID.clone(), id);
             }

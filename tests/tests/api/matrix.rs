@@ -168,7 +168,7 @@ impl Api {
     }
 
     /// A call from elsewhere, with a token or without.
-    async fn from_afar(&self, method: &str, path: &str, token: Option<&str>) -> super::Answer {
+    async fn call_afar(&self, method: &str, path: &str, token: Option<&str>) -> super::Answer {
         let method = Method::from_bytes(method.as_bytes()).unwrap();
         let mut call = self.http.request(method, format!("{}{path}", self.server.url));
         call = call.header("x-forwarded-for", "192.0.2.7");
@@ -232,7 +232,7 @@ async fn every_route_gives_something_to_whom_it_says_and_by_no_other_method() {
                 if *who == Who::Session && token.is_some_and(|token| *token == right || *token == wrong) {
                     continue;
                 }
-                let found = api.from_afar(method, path, token.map(String::as_str)).await;
+                let found = api.call_afar(method, path, token.map(String::as_str)).await;
                 assert_eq!(found.status.as_u16(), expected, "{method} {path} with {token:?}");
             }
         }
@@ -483,7 +483,7 @@ async fn a_refusal_is_the_same_whether_or_not_the_record_exists() {
         "/v1/nothing".into(),
     ] {
         for token in [None, Some(token.as_str())] {
-            let answer = api.from_afar("GET", &path, token).await;
+            let answer = api.call_afar("GET", &path, token).await;
             bodies.insert((answer.status.as_u16(), answer.kind, answer.body));
         }
     }

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use sealgate_circuits::question::sql::parse_question;
 use sealgate_circuits::value::Value;
 use sealgate_gateway::budget::{ColumnCharge, ItemCharge, KeyCharge, Subject, seal};
+use sealgate_gateway::console::{Console, Names};
 use sealgate_gateway::gateway::Gateway;
 use sealgate_gateway::messages::{Nonce, SecretQuestion};
 use sealgate_gateway::owner::{Owner, signed};
@@ -140,7 +141,9 @@ impl Forged {
         let owner = Owner::open(world.path("owner").as_ref()).unwrap();
         let gateway = Arc::new(Gateway::open(owner).unwrap());
         let (listener, address) = runtime.block_on(api::bind("127.0.0.1:0")).unwrap();
-        runtime.spawn(api::serve(listener, gateway.clone(), "token".into(), std::future::pending()));
+        let console = Console::of_gateway(gateway.clone(), Names::of(address, &[], false)).unwrap();
+        let serving = api::Serving { listener, certificates: None, limits: gateway.owner().config().limits.clone() };
+        runtime.spawn(api::serve(serving, gateway.clone(), console.into(), "token".into(), std::future::pending()));
         let url = format!("http://{address}");
         Forged { _runtime: runtime, gateway, requester, subject: Subject(std::array::from_fn(byte)), url }
     }

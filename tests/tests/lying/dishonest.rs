@@ -11,6 +11,7 @@ use sealgate_circuits::question::{Item, SlotAnswer};
 use sealgate_circuits::statement::{Circuit, Statement, answers};
 use sealgate_circuits::value::Value;
 use sealgate_gateway::answer_file::{AnswerFile, Parts};
+use sealgate_gateway::console::{Console, Names};
 use sealgate_gateway::messages::{
     AskRequest, AskResponse, LedgerProofs, SecretAnswer, SecretQuestion, answer_purpose, context, question_purpose,
     sealed_bytes, sealed_digest,
@@ -75,7 +76,9 @@ impl Dishonest {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let gateway = Arc::new(Gateway::open(Owner::open(folder.as_ref()).unwrap()).unwrap());
         let (listener, address) = runtime.block_on(api::bind("127.0.0.1:0")).unwrap();
-        runtime.spawn(api::serve(listener, gateway.clone(), "token".into(), std::future::pending()));
+        let console = Console::of_gateway(gateway.clone(), Names::of(address, &[], false)).unwrap();
+        let serving = api::Serving { listener, certificates: None, limits: gateway.owner().config().limits.clone() };
+        runtime.spawn(api::serve(serving, gateway.clone(), console.into(), "token".into(), std::future::pending()));
         Dishonest { runtime, gateway, url: format!("http://{address}") }
     }
 
