@@ -107,10 +107,10 @@ pub async fn owner(folder: &Path, url: Option<&str>) -> Report {
     let sound = ["configuration", "ledger", "keys"].iter().all(|area| report.is_sound(area));
     // Opening the ledger would cut a torn end off: that is for the next start, after somebody has looked.
     let whole = inspection.as_ref().is_some_and(|inspection| inspection.torn_bytes == 0);
-    match (config, inspection) {
+    match (config, &inspection) {
         (Some(config), Some(inspection)) if sound && whole => match Owner::open(folder) {
             Ok(owner) => {
-                let open = store::Open { owner: &owner, config: &config, inspection: &inspection, keys };
+                let open = store::Open { owner: &owner, config: &config, inspection, keys };
                 store::look(&open, &mut report).await;
             }
             Err(OwnerError::Store(error)) => store::failed(&error, &mut report),
@@ -126,8 +126,10 @@ pub async fn owner(folder: &Path, url: Option<&str>) -> Report {
             report.warn("store", what, "see to those first, then run this again");
         }
     }
-    if let Some(url) = url {
-        gateway::look(url, &mut report).await;
+    if let Some(url) = url
+        && let (Some(seen), Some(inspection)) = (gateway::look(url, &mut report).await, &inspection)
+    {
+        gateway::compare(&seen, inspection, &mut report);
     }
     report
 }

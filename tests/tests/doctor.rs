@@ -335,6 +335,15 @@ fn a_home_that_has_seen_more_than_it_is_shown() {
     world.grant("shop", &world.requester, &["--disclose", "name", "--purpose", "p"]).ok();
     let server = world.serve();
     world.audit_gateway(&server.url, "requester").ok();
+    // A copy that does not know the last block must not serve; the folder that serves may.
+    fails(&["--data-dir", &earlier, "--gateway", &server.url], "gateway", &["an older copy", "do not serve from it"]);
+    says(
+        &found(&sound(&["--data-dir", &owner, "--gateway", &server.url]), "ok"),
+        "gateway",
+        &["the ledger of this folder"],
+    );
+    let other = World::new();
+    fails(&["--data-dir", &other.path("owner"), "--gateway", &server.url], "gateway", &["another ledger"]);
     drop(server);
     let server = Server::start(&earlier);
     fails(&["--home", &home, "--gateway", &server.url], "trust", &["this home has seen", "second history"]);
