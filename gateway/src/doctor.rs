@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
+use crate::api::tls::GENERATED_CERTIFICATE;
 use crate::client::Client;
-use crate::config::Config;
+use crate::config::{Config, Tls};
 use crate::owner::{Owner, OwnerError};
 
 mod certificate;
@@ -21,9 +22,6 @@ mod ledger;
 mod machine;
 mod serving;
 mod store;
-
-/// The certificate that a gateway makes for itself, in a data folder.
-const GENERATED_CERTIFICATE: &str = "serving.pem";
 
 /// How something was found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -97,12 +95,18 @@ pub async fn owner(folder: &Path, url: Option<&str>) -> Report {
     let keys = keys::look(folder, &mut report);
     if let Some(inspection) = &inspection {
         ledger::parameters(folder, &inspection.genesis, &mut report);
-        serving::look(folder, inspection, &mut report).await;
+        let listen = config.as_ref().and_then(|config| config.serve.listen.as_deref());
+        serving::look(folder, listen, inspection, &mut report).await;
     }
-    // The certificate that a gateway makes for itself; a configured one is named by the configuration.
-    let certificate = folder.join(GENERATED_CERTIFICATE);
-    if certificate.exists() {
-        certificate::look(&certificate, &mut report);
+    match config.as_ref().map(|config| &config.serve.tls) {
+        Some(Tls::Files { certificate, .. }) => certificate::look(certificate, &mut report),
+        // Made when it is first served; what an earlier configuration left is looked at too.
+        _ => {
+            let generated = folder.join(GENERATED_CERTIFICATE);
+            if generated.exists() {
+                certificate::look(&generated, &mut report);
+            }
+        }
     }
     let sound = ["configuration", "ledger", "keys"].iter().all(|area| report.is_sound(area));
     // Opening the ledger would cut a torn end off: that is for the next start, after somebody has looked.

@@ -41,7 +41,7 @@ pub(super) async fn look(url: &str, report: &mut Report) -> Option<Seen> {
         Ok(genesis) => match genesis.validate() {
             Ok(()) => {
                 report.ok("gateway", format!("it shows ledger '{}' ({})", genesis.name, genesis.chain_id()));
-                return Some(Seen { genesis, height: health.height });
+                return Some(Seen { genesis, height: BlockHeight(health.height) });
             }
             Err(error) => report.fail("gateway", error.to_string(), "tell its operator: its ledger is none"),
         },

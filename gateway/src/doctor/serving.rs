@@ -15,7 +15,7 @@ use crate::owner::Serving;
 const LISTEN: &str = "127.0.0.1:8080";
 
 /// Looks for the gateway of the folder.
-pub(super) async fn look(folder: &Path, inspection: &Inspection, report: &mut Report) {
+pub(super) async fn look(folder: &Path, listen: Option<&str>, inspection: &Inspection, report: &mut Report) {
     let path = folder.join("serving.json");
     let noted = read_json::<Serving>(&path).ok();
     match (inspection.in_use, noted) {
@@ -31,7 +31,7 @@ pub(super) async fn look(folder: &Path, inspection: &Inspection, report: &mut Re
             } else {
                 report.ok("serving", "no gateway serves from this folder now");
             }
-            port(folder, report);
+            port(folder, listen, report);
         }
     }
 }
@@ -55,7 +55,7 @@ async fn running(serving: &Serving, report: &mut Report) {
 }
 
 /// Whether a gateway could listen.
-fn port(folder: &Path, report: &mut Report) {
+fn port(folder: &Path, listen: Option<&str>, report: &mut Report) {
     #[cfg(feature = "simplex")]
     let configured = crate::network::http_listen(folder).ok().flatten();
     #[cfg(not(feature = "simplex"))]
@@ -63,7 +63,7 @@ fn port(folder: &Path, report: &mut Report) {
         let _ = folder;
         None
     };
-    let listen = configured.as_deref().unwrap_or(LISTEN);
+    let listen = listen.or(configured.as_deref()).unwrap_or(LISTEN);
     match TcpListener::bind(listen) {
         Ok(_) => report.ok("serving", format!("{listen} is free to listen on")),
         Err(error) => {
