@@ -386,3 +386,46 @@ async fn schedules_and_reports_are_shown() {
     ]);
     assert_eq!(desk.post(&page, "/console/owner/syncs/now/0", &[]).await.status, StatusCode::UNPROCESSABLE_ENTITY);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_is_granted_to_somebody_behind_a_pseudonym() {
+    let world = World::audited();
+    let (folder, public, own) =
+        (world.path("owner"), world.path("requester/account.public"), world.path("owner/account.public"));
+    let enrol = ["account", "enrol", "--data-dir", &folder, &public, "--real-name", "Bank of Dalian", "--also", &own];
+    sealgate(&enrol).ok();
+    let file = world.path("report.txt");
+    std::fs::write(&file, "what the year brought\n".repeat(500)).unwrap();
+    let publish = ["file", "publish", "--data-dir", &folder, "--name", "report", "--title", "A report", &file];
+    sealgate(&publish).ok();
+    let server = world.serve();
+    let url = server.url.as_str();
+    let asset = asset_id(url);
+    let mut desk = owner(&world, url).await;
+    // Whoever may know who it is grants it by its real name.
+    let form = desk.get(&format!("{EDIT}?asset={asset}&to=Bank+of+Dalian")).await;
+    form.says(&["requester (Bank of Dalian)", "A file is fetched whole."]).lacks(&["Proofs it may ask for"]);
+    let granted = grant(&mut desk, &asset, &world.requester, &[("purpose", "archive"), ("quota", "2")]).await;
+    granted.says(&["The whole file", "0 of 2 fetches used", "Bank of Dalian"]);
+
+    let (home, out) = (world.path("requester"), world.path("got.txt"));
+    let get =
+        ["file", "get", "--gateway", url, "--home", &home, "--asset", &asset, "--purpose", "archive", "--out", &out];
+    sealgate(&get).ok();
+    assert_eq!(std::fs::read(&out).unwrap(), std::fs::read(&file).unwrap());
+    let requests = desk.get("/console/owner/requests?who=Bank+of+Dalian").await;
+    requests.says(&["delivered", "= <strong>Bank of Dalian</strong>", "archive"]);
+    let revoke = format!("/console/owner/grants/{asset}/{}/revoke", world.requester);
+    desk.get(&revoke).await.says(&["Deliveries stop where they are", "Answers: 0; deliveries: 1."]);
+    // The key of a file is not changed in place, so nothing offers to.
+    desk.get(&format!("/console/owner/assets/{asset}")).await.says(&["Transfer"]).lacks(&["Change its key"]);
+    assert_eq!(desk.get(&format!("/console/owner/keys/{asset}/rotate")).await.status, StatusCode::NOT_FOUND);
+    let transfer = format!("/console/owner/assets/{asset}/transfer");
+    let form = desk.get(&transfer).await;
+    form.says(&["you cannot take the asset back", "Grants that stand on it: 1."]);
+    let wrong = desk.post(&form, &transfer, &[("to", "nobody"), ("confirm", "report")]).await;
+    wrong.says(&["no open account of this name", "id=\"to-problem\""]);
+    let given = desk.post(&wrong, &transfer, &[("to", "Bank of Dalian"), ("confirm", "report")]).await;
+    given.says(&["Done: the ledger has recorded it", "Nothing has been published yet"]);
+    assert_eq!(desk.get(&format!("/console/owner/assets/{asset}")).await.status, StatusCode::NOT_FOUND);
+}

@@ -190,7 +190,7 @@ fn ends(at: At<'_>, asset: &AssetView) -> Markup {
     let path = parts::asset_path(&asset.id);
     html! { div.actions {
         @if asset.data_type != FILE { a.button.plain href=(format!("/console/owner/publish?asset={}", asset.id)) { (at.say("Publish the next version", "发布下一版本")) } }
-        a.button.plain href=(format!("/console/owner/keys/{}/rotate", asset.id)) { (at.say("Change its key", "更换密钥")) }
+        @if asset.data_type != FILE { a.button.plain href=(format!("/console/owner/keys/{}/rotate", asset.id)) { (at.say("Change its key", "更换密钥")) } }
         a.button.plain href=(format!("{path}/transfer")) { (at.say("Transfer", "转让")) }
         a.button.plain href=(format!("{path}/withdraw")) { (at.say("Withdraw", "撤回")) }
     } }
@@ -203,7 +203,7 @@ fn grants_table(at: At<'_>, asset: &AssetView, grants: &[GrantView], people: &Pe
         vec![
             html! { a href=(parts::grant_path(&asset.id, &grant.to)) { (person(at, people, &grant.to)) } },
             parts::terms(lang, asset, &grant.terms),
-            parts::limits(lang, &grant.terms, Some(grant.used)),
+            parts::limits(lang, asset, &grant.terms, Some(grant.used)),
             badge(tone, word),
         ]
     };

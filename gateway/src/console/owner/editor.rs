@@ -2,6 +2,7 @@
 
 use maud::{Markup, html};
 use sealgate_circuits::schema::{Column, Schema};
+use sealgate_circuits::value::ColumnType;
 use sealgate_ledger::codec::encode;
 use sealgate_ledger::ids::{Address, AssetId};
 use sealgate_ledger::state::{AssetView, GrantView};
@@ -240,7 +241,7 @@ fn proofs(at: At<'_>, schema: &Schema, typed: &Typed, problems: &Problems) -> Ma
             div.field {
                 label.unseen for=(id) { (at.fill("Condition {}", "条件 {}", &[&(number + 1)])) }
                 input type="text" id=(id) name="prove" value=(text) autocomplete="off" spellcheck="false"
-                    placeholder=[(number == 0 && text.is_empty()).then(|| example(&provable))]
+                    placeholder=[(number == 0 && text.is_empty()).then(|| example(schema, &provable))]
                     aria-invalid=[problem.map(|_| "true")] aria-describedby=[problem.map(|_| format!("{id}-problem"))];
                 @if let Some(why) = problem { p.problem id=(format!("{id}-problem")) { (why) } }
             }
@@ -264,16 +265,12 @@ fn proofs(at: At<'_>, schema: &Schema, typed: &Typed, problems: &Problems) -> Ma
     } }
 }
 
-/// A condition that could be granted of this very table.
-fn example(provable: &[&Column]) -> String {
-    let ordered = provable.iter().find(|column| {
-        column.kind.is_ordered()
-            && !matches!(
-                column.kind,
-                sealgate_circuits::value::ColumnType::Date | sealgate_circuits::value::ColumnType::Timestamp
-            )
-    });
-    ordered.map_or_else(String::new, |column| composed(column, ">=", "500"))
+/// A condition that could be granted of this very table: of a number that is no key.
+fn example(schema: &Schema, provable: &[&Column]) -> String {
+    let is_number = |column: &&&Column| matches!(column.kind, ColumnType::Int | ColumnType::Decimal(_));
+    let is_key = |column: &Column| schema.key_columns().any(|key| key.name == column.name);
+    let number = provable.iter().find(|column| is_number(column) && !is_key(column));
+    number.map_or_else(String::new, |column| composed(column, ">=", "500"))
 }
 
 fn whole(at: At<'_>, schema: &Schema, typed: &Typed, problems: &Problems) -> Markup {

@@ -73,7 +73,7 @@ async fn list(at: At<'_>) -> Answer {
             html! { a href=(path) { (person(at, &people, &grant.to)) } },
             parts::asset_link(asset),
             parts::terms(lang, asset, &grant.terms),
-            parts::limits(lang, &grant.terms, Some(grant.used)),
+            parts::limits(lang, asset, &grant.terms, Some(grant.used)),
             badge(tone, word),
             html! { a href=(edit_path(&grant.asset, &grant.to)) { (at.say("Edit", "修改")) } br;
             a href=(format!("{path}/revoke")) { (at.say("Revoke", "撤销")) } },
@@ -138,7 +138,7 @@ async fn one(at: At<'_>, named: &Named) -> Answer {
                 (card(at.say("What it may learn", "可获知内容"), html! {
                     p { (badge(tone, word)) }
                     (parts::terms(lang, asset, &grant.terms))
-                    (parts::limits(lang, &grant.terms, Some(grant.used)))
+                    (parts::limits(lang, asset, &grant.terms, Some(grant.used)))
                     (facts(&[
                         (at.say("Account", "账户"), html! { (person(at, &people, to)) " " (short(&to.to_string())) }),
                         (at.say("Asset", "资产"), parts::asset_link(asset)),

@@ -51,7 +51,7 @@ pub(super) fn panel(at: At<'_>, asset: &AssetView, to: &Address, terms: &GrantTe
         @if asset.data_type == FILE { p { (at.say("The whole file, as often as its quota allows. A copy cannot be taken back.", "整个文件，次数以配额为限。副本无法收回。")) } }
         @else { (of_a_record(at, asset, terms)) }
         h3 { (at.say("Under these limits", "在以下限制内")) }
-        (limits(at.visit.lang, terms, None))
+        (limits(at.visit.lang, asset, terms, None))
         @if !terms.prove.is_empty() { (allowance(at, asset, to, terms, known)) }
         @if asset.data_type != FILE { (stays_sealed(at, &asset.schema, terms)) }
         (together(at, asset, to, terms, known))
@@ -208,7 +208,7 @@ fn warnings(at: At<'_>, asset: &AssetView, terms: &GrantTerms) -> Vec<String> {
         warnings
             .push(at.say("It has no end: it holds until you revoke it.", "没有截止时间：在您撤销前一直有效。").into());
     }
-    if terms.quota.is_none() {
+    if terms.quota.is_none() && asset.data_type != FILE {
         warnings.push(
             at.say(
                 "It may ask about any number of keys, and so find out which keys there are by trying.",

@@ -152,21 +152,14 @@ pub(super) fn terms(lang: Lang, asset: &AssetView, terms: &GrantTerms) -> Markup
 }
 
 /// The limits of a grant: purpose, window, quota, share.
-pub(super) fn limits(lang: Lang, terms: &GrantTerms, used: Option<u64>) -> Markup {
+pub(super) fn limits(lang: Lang, asset: &AssetView, terms: &GrantTerms, used: Option<u64>) -> Markup {
     let window = match (terms.not_before_ms, terms.until_ms) {
         (None, None) => lang.say("no end", "无期限").to_owned(),
         (Some(from), None) => lang.fill("from {}", "自 {} 起", &[&time(from)]),
         (None, Some(until)) => lang.fill("until {}", "至 {}", &[&time(until)]),
         (Some(from), Some(until)) => lang.fill("{} to {}", "{} 至 {}", &[&time(from), &time(until)]),
     };
-    let quota = match (terms.quota, used) {
-        (None, None) => lang.say("any number of keys", "主键数量不限").to_owned(),
-        (None, Some(used)) => lang.fill("{} keys used, no limit", "已用 {} 个主键，不限量", &[&count(used)]),
-        (Some(quota), None) => lang.fill("at most {} keys", "最多 {} 个主键", &[&count(quota)]),
-        (Some(quota), Some(used)) => {
-            lang.fill("{} of {} keys used", "已用 {} / {} 个主键", &[&count(used), &count(quota)])
-        }
-    };
+    let quota = if asset.data_type == FILE { fetches(lang, terms.quota, used) } else { keys(lang, terms.quota, used) };
     html! { ul.plain-list {
         li { @if terms.purpose.is_empty() { (lang.say("Any purpose", "任何用途")) } @else {
             (lang.say("Purpose: ", "用途：")) q { (terms.purpose) }
@@ -177,6 +170,30 @@ pub(super) fn limits(lang: Lang, terms: &GrantTerms, used: Option<u64>) -> Marku
             li { (lang.fill("at most {} bits of a record's field", "每条记录每个字段最多 {} 比特", &[&share])) }
         }
     } }
+}
+
+/// How many keys may be asked about.
+fn keys(lang: Lang, quota: Option<u64>, used: Option<u64>) -> String {
+    match (quota, used) {
+        (None, None) => lang.say("any number of keys", "主键数量不限").to_owned(),
+        (None, Some(used)) => lang.fill("{} keys used, no limit", "已用 {} 个主键，不限量", &[&count(used)]),
+        (Some(quota), None) => lang.fill("at most {} keys", "最多 {} 个主键", &[&count(quota)]),
+        (Some(quota), Some(used)) => {
+            lang.fill("{} of {} keys used", "已用 {} / {} 个主键", &[&count(used), &count(quota)])
+        }
+    }
+}
+
+/// How often a file may be fetched.
+fn fetches(lang: Lang, quota: Option<u64>, used: Option<u64>) -> String {
+    match (quota, used) {
+        (None, None) => lang.say("any number of fetches", "获取次数不限").to_owned(),
+        (None, Some(used)) => lang.fill("{} fetches used, no limit", "已获取 {} 次，不限量", &[&count(used)]),
+        (Some(quota), None) => lang.fill("at most {} fetches", "最多获取 {} 次", &[&count(quota)]),
+        (Some(quota), Some(used)) => {
+            lang.fill("{} of {} fetches used", "已获取 {} / {} 次", &[&count(used), &count(quota)])
+        }
+    }
 }
 
 /// Whether a grant is in force at a block's time, in a word.
