@@ -410,7 +410,7 @@ fn desks_are_their_accounts_alone_and_forms_their_sessions() {
     browser.send(path, &fields, Some("http://evil.example")).is(403);
     browser.send(path, &fields, None).is(403);
     let own = stage.console.url.trim_end_matches("/console").to_owned();
-    browser.send(path, "", Some(&own)).is(422).has(&["not from your session"]);
+    browser.send(path, "form_token=x", Some(&own)).is(422).has(&["not from your session"]);
     requester.send(path, &fields, Some(requesters.url.trim_end_matches("/console"))).is(422);
     browser.send(path, &fields, Some(&own)).is(303);
     browser.send(path, &fields, Some(&own)).is(422).has(&["this form was sent before"]);

@@ -133,8 +133,8 @@ impl Followed {
 
     /// Whose an asset was when this block was the last; none before it was registered.
     pub fn owner_at(&self, asset: &AssetId, height: BlockHeight) -> Option<Address> {
-        let until = self.owners.iter().filter(|(id, since, _)| id == asset && *since <= height);
-        until.last().map(|(_, _, owner)| *owner)
+        let mut until = self.owners.iter().filter(|(id, since, _)| id == asset && *since <= height);
+        until.next_back().map(|(_, _, owner)| *owner)
     }
 }
 
@@ -332,7 +332,10 @@ impl Follower {
                 *held = Some(at);
                 return Err(error);
             }
-            Err(error) => return Err(error),
+            Err(error) => {
+                *self.shown.write().unwrap_or_else(PoisonError::into_inner) = None;
+                return Err(error);
+            }
         }
         let followed = Arc::new(tokio::task::block_in_place(|| at.shown(session))?);
         *self.shown.write().unwrap_or_else(PoisonError::into_inner) = Some(followed.clone());

@@ -135,7 +135,8 @@ impl Browser {
             let (name, value) = cookie.split(';').next().unwrap().split_once('=').unwrap();
             self.cookies.insert(name.to_owned(), value.to_owned());
         }
-        let policy = headers["content-security-policy"].to_str().unwrap();
+        let policy = headers.get("content-security-policy").map(|policy| policy.to_str().unwrap());
+        let policy = policy.unwrap_or_else(|| panic!("{path} is no page: {status}, {text}"));
         assert!(policy.starts_with("default-src 'none'"), "{path}: {policy}");
         let header = |name: &str| headers.get(name).map(|value| value.to_str().unwrap().to_owned()).unwrap_or_default();
         let (location, refresh) = (header("location"), header("refresh"));

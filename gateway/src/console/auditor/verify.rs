@@ -14,7 +14,7 @@ use crate::auditing::replay_each;
 use crate::budget::{Book, Checked, Reader};
 use crate::cli::requester::verify_file;
 use crate::console::jobs::Job;
-use crate::console::page::{Check, Page, Tone, badge, card, checklist, count, facts, hidden, notice, text_field, time};
+use crate::console::page::{Check, Page, Tone, badge, checklist, count, facts, hidden, notice, text_field, time};
 use crate::console::words::Lang;
 use crate::console::{Answer, Console, Desk, Fault, HomePlace, Place, Reply, Visit};
 use crate::files::{FileError, create_private_dir, write_private};
@@ -304,7 +304,6 @@ pub(super) async fn answer_file(place: &HomePlace, visit: &Visit) -> Answer {
         (paste(visit, requester, kept, Some(shown)))
         p { a.button.plain href="/console/auditor/verify" { (visit.say("Back", "返回")) } }
     };
-    let body = card(visit.say("Answer", "应答"), body);
     Ok(Page::new(Desk::Auditor, visit.say("Verify", "验证"), body).into())
 }
 
