@@ -12,10 +12,13 @@ use tokio::sync::OnceCell;
 /// How long a key that was changed stays in memory, at most.
 const LOOKED_AFTER: Duration = Duration::from_secs(5);
 
+/// Open versions by asset and number.
+type Versions<T> = HashMap<(AssetId, u32), Arc<Slot<T>>>;
+
 /// Versions that are open. While one is being opened the others are given out all the same, and those who
 /// want the same one wait for it together.
 pub(crate) struct Opened<T> {
-    versions: Mutex<HashMap<(AssetId, u32), Arc<Slot<T>>>>,
+    versions: Mutex<Versions<T>>,
     most: usize,
 }
 
@@ -66,7 +69,7 @@ impl<T> Opened<T> {
         self.versions().retain(|_, slot| state_of(&slot.keys.0) == slot.keys.1);
     }
 
-    fn versions(&self) -> MutexGuard<'_, HashMap<(AssetId, u32), Arc<Slot<T>>>> {
+    fn versions(&self) -> MutexGuard<'_, Versions<T>> {
         self.versions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -154,7 +154,7 @@ async fn reseal_file(
 ) -> Result<Sealed, RotateError> {
     let file = SealedFile::open(owner.store().clone(), Arc::clone(keys), &previous).await.map_err(OwnerError::from)?;
     let sealed = seal_file(FileRequest {
-        content: FileContent::Sealed(file),
+        content: FileContent::Sealed(Box::new(file)),
         name: detail.asset.name.clone(),
         keys: Arc::clone(keys),
         store: owner.store().clone(),

@@ -91,7 +91,7 @@ impl HashAlgorithm {
         match self {
             HashAlgorithm::Blake3 => Hasher::Blake3(Box::default()),
             HashAlgorithm::Sha256 => Hasher::Sha256(Sha256::new()),
-            HashAlgorithm::Sha3 => Hasher::Sha3(Sha3_256::new()),
+            HashAlgorithm::Sha3 => Hasher::Sha3(Box::new(Sha3_256::new())),
             HashAlgorithm::Sm3 => Hasher::Sm3(Sm3::new()),
         }
     }
@@ -101,7 +101,7 @@ impl HashAlgorithm {
 pub(crate) enum Hasher {
     Blake3(Box<blake3::Hasher>),
     Sha256(Sha256),
-    Sha3(Sha3_256),
+    Sha3(Box<Sha3_256>),
     Sm3(Sm3),
 }
 
@@ -121,7 +121,7 @@ impl Hasher {
         match self {
             Hasher::Blake3(hasher) => hasher.finalize().into(),
             Hasher::Sha256(hasher) => hasher.finalize().into(),
-            Hasher::Sha3(hasher) => hasher.finalize().into(),
+            Hasher::Sha3(hasher) => (*hasher).finalize().into(),
             Hasher::Sm3(hasher) => hasher.finalize().into(),
         }
     }

@@ -417,9 +417,10 @@ async fn a_file_is_granted_to_somebody_behind_a_pseudonym() {
     requests.says(&["delivered", "= <strong>Bank of Dalian</strong>", "archive"]);
     let revoke = format!("/console/owner/grants/{asset}/{}/revoke", world.requester);
     desk.get(&revoke).await.says(&["Deliveries stop where they are", "Answers: 0; deliveries: 1."]);
-    // The key of a file is not changed in place, so nothing offers to.
-    desk.get(&format!("/console/owner/assets/{asset}")).await.says(&["Transfer"]).lacks(&["Change its key"]);
-    assert_eq!(desk.get(&format!("/console/owner/keys/{asset}/rotate")).await.status, StatusCode::NOT_FOUND);
+    desk.get(&format!("/console/owner/assets/{asset}")).await.says(&["Transfer", "Change its key"]);
+    let rotate = format!("/console/owner/keys/{asset}/rotate");
+    let confirm = desk.get(&rotate).await;
+    desk.post(&confirm, &rotate, &[]).await.says(&["is sealed under the new key", "bytes"]);
     let transfer = format!("/console/owner/assets/{asset}/transfer");
     let form = desk.get(&transfer).await;
     form.says(&["you cannot take the asset back", "Grants that stand on it: 1."]);

@@ -136,7 +136,7 @@ mod tests {
     #[test]
     fn variables_stand_for_what_is_left_out() {
         let line = "sealgate --json ask --purpose p --out o SELECT";
-        let Ok(Cli { command: Command::Ask(ask), json: true }) = parsed(line, &ALL) else { panic!() };
+        let Ok(Cli { command: Command::Ask(ask), json: true, .. }) = parsed(line, &ALL) else { panic!() };
         assert!(format!("{ask:?}").contains("http://g:1") && format!("{ask:?}").contains("home: \"h\""), "{ask:?}");
         assert_eq!(parsed(line, &ALL[1..]).unwrap_err().kind(), ErrorKind::MissingRequiredArgument);
         // What is typed goes first, and an option goes where it belongs.

@@ -23,7 +23,7 @@ pub enum FileContent {
     /// What comes from somewhere, to its end.
     Stream(Box<dyn Read + Send>),
     /// What was sealed before: opened part by part, each checked.
-    Sealed(SealedFile),
+    Sealed(Box<SealedFile>),
 }
 
 /// The parts of a content, handed out in order.
@@ -37,7 +37,7 @@ pub(crate) struct Parts {
 enum Content {
     File(File, u64),
     Stream(Mutex<Stream>),
-    Sealed(SealedFile),
+    Sealed(Box<SealedFile>),
 }
 
 /// A stream shows only when it is read where it ends.

@@ -79,7 +79,7 @@ impl SealedFile {
         let sealed = self.store.read_range(&object, start, stop.saturating_sub(start)).await?;
         let (mut content, mut scratch) = (Vec::with_capacity(sealed.len()), Scratch::default());
         for (chunk, sealed) in (first..).zip(sealed.chunks(SEALED_CHUNK_BYTES)) {
-            content.extend_from_slice(&layout::open_chunk(&sealer, chunks, &object, chunk, sealed, &mut scratch)?);
+            content.extend_from_slice(layout::open_chunk(&sealer, chunks, &object, chunk, sealed, &mut scratch)?);
         }
         let skip = usize::try_from(from - u64::from(first) * chunk_bytes).unwrap_or(usize::MAX);
         let wanted = usize::try_from(to - from).unwrap_or(usize::MAX);
@@ -160,9 +160,10 @@ impl PartOpener {
         room: &mut [u8],
     ) -> Result<(), StoreError> {
         let content = whole.open(chunk, scratch)?;
-        match content.len() == room.len() {
-            true => Ok(room.copy_from_slice(content)),
-            false => Err(StoreError::damaged(&self.name, Some(chunk), "it is not as long as it must be")),
+        if content.len() != room.len() {
+            return Err(StoreError::damaged(&self.name, Some(chunk), "it is not as long as it must be"));
         }
+        room.copy_from_slice(content);
+        Ok(())
     }
 }

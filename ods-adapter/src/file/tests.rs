@@ -111,7 +111,7 @@ async fn files_of_every_length_come_back() {
         // From a stream, from the disk, and from what was sealed before.
         let (streamed, _) = bench.seal(whole).await;
         let read = seal_file(bench.of(bench.on_disk(whole))).await.unwrap();
-        let before = FileContent::Sealed(bench.open(&read.reference).await.unwrap());
+        let before = FileContent::Sealed(Box::new(bench.open(&read.reference).await.unwrap()));
         let sealed = seal_file(bench.of(before)).await.unwrap();
         for other in [&streamed, &read] {
             assert_eq!((other.file_bytes, other.parts), (sealed.file_bytes, sealed.parts));
@@ -313,7 +313,7 @@ async fn a_damaged_file_is_not_sealed_again() {
         let mut bad = good.clone();
         bad[at] ^= 1;
         fs::write(&path, bad).unwrap();
-        let before = FileContent::Sealed(bench.open(&version).await.unwrap());
+        let before = FileContent::Sealed(Box::new(bench.open(&version).await.unwrap()));
         let error = seal_file(bench.of(before)).await.unwrap_err();
         let SealFileError::Store(StoreError::Damaged { object, .. }) = &error else { panic!("{error}") };
         assert!(object.ends_with(&format!("parts/p{part}")), "{error}");

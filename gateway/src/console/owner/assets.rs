@@ -190,7 +190,7 @@ fn ends(at: At<'_>, asset: &AssetView) -> Markup {
     let path = parts::asset_path(&asset.id);
     html! { div.actions {
         @if asset.data_type != FILE { a.button.plain href=(format!("/console/owner/publish?asset={}", asset.id)) { (at.say("Publish the next version", "发布下一版本")) } }
-        @if asset.data_type != FILE { a.button.plain href=(format!("/console/owner/keys/{}/rotate", asset.id)) { (at.say("Change its key", "更换密钥")) } }
+        a.button.plain href=(format!("/console/owner/keys/{}/rotate", asset.id)) { (at.say("Change its key", "更换密钥")) }
         a.button.plain href=(format!("{path}/transfer")) { (at.say("Transfer", "转让")) }
         a.button.plain href=(format!("{path}/withdraw")) { (at.say("Withdraw", "撤回")) }
     } }

@@ -3,7 +3,6 @@
 use maud::{Markup, html};
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::ids::AssetId;
-use sealgate_ledger::tx::TABLE;
 use sealgate_ods::keys::RootFile;
 
 use super::At;
@@ -37,7 +36,7 @@ async fn page(at: At<'_>) -> Answer {
             @else { (badge(Tone::Good, at.say("current alone", "仅当前密钥"))) } },
             html! { @if keys.other_roots > 0 { (badge(Tone::Warn, at.say("a change of root keys was cut short: run 'sealgate keys rotate-root' again", "根密钥更换中断：请重新运行 'sealgate keys rotate-root'"))) }
             @else { (at.say("the folder's root key", "本目录的根密钥")) } },
-            html! { @if let Some(asset) = asset.filter(|asset| asset.data_type == TABLE) { a href=(format!("/console/owner/keys/{}/rotate", asset.id)) { (at.say("Change", "更换")) } } },
+            html! { @if let Some(asset) = asset { a href=(format!("/console/owner/keys/{}/rotate", asset.id)) { (at.say("Change", "更换")) } } },
         ]
     };
     let rows: Vec<_> = listed.iter().map(row).collect();
@@ -112,9 +111,6 @@ fn backups(at: At<'_>) -> Markup {
 
 async fn confirm(at: At<'_>, id: &str) -> Answer {
     let asset = at.asset(id).await?.asset;
-    if asset.data_type != TABLE {
-        return Err(Fault::NotFound);
-    }
     let title = at.fill("Change the key of {}", "更换 {} 的密钥", &[&asset.name]);
     let body = html! {
         (crumbs(at, &[("/console/owner/keys", at.say("Keys and backups", "密钥与备份"))], &title))
@@ -140,9 +136,6 @@ async fn confirm(at: At<'_>, id: &str) -> Answer {
 
 async fn start(at: At<'_>, id: &str) -> Answer {
     let asset = at.asset(id).await?.asset;
-    if asset.data_type != TABLE {
-        return Err(Fault::NotFound);
-    }
     let gateway = at.gateway.clone();
     let title = at.fill("Changing the key of {}", "正在更换 {} 的密钥", &[&asset.name]);
     at.job(title, "/console/owner/keys", move |job| async move {

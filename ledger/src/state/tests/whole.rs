@@ -159,15 +159,16 @@ fn a_closed_account_is_given_nothing_that_it_had_asked_for() {
     let gone = |request| Err(Rejection::GrantGone { request, what: "is of an account that was closed" });
     assert_eq!(s.w.member(0, deliver(whole, 1)), gone(whole));
     assert_eq!(s.w.member(0, answer(question, 1)), gone(question));
+    // They end as declined or unanswered, and the list has its quota back.
+    assert_eq!(s.used(), 4);
+    s.w.member(0, TxBody::Decline { request: question, reason: crate::tx::DeclineReason::TooLarge }).unwrap();
+    assert_eq!(s.used(), 3);
     // The auditor's is open still, then closed too.
     s.w.member(0, deliver(sample, 1)).unwrap();
     let another = s.sample(1);
     let another = s.by_auditor(another).unwrap().hash;
     s.w.send(&auditor, close(&auditor)).unwrap();
     assert_eq!(s.w.member(0, deliver(another, 1)), gone(another));
-    // They end as declined or unanswered, and the list has its quota back.
-    assert_eq!(s.used(), 4);
-    s.w.member(0, TxBody::Decline { request: question, reason: crate::tx::DeclineReason::TooLarge }).unwrap();
     for number in 2..9 {
         s.w.member(0, TxBody::PublishVersion { asset: s.asset, version: version(number) }).unwrap();
     }
