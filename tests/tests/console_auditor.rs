@@ -236,7 +236,7 @@ fn what_could_be_asked_what_stands_out_and_what_was_used() {
     let found = browser.get("/console/auditor/anomalies?from=0&until=24").ok();
     found.has(&["120 keys", "4 different denials", "13 denials", "Many keys", "Burst of denials"]);
     let entries = found.links("/console/auditor/trail/");
-    assert!(entries.len() >= 1 + 13, "each finding leads to its requests: {}", entries.len());
+    assert!(entries.len() > 13, "each finding leads to its requests: {}", entries.len());
     browser.get(&entries[0]).ok();
     let zh = browser.get_in("zh", "/console/auditor/anomalies").ok();
     zh.has(&["大量主键", "120 个主键", "集中被拒"]);

@@ -1,10 +1,17 @@
 //! Lists of a ledger for whoever browses it. Nothing of them is proven here.
 
 use sealgate_ledger::ids::{Address, AssetId};
-use sealgate_ledger::state::{AccountView, GrantView, RequestView};
+use sealgate_ledger::state::{AccountView, RequestView};
+use serde::Deserialize;
 
 use super::{Client, ClientError};
 use crate::catalogue::{Page, Search};
+
+/// A page of accounts, as the gateway gives it.
+#[derive(Deserialize)]
+struct Accounts {
+    accounts: Vec<AccountView>,
+}
 
 impl Client {
     /// Up to `limit` accounts behind `after`, by address.
@@ -13,7 +20,8 @@ impl Client {
     /// [`ClientError`].
     pub async fn accounts(&self, after: Option<&Address>, limit: usize) -> Result<Vec<AccountView>, ClientError> {
         let after_text = after.map(|after| format!("&after={after}")).unwrap_or_default();
-        let mut accounts: Vec<AccountView> = self.get(&format!("/v1/accounts?limit={limit}{after_text}")).await?;
+        let page: Accounts = self.get(&format!("/v1/accounts?limit={limit}{after_text}")).await?;
+        let mut accounts = page.accounts;
         // A gateway may give more than was asked for.
         accounts.retain(|account| after.is_none_or(|after| account.address > *after));
         accounts.sort_by_key(|account| account.address);
@@ -27,14 +35,6 @@ impl Client {
     /// [`ClientError`].
     pub async fn request(&self, hash: &sealgate_ledger::ids::TxHash) -> Result<Option<RequestView>, ClientError> {
         self.find(&format!("/v1/requests/{hash}")).await
-    }
-
-    /// An asset's list.
-    ///
-    /// # Errors
-    /// [`ClientError`].
-    pub async fn grants(&self, asset: &AssetId) -> Result<Vec<GrantView>, ClientError> {
-        self.get(&format!("/v1/assets/{asset}/grants")).await
     }
 
     /// One page of the catalogue behind `after`, of at most `limit` assets.

@@ -4,7 +4,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::{Answer, Console, Fault, HomePlace, Visit};
+use super::{Answer, Console, Fault, HomePlace, Reply, Visit};
 
 mod answers;
 mod asking;
@@ -40,6 +40,8 @@ pub(super) async fn answer(console: &Arc<Console>, place: &HomePlace, visit: &Vi
         (["requester", "verify"], true) => verify::sent(place, visit).await,
         (["requester", "fetched"], false) => fetched::page(place, visit).await,
         (["requester", "fetched", name], false) => fetched::file(place, visit, name).await,
+        // Where a refused form leads back to.
+        (["requester", "fetch", id], false) => Ok(Reply::SeeOther(format!("/console/requester/assets/{id}"))),
         (["requester", "fetch", id], true) => fetched::sent(console, place, visit, id).await,
         _ => Err(Fault::NotFound),
     }

@@ -244,9 +244,9 @@ mod tests {
     #[test]
     fn denials_name_what_was_asked() {
         let schema = schema();
-        let reason = DenyReason::Field { column: 2 };
+        let reason = DenyReason::Field { column: 3 };
         assert_eq!(denied(Lang::En, &reason, None, Some(&schema)), "the grant does not let you see 'area'");
-        assert_eq!(denied(Lang::Zh, &reason, None, None), "授权不允许您查看字段“#3”");
+        assert_eq!(denied(Lang::Zh, &reason, None, None), "授权不允许您查看字段“#4”");
         let shape = Shape { items: vec![Item::Prove(parse_predicate("fee >= ?", &schema).unwrap())], keys: 1 };
         let reason = DenyReason::Predicate { item: 0 };
         assert!(denied(Lang::En, &reason, Some(&shape), Some(&schema)).contains("fee is at least"));

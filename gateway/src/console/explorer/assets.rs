@@ -12,7 +12,7 @@ use super::super::telling;
 use super::super::{Answer, Console, Fault, Visit};
 use super::accounts::said;
 use super::source::{Source, Stands, proven};
-use super::{account_link, acts, asset_link, block_link, checked, page, search};
+use super::{account_link, acts, asset_link, block_link, checked, page, search, transaction_link};
 use crate::catalogue::{Search, sort};
 
 /// Assets on one page.
@@ -162,7 +162,10 @@ fn list_of(visit: &Visit, contract: &ContractView, grants: &[GrantView]) -> Mark
         @if grants.is_empty() { p.empty { (visit.say("Nobody may ask.", "无人获得授权。")) } }
         @for grant in grants.iter().take(GRANTS_SHOWN) {
             details {
-                summary { (account_link(&grant.to)) " · " (visit.say("since block ", "自区块 ")) (block_link(grant.height)) }
+                summary {
+                    span.mono { (grant.to) } " · " (visit.say("since block ", "自区块 ")) (grant.height)
+                }
+                p { (account_link(&grant.to)) " · " (visit.say("granted by ", "授权交易 ")) (transaction_link(&grant.granted_by)) }
                 (facts(&acts::terms_told(lang, &grant.terms, Some(&contract.asset.schema))))
             }
         }

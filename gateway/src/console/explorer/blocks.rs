@@ -15,7 +15,7 @@ use super::{account_link, acts, block_link, checked, page, transaction_link};
 /// Blocks on one page.
 const BLOCKS_SHOWN: u64 = 25;
 /// Entries on one page.
-const ENTRIES_SHOWN: u64 = 50;
+const ENTRIES_SHOWN: u64 = 25;
 
 /// The newest blocks, or those before a height.
 pub(super) async fn newest(console: &Arc<Console>, visit: &Visit) -> Answer {

@@ -188,11 +188,7 @@ impl<'a> Source<'a> {
         match self {
             Source::Own(gateway) => {
                 let gateway = (*gateway).clone();
-                blocking(move || {
-                    let all = gateway.ledger().accounts()?.into_iter();
-                    Ok(all.filter(|one| after.is_none_or(|after| one.address > after)).take(limit).collect())
-                })
-                .await
+                blocking(move || Ok(gateway.ledger().accounts_after(after.as_ref(), limit)?)).await
             }
             Source::Far(session) => {
                 let accounts = session.client.accounts(after.as_ref(), limit).await;
