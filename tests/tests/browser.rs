@@ -92,3 +92,133 @@ async fn anybody_finds_their_way_in_and_out() {
     browser.see(&["sealgate sign-in"]).await;
     browser.close().await;
 }
+
+/// Every page of a desk's navigation: on a wide window in English, and on a phone in Chinese and dark.
+async fn leaf_through(browser: &Browser, axe: &str, base: &str, desk: &str, pages: &[&str]) {
+    let at = |page: &str| format!("{base}/console/{desk}{page}");
+    for page in pages {
+        browser.go(&at(page)).await;
+        look(browser, axe, &format!("{desk}{}", page.replace(['/', '?', '='], "-"))).await;
+    }
+    browser.go(&format!("{base}/console/set?lang=zh&back=/console")).await;
+    browser.go(&format!("{base}/console/set?theme=dark&back=/console")).await;
+    browser.size(PHONE).await;
+    for page in pages {
+        browser.go(&at(page)).await;
+        look(browser, axe, &format!("{desk}{}-phone-zh", page.replace(['/', '?', '='], "-"))).await;
+    }
+    browser.size(DESKTOP).await;
+    browser.go(&format!("{base}/console/set?theme=auto&back=/console")).await;
+    browser.go(&format!("{base}/console/set?lang=en&back=/console")).await;
+}
+
+/// The owner publishes the table of a CSV file, whose path is all that is typed.
+async fn publish(browser: &Browser, axe: &str, csv: &str) {
+    browser.click("Publish").await;
+    browser.fill("File or database", csv).await;
+    browser.click("Look at the source").await;
+    browser.see(&["This is what the source holds", "Manifest (TOML)"]).await;
+    look(browser, axe, "owner-manifest").await;
+    browser.click("See what becomes public").await;
+    browser.see(&["Everybody on the ledger sees", "Stays sealed on this machine", "Publish it?"]).await;
+    look(browser, axe, "owner-preview").await;
+    browser.click("Publish").await;
+    browser.see(&["version 1 is published", "Download the receipt"]).await;
+    look(browser, axe, "owner-published").await;
+}
+
+/// The owner grants a field and a condition, after looking at who can learn what.
+async fn grant(browser: &Browser, axe: &str, to: &str) {
+    browser.click("Say who may ask").await;
+    browser.fill("Account", to).await;
+    browser.click("Next").await;
+    browser.tick("name").await;
+    browser.click("Put a condition together").await;
+    browser.choose("Field", "fee (decimal(2))").await;
+    browser.choose("is", ">=").await;
+    browser.fill("Constant", "300").await;
+    browser.click("Add").await;
+    browser.fill("Purpose", "fee check").await;
+    browser.fill("How many keys", "5").await;
+    browser.click("See who can learn what").await;
+    browser.see(&["could learn", "Grant it"]).await;
+    look(browser, axe, "owner-learning").await;
+    browser.click("Grant it").await;
+    browser.see(&["Done: the ledger has recorded it", "0 of 5 keys used"]).await;
+}
+
+/// The requester finds the asset, asks what it was granted, and sees what was verified.
+async fn ask(browser: &Browser, axe: &str, url: &str) {
+    browser.go(&format!("{url}/console/requester")).await;
+    browser.fill("Words", "shop").await;
+    browser.click("Search").await;
+    browser.click("shop").await;
+    look(browser, axe, "requester-asset").await;
+    browser.click("Ask a question").await;
+    browser.see(&["What to ask", "About whom", "fee check"]).await;
+    browser.tick("name").await;
+    browser.tick("fee").await;
+    browser.fill("id", "40").await;
+    browser.click("Show the SQL").await;
+    browser.see(&["WHERE id = 40"]).await;
+    look(browser, axe, "requester-question").await;
+    browser.click("Ask").await;
+    browser.see(&["Shop no. 40", "Download answer.json"]).await;
+    look(browser, axe, "requester-answer").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn owner_requester_auditor_and_operator_do_their_jobs() {
+    let Some(axe) = tools() else { return };
+    let world = World::audited();
+    std::fs::write(world.path("shop.csv"), Table::shops(60).csv()).unwrap();
+    let server = world.serve();
+    let owner = Browser::start("job", "en", DESKTOP, false).await;
+    owner.go(&owners_link(&world)).await;
+    owner.click("Continue as Test owner").await;
+    owner.click("Data owner").await;
+    owner.see(&["Nothing has been published yet"]).await;
+    publish(&owner, &axe, &world.path("shop.csv")).await;
+    grant(&owner, &axe, &world.requester).await;
+
+    let (console, link) = own_console(&world, "requester", &server.url);
+    let url = console.url.trim_end_matches("/console");
+    let requester = Browser::start("job", "en", DESKTOP, false).await;
+    requester.go(&link).await;
+    requester.click("Continue as requester").await;
+    ask(&requester, &axe, url).await;
+    leaf_through(&requester, &axe, url, "requester", &["", "/grants", "/answers", "/fetched", "/verify"]).await;
+    leaf_through(&requester, &axe, url, "explorer", &["", "/accounts", "/assets"]).await;
+    requester.close().await;
+
+    let pages = ["", "/publish", "/grants", "/grants/edit", "/requests", "/budgets", "/syncs", "/keys"];
+    leaf_through(&owner, &axe, &server.url, "owner", &pages).await;
+    owner.go(&format!("{}/console/owner/requests", server.url)).await;
+    owner.see(&["fee check", "answered"]).await;
+    let pages = ["", "/proposals", "/nodes", "/rules", "/consensus", "/contracts", "/witnesses"];
+    leaf_through(&owner, &axe, &server.url, "operator", &pages).await;
+    leaf_through(&owner, &axe, &server.url, "explorer", &["", "/accounts", "/assets"]).await;
+    owner.go(&format!("{}/console/owner/grants", server.url)).await;
+    owner.click("Revoke").await;
+    owner.see(&["From the next block on it can no longer ask"]).await;
+    look(&owner, &axe, "owner-revoke").await;
+    owner.click("Revoke the grant").await;
+    owner.see(&["No grant stands"]).await;
+
+    let (console, link) = own_console(&world, "auditor", &server.url);
+    let url = console.url.trim_end_matches("/console");
+    let auditor = Browser::start("job", "en", DESKTOP, false).await;
+    auditor.go(&link).await;
+    auditor.click("Continue as auditor").await;
+    auditor.go(&format!("{url}/console/auditor/verify")).await;
+    auditor.click("Verify everything").await;
+    auditor.see(&["signature"]).await;
+    look(&auditor, &axe, "auditor-verified").await;
+    let pages =
+        ["", "/trail", "/anomalies", "/grants", "/metering", "/budgets", "/verify", "/samples", "/reads"];
+    leaf_through(&auditor, &axe, url, "auditor", &pages).await;
+    auditor.go(&format!("{url}/console/auditor/trail")).await;
+    auditor.see(&["fee check", "answered"]).await;
+    auditor.close().await;
+    owner.close().await;
+}
