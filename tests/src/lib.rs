@@ -485,6 +485,12 @@ impl World {
         sealgate(&["ask", "--gateway", url, "--home", &home, "--purpose", purpose, "--out", &out, "--keys", &keys, sql])
     }
 
+    /// A session of a home's account at a gateway: a line to put behind the request line of [`http`].
+    pub fn signed_in(&self, home: &str, url: &str) -> String {
+        let session = sealgate(&["sign-in", "--home", &self.path(home), "--gateway", url]).ok();
+        format!("\r\nauthorization: Bearer {}", text(&session["token"]))
+    }
+
     /// What has been told, as the owner reads it from its own folder.
     pub fn budget_owner(&self) -> Run {
         sealgate(&["budget", "--data-dir", &self.path("owner")])

@@ -306,6 +306,7 @@ fn nothing_of_a_withdrawn_asset_is_answered() {
     ask(&world, url, "requester", 1).ok();
     let hash_of_last = || world.trail(url, "auditor").last().map(|line| text(&line["request"])).unwrap();
     let first = hash_of_last();
+    let session = world.signed_in("requester", url);
     let released = std::thread::scope(|scope| {
         let asked = scope.spawn(|| {
             world.ask_keys(url, "requester", "tax", "many.json", "keys.csv", "SELECT fee >= 100 FROM shop WHERE id = ?")
@@ -314,7 +315,7 @@ fn nothing_of_a_withdrawn_asset_is_answered() {
         loop {
             assert!(started.elapsed() < Duration::from_secs(60), "the answer is not being made");
             let hash = hash_of_last();
-            if hash != first && http(url, &format!("GET /v1/requests/{hash}/progress HTTP/1.1"), b"").0 == 200 {
+            if hash != first && http(url, &format!("GET /v1/requests/{hash}/progress HTTP/1.1{session}"), b"").0 == 200 {
                 break;
             }
             std::thread::sleep(Duration::from_millis(20));

@@ -260,7 +260,7 @@ fn request_on_trail(url: &str, after: usize) -> String {
     for _ in 0..600 {
         let (_, body) = http(url, "GET /v1/trail HTTP/1.1", b"");
         let lines: Value = serde_json::from_slice(&body).unwrap();
-        if let Some(line) = lines.as_array().unwrap().get(after) {
+        if let Some(line) = lines["requests"].as_array().unwrap().get(after) {
             return text(&line["hash"]);
         }
         std::thread::sleep(Duration::from_millis(10));
@@ -268,16 +268,17 @@ fn request_on_trail(url: &str, after: usize) -> String {
     panic!("no request arrived");
 }
 
-fn progress(url: &str, request: &str) -> Option<(u64, u64)> {
-    let (status, body) = http(url, &format!("GET /v1/requests/{request}/progress HTTP/1.1"), b"");
+fn progress(url: &str, session: &str, request: &str) -> Option<(u64, u64)> {
+    let (status, body) = http(url, &format!("GET /v1/requests/{request}/progress HTTP/1.1{session}"), b"");
     let body: Value = serde_json::from_slice(&body).unwrap();
     (status == 200).then(|| (body["done"].as_u64().unwrap(), body["total"].as_u64().unwrap()))
 }
 
 /// Waits until an answer is in the making, so many keys of it done; how far it then is.
-fn in_the_making(url: &str, request: &str, done: u64) -> (u64, u64) {
+fn in_the_making(world: &World, url: &str, request: &str, done: u64) -> (u64, u64) {
+    let session = world.signed_in("requester", url);
     for _ in 0..1500 {
-        if let Some(at) = progress(url, request).filter(|at| at.0 >= done) {
+        if let Some(at) = progress(url, &session, request).filter(|at| at.0 >= done) {
             return at;
         }
         std::thread::sleep(Duration::from_millis(4));
@@ -294,7 +295,7 @@ fn killed_in_between_and_asked_again_the_same_request_is_taken_up() {
     let server = world.serve();
     let asking = spawn_ask(&world, &server.url, "a.json");
     let request = request_on_trail(&server.url, 0);
-    let at = in_the_making(&server.url, &request, 2);
+    let at = in_the_making(&world, &server.url, &request, 2);
     assert_eq!(at.1, COUNT);
     server.kill();
     let output = asking.wait_with_output().unwrap();
@@ -303,16 +304,17 @@ fn killed_in_between_and_asked_again_the_same_request_is_taken_up() {
     // Then the requester dies while it waits; the answer is finished without it.
     let server = world.serve();
     let mut asking = spawn_ask(&world, &server.url, "a.json");
-    let (mut done, total) = in_the_making(&server.url, &request, 1);
+    let session = world.signed_in("requester", &server.url);
+    let (mut done, total) = in_the_making(&world, &server.url, &request, 1);
     assert_eq!(total, COUNT);
     asking.kill().unwrap();
     asking.wait().unwrap();
-    while let Some((now, total)) = progress(&server.url, &request) {
+    while let Some((now, total)) = progress(&server.url, &session, &request) {
         assert!(now >= done && now <= total && total == COUNT, "progress goes forward: {done}, {now} of {total}");
         done = now;
         std::thread::sleep(Duration::from_millis(10));
     }
-    assert_eq!(progress(&server.url, &"0".repeat(64)), None, "what is not made has no progress");
+    assert_eq!(progress(&server.url, &session, &"0".repeat(64)), None, "what is not made has no progress");
     // Other keys in the meantime would be another request, and there is no quota for one.
     std::fs::write(world.path("keys.csv"), keys_csv(&mixed(2))).unwrap();
     assert!(ask(&world, &server.url, "b.json", SQL).error().contains("quota"));
@@ -377,7 +379,7 @@ fn what_happens_while_an_answer_is_being_proven_decides_about_it() {
     doctored.rows.iter_mut().for_each(|row| row[3] = "doctored".into());
     let manifest = doctored.write(world.dir.path());
     let asking = spawn_ask(&world, &server.url, "a.json");
-    in_the_making(&server.url, &request_on_trail(&server.url, 0), 2);
+    in_the_making(&world, &server.url, &request_on_trail(&server.url, 0), 2);
     let published = world.publish(&manifest).ok();
     assert_eq!(published["version"], 2);
     assert!(asking.wait_with_output().unwrap().status.success());
@@ -388,9 +390,10 @@ fn what_happens_while_an_answer_is_being_proven_decides_about_it() {
     // The grant is revoked meanwhile: nothing is released, and nothing is on the ledger.
     let asking = spawn_ask(&world, &server.url, "b.json");
     let request = request_on_trail(&server.url, 1);
-    in_the_making(&server.url, &request, 2);
+    in_the_making(&world, &server.url, &request, 2);
     world.revoke("visits", &world.requester).ok();
-    assert!(progress(&server.url, &request).is_some(), "it was still being proven");
+    let session = world.signed_in("requester", &server.url);
+    assert!(progress(&server.url, &session, &request).is_some(), "it was still being proven");
     let output = asking.wait_with_output().unwrap();
     assert!(!output.status.success());
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -214,8 +214,7 @@ async fn owner_requester_auditor_and_operator_do_their_jobs() {
     auditor.click("Verify everything").await;
     auditor.see(&["signature"]).await;
     look(&auditor, &axe, "auditor-verified").await;
-    let pages =
-        ["", "/trail", "/anomalies", "/grants", "/metering", "/budgets", "/verify", "/samples", "/reads"];
+    let pages = ["", "/trail", "/anomalies", "/grants", "/metering", "/budgets", "/verify", "/samples", "/reads"];
     leaf_through(&auditor, &axe, url, "auditor", &pages).await;
     auditor.go(&format!("{url}/console/auditor/trail")).await;
     auditor.see(&["fee check", "answered"]).await;

@@ -28,7 +28,7 @@ const GROUPS: [(&str, &[&str]); 6] = [
             "list",
         ],
     ),
-    ("For an auditor", &["trail", "grants", "meter", "audit"]),
+    ("For an auditor", &["trail", "grants", "meter", "audit", "reads"]),
     ("For an operator", &["network", "member", "ceremony", "witness"]),
     ("For everybody with a folder", &["backup", "restore"]),
 ];
@@ -129,6 +129,13 @@ const EXAMPLES: &[(&str, &[&str])] = &[
     ),
     ("grants", &["sealgate grants --gateway http://127.0.0.1:8080 --home office --asset licences --as-of 120"]),
     ("meter", &["sealgate meter --gateway http://127.0.0.1:8080 --home office --csv meter.csv"]),
+    (
+        "reads",
+        &[
+            "sealgate reads --gateway http://127.0.0.1:8080 --home office",
+            "sealgate reads --gateway http://127.0.0.1:8080 --home office --anchor",
+        ],
+    ),
     (
         "audit",
         &[
