@@ -315,7 +315,8 @@ fn nothing_of_a_withdrawn_asset_is_answered() {
         loop {
             assert!(started.elapsed() < Duration::from_secs(60), "the answer is not being made");
             let hash = hash_of_last();
-            if hash != first && http(url, &format!("GET /v1/requests/{hash}/progress HTTP/1.1{session}"), b"").0 == 200 {
+            if hash != first && http(url, &format!("GET /v1/requests/{hash}/progress HTTP/1.1{session}"), b"").0 == 200
+            {
                 break;
             }
             std::thread::sleep(Duration::from_millis(20));

@@ -160,7 +160,7 @@ async fn ask(browser: &Browser, axe: &str, url: &str) {
     browser.tick("fee").await;
     browser.fill("id", "40").await;
     browser.click("Show the SQL").await;
-    browser.see(&["WHERE id = 40"]).await;
+    browser.holds("SQL", "WHERE id = 40").await;
     look(browser, axe, "requester-question").await;
     browser.click("Ask").await;
     browser.see(&["Shop no. 40", "Download answer.json"]).await;

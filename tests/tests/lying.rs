@@ -1053,7 +1053,8 @@ fn denials_and_grants_are_the_ledgers() {
                 return reply.into();
             }
             let earlier = upstream.get("/v1/trail").json();
-            let answered = earlier["requests"].as_array().unwrap().iter().find(|r| r["status"]["answered"].is_object()).unwrap();
+            let answered =
+                earlier["requests"].as_array().unwrap().iter().find(|r| r["status"]["answered"].is_object()).unwrap();
             let hash = text(&answered["hash"]);
             let seen = call.json()["seen"].as_u64().unwrap();
             let old = upstream.get(&format!("/v1/answers/{hash}?seen={seen}")).json();

@@ -110,9 +110,10 @@ impl Browser {
         self.client.current_url().await.unwrap().to_string()
     }
 
-    /// The visible text of the page.
+    /// The visible text of the page; none while another one is being loaded.
     pub async fn text(&self) -> String {
-        self.client.find(Locator::Css("body")).await.unwrap().text().await.unwrap()
+        let text = self.client.execute("return document.body ? document.body.innerText : ''", vec![]).await;
+        text.ok().and_then(|text| text.as_str().map(str::to_owned)).unwrap_or_default()
     }
 
     /// The page shows all of these texts within some seconds.
@@ -129,26 +130,30 @@ impl Browser {
         panic!("{missing:?} not seen at {}:\n{shown}", self.address().await);
     }
 
-    async fn find(&self, xpath: &str, what: &str) -> Element {
-        match self.client.find(Locator::XPath(xpath)).await {
-            Ok(element) => element,
-            Err(_) => panic!("no {what} at {}:\n{}", self.address().await, self.text().await),
+    /// The first element to be seen that one of these finds, the earlier ones first; a page may be on its way.
+    async fn find(&self, what: &str, xpaths: &[String]) -> Element {
+        for _ in 0..100 {
+            for xpath in xpaths {
+                for element in self.client.find_all(Locator::XPath(xpath)).await.unwrap_or_default() {
+                    if element.is_displayed().await.unwrap_or(false) {
+                        return element;
+                    }
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
         }
+        panic!("no {what} at {}:\n{}", self.address().await, self.text().await)
     }
 
-    /// Clicks the link or button that is called so.
+    /// Clicks the link or button that is called so, in the page's own part if it is there.
     pub async fn click(&self, name: &str) {
-        let is = format!("[normalize-space(.)={}]", quoted(name));
-        let has = format!("[contains(normalize-space(.), {})]", quoted(name));
-        let xpath = format!(
-            "(//main//button{is} | //main//a{is} | //a{is} | //button{is} | //main//a{has} | //main//button{has} | //summary{has})[1]"
-        );
-        let first = format!("(//main//button{is} | //main//a{is})[1]");
-        let element = match self.client.find(Locator::XPath(&first)).await {
-            Ok(element) => element,
-            Err(_) => self.find(&xpath, &format!("link or button '{name}'")).await,
+        let (is, has) =
+            (format!("normalize-space(.)={}", quoted(name)), format!("contains(normalize-space(.), {})", quoted(name)));
+        let called = |place: &str, how: &str| {
+            format!("({place}//button[{how} and not(@aria-hidden)] | {place}//a[{how}] | {place}//summary[{how}])")
         };
-        element.click().await.unwrap();
+        let xpaths = [called("//main", &is), called("", &is), called("//main", &has), called("", &has)];
+        self.find(&format!("link or button '{name}'"), &xpaths).await.click().await.unwrap();
     }
 
     /// Writes into the field with this label.
@@ -156,6 +161,12 @@ impl Browser {
         let element = self.labelled(label).await;
         element.clear().await.unwrap();
         element.send_keys(value).await.unwrap();
+    }
+
+    /// The field with this label holds this text.
+    pub async fn holds(&self, label: &str, text: &str) {
+        let value = self.labelled(label).await.prop("value").await.unwrap().unwrap_or_default();
+        assert!(value.contains(text), "'{text}' is not in '{label}': {value}");
     }
 
     /// Chooses by its text in the list with this label.
@@ -168,14 +179,16 @@ impl Browser {
         self.labelled(label).await.click().await.unwrap();
     }
 
+    /// The field whose label is this text, or else begins with it, or has it.
     async fn labelled(&self, label: &str) -> Element {
-        let inside = format!("//label[contains(normalize-space(.), {0})]//input", quoted(label));
-        if let Ok(element) = self.client.find(Locator::XPath(&inside)).await {
-            return element;
-        }
-        let is = self.find(&format!("//label[contains(normalize-space(.), {})]", quoted(label)), label).await;
-        let id = is.attr("for").await.unwrap().unwrap_or_else(|| panic!("the label '{label}' is for nothing"));
-        self.client.find(Locator::Id(&id)).await.unwrap()
+        let text = quoted(label);
+        let hows = [
+            format!("normalize-space(.)={text}"),
+            format!("starts-with(normalize-space(.), {text})"),
+            format!("contains(normalize-space(.), {text})"),
+        ];
+        let xpaths = hows.map(|how| format!("//label[{how}]//input | //*[@id = //label[{how}]/@for]"));
+        self.find(&format!("field '{label}'"), &xpaths).await
     }
 
     /// A picture of the whole page, `target/screens/NAME-WHAT.png`.
