@@ -98,6 +98,7 @@ const FAILING: &[(&str, &[&str])] = &[
     ("verify-receipt", &["none.json", "--home", "requester"]),
     ("trail", &["--gateway", NOWHERE, "--home", "requester"]),
     ("meter", &["--gateway", NOWHERE, "--home", "requester"]),
+    ("reads", &["--gateway", NOWHERE, "--home", "requester"]),
     ("ceremony-start", &["--name", "x", "--out", "owner/account.key"]),
     ("ceremony-contribute", &["--home", "requester", "none", "--out", "fresh"]),
     ("ceremony-advance", &["none", "--out", "fresh"]),
@@ -260,6 +261,7 @@ fn commands_that_succeed_print_one_object_and_nothing_beside() {
     ]);
     quiet(&["trail", "--gateway", &url, "--home", &requester]);
     quiet(&["meter", "--gateway", &url, "--home", &requester, "--csv", &csv]);
+    quiet(&["reads", "--gateway", &url, "--home", &requester]);
     quiet(&["grants", "--gateway", &url, "--home", &requester, "--asset", "shop"]);
     quiet(&["list", "shop", "--gateway", &url, "--home", &requester]);
     quiet(&["audit", "--gateway", &url, "--home", &requester]);

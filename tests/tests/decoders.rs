@@ -199,7 +199,7 @@ fn shared_ledger(world: &World, url: &str, add: &mut impl FnMut(&'static str, Ve
         let readers = vec![reader.clone(); others + 1];
         add("identity", identity::seal("Bank of Dalian", &Address([7; 32]), &readers).unwrap());
     }
-    let hash = said("trail")[0]["hash"].as_str().unwrap().to_owned();
+    let hash = said("trail")["requests"][0]["hash"].as_str().unwrap().to_owned();
     let (home, out) = (world.path("requester"), world.path("receipt.json"));
     sealgate(&["receipt", &hash, "--gateway", url, "--home", &home, "--out", &out]).ok();
     let receipt = std::fs::read(out).unwrap();
