@@ -97,7 +97,7 @@ impl Run {
         value
     }
 
-    /// Lets the contenders run in turn, round after round, and returns the median cost of each.
+    /// Lets the contenders run in turn, round after round, each round beginning with another, and returns the median cost of each.
     ///
     /// # Errors
     /// What a contender fails with.
@@ -112,9 +112,13 @@ impl Run {
     /// What a contender fails with.
     pub fn race_all(&self, mut contenders: Vec<Contender<'_>>) -> Result<Vec<Cost>, Fault> {
         let mut costs: Vec<Vec<Cost>> = contenders.iter().map(|_| Vec::new()).collect();
-        for _ in 0..self.rounds.max(1) {
-            for ((_, work), costs) in contenders.iter_mut().zip(&mut costs) {
-                costs.push(work()?);
+        let count = contenders.len();
+        for round in 0..self.rounds.max(1) {
+            // Another one begins each time: whoever comes behind somebody pays for what that one left.
+            for (_, at) in (0..count).zip((0..count).cycle().skip(round % count.max(1))) {
+                if let (Some((_, work)), Some(costs)) = (contenders.get_mut(at), costs.get_mut(at)) {
+                    costs.push(work()?);
+                }
             }
         }
         for ((name, _), costs) in contenders.iter().zip(&costs) {
