@@ -5,6 +5,7 @@
 use std::ops::Bound;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use sha2::{Digest as _, Sha256};
 
@@ -14,6 +15,9 @@ use super::{Batch, Index, IndexError, Pair, Read};
 const SUM_KEY: &[u8] = b"!sum";
 /// Memory sled may use for its cache.
 const CACHE_BYTES: u64 = 64 * 1024 * 1024;
+/// How long the lock of an index that is being closed is waited for, and how often it is looked at.
+const CLOSING: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_millis(20);
 
 /// XOR over all pairs of SHA-256(key length ‖ key ‖ value): finds damage, not malice. Who can
 /// write these files can write the log too.
@@ -25,6 +29,22 @@ pub struct SledIndex {
     db: sled::Db,
 }
 
+/// Opens the folder as soon as it is let go of: sled's threads keep its lock for a moment after an index
+/// was closed, and one that is rebuilt for that alone would be work for nothing.
+fn unlocked(folder: &Path) -> sled::Result<sled::Db> {
+    let began = Instant::now();
+    loop {
+        match sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).open() {
+            Err(sled::Error::Io(error))
+                if error.to_string().contains("could not acquire lock") && began.elapsed() < CLOSING =>
+            {
+                std::thread::sleep(PAUSE);
+            }
+            opened => return opened,
+        }
+    }
+}
+
 impl SledIndex {
     /// Opens the folder, or makes it, and checks every pair against the sum.
     ///
@@ -32,8 +52,7 @@ impl SledIndex {
     /// [`IndexError::Storage`] when sled fails or panics, or the content is not what was written:
     /// then the folder is to be removed and the index rebuilt.
     pub fn open(folder: &Path) -> Result<SledIndex, IndexError> {
-        let index = guarded(|| sled::Config::new().path(folder).cache_capacity(CACHE_BYTES).open())
-            .map(|db| SledIndex { db })?;
+        let index = guarded(|| unlocked(folder)).map(|db| SledIndex { db })?;
         let (mut sum, mut stored) = ([0u8; 32], None);
         guarded(|| {
             for pair in index.db.iter() {
