@@ -438,7 +438,7 @@ fn what_cannot_be_a_witness_is_said() {
     let kept = trust(&[]);
     assert!(kept.stdout.contains(&format!("witness     {key}\nrequired    1 of 1")), "{}", kept.stdout);
 
-    for wrong in ["http://127.0.0.1:1", &format!("https://a={key}"), &format!("127.0.0.1={key}"), "http://a=b"] {
+    for wrong in ["http://127.0.0.1:1", &format!("ftp://a={key}"), &format!("127.0.0.1={key}"), "http://a=b"] {
         let plain = sealgate_plain(&["serve", "--data-dir", &world.path("owner"), "--witness", wrong]);
         assert_eq!(plain.code, 2, "{}", plain.stderr);
     }
