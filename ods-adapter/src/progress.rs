@@ -19,6 +19,20 @@ pub enum Phase {
     Recomputing,
 }
 
+impl Phase {
+    /// What is being done, in a few words for people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Phase::Reading => "reading the source",
+            Phase::Inferring => "looking at rows",
+            Phase::Sealing => "sealing and committing",
+            Phase::Sorting => "building the tree",
+            Phase::Checking => "reading objects back",
+            Phase::Recomputing => "recomputing records",
+        }
+    }
+}
+
 /// How far it is. `rows_done` and `bytes_done` never go back within a phase.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Progress {

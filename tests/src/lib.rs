@@ -70,6 +70,21 @@ pub fn manifest(name: &str) -> PathBuf {
     workspace().join("tests/manifests").join(name)
 }
 
+/// A grant of some fields by position, for any purpose, without an end or a quota.
+pub fn terms(disclose: Vec<u8>) -> sealgate_ledger::tx::GrantTerms {
+    sealgate_ledger::tx::GrantTerms {
+        whole: vec![],
+        disclose,
+        prove: vec![],
+        existence: false,
+        purpose: String::new(),
+        not_before_ms: None,
+        until_ms: None,
+        quota: None,
+        bits: None,
+    }
+}
+
 /// What a command printed and how it ended.
 #[derive(Debug)]
 pub struct Run {

@@ -12,8 +12,8 @@ use sealgate_gateway::owner::{Owner, signed};
 use sealgate_ledger::Ledger;
 use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::ids::{AssetId, BlockHeight, Digest};
-use sealgate_ledger::tx::{GrantTerms, TxBody};
-use sealgate_tests::{Server, Table, World, parse_csv, sealgate};
+use sealgate_ledger::tx::TxBody;
+use sealgate_tests::{Server, Table, World, parse_csv, sealgate, terms};
 
 #[path = "console_auditor/browser.rs"]
 mod browser;
@@ -26,20 +26,6 @@ const REAL_NAME: &str = "Bank of Dalian & Sons <Ltd>";
 const FORMULA: &str = "=HYPERLINK(\"http://evil\",\"click\")";
 /// Longest wait for something that must happen.
 const PATIENCE: Duration = Duration::from_secs(120);
-
-fn terms(disclose: Vec<u8>) -> GrantTerms {
-    GrantTerms {
-        whole: vec![],
-        disclose,
-        prove: vec![],
-        existence: false,
-        purpose: String::new(),
-        not_before_ms: None,
-        until_ms: None,
-        quota: None,
-        bits: None,
-    }
-}
 
 struct Scene {
     world: World,

@@ -13,8 +13,8 @@ use sealgate_ledger::Ledger;
 use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::block::{Outcome, Receipt};
 use sealgate_ledger::ids::{AssetId, Digest, TxHash};
-use sealgate_ledger::tx::{DeclineReason, GrantTerms, TxBody};
-use sealgate_tests::{Plain, Run, Server, Table, World, http, parse_csv, sealgate, sealgate_plain, text};
+use sealgate_ledger::tx::{DeclineReason, TxBody};
+use sealgate_tests::{Plain, Run, Server, Table, World, http, parse_csv, sealgate, sealgate_plain, terms, text};
 use serde_json::{Value, json};
 
 const FORMULA: &str = "=HYPERLINK(\"http://evil\",\"click\")";
@@ -97,20 +97,6 @@ impl Hand {
         let body = TxBody::Answer { request, version: 1, binding: digest, sealed: digest, bytes, charges: vec![] };
         let receipt = self.own(body);
         (known.outcome, known.bytes, known.ended) = ("answered", u64::from(bytes), Some(receipt.height.0));
-    }
-}
-
-fn terms(disclose: Vec<u8>) -> GrantTerms {
-    GrantTerms {
-        whole: vec![],
-        disclose,
-        prove: vec![],
-        existence: false,
-        purpose: String::new(),
-        not_before_ms: None,
-        until_ms: None,
-        quota: None,
-        bits: None,
     }
 }
 

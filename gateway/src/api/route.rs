@@ -113,18 +113,7 @@ impl Route {
         about: &'static str,
         read: fn(&Gateway, &Call) -> Result<Response, ApiError>,
     ) -> Route {
-        Route {
-            method: "GET",
-            path,
-            name,
-            about,
-            who: Who::Anybody,
-            query: None,
-            body: None,
-            gives: Given::Nothing,
-            problems: &[],
-            answer: Answer::Read(read),
-        }
+        Route::of("GET", path, name, about, Answer::Read(read))
     }
 
     /// Any other call.
@@ -134,6 +123,16 @@ impl Route {
         name: &'static str,
         about: &'static str,
         act: fn(Arc<Api>, Call) -> Work,
+    ) -> Route {
+        Route::of(method, path, name, about, Answer::Act(act))
+    }
+
+    const fn of(
+        method: &'static str,
+        path: &'static str,
+        name: &'static str,
+        about: &'static str,
+        answer: Answer,
     ) -> Route {
         Route {
             method,
@@ -145,7 +144,7 @@ impl Route {
             body: None,
             gives: Given::Nothing,
             problems: &[],
-            answer: Answer::Act(act),
+            answer,
         }
     }
 

@@ -5,7 +5,7 @@ use std::io::{IsTerminal as _, Write as _};
 use std::sync::Arc;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use sealgate_ods::progress::{Phase, Progress, ProgressSink};
+use sealgate_ods::progress::{Progress, ProgressSink};
 use serde::Serialize;
 
 use super::Failure;
@@ -110,20 +110,12 @@ impl Bar {
 
 impl ProgressSink for Bar {
     fn report(&self, progress: Progress) {
-        let what = match progress.phase {
-            Phase::Reading => "reading the source",
-            Phase::Inferring => "looking at rows",
-            Phase::Sealing => "sealing and committing",
-            Phase::Sorting => "building the tree",
-            Phase::Checking => "reading objects back",
-            Phase::Recomputing => "recomputing records",
-        };
         let (done, total) = match (progress.bytes_total, progress.rows_total) {
             (Some(total), _) => (progress.bytes_done, total),
             (None, Some(total)) => (progress.rows_done, total),
             (None, None) => (0, 0),
         };
         self.bar.set_prefix(format!("{} records", progress.rows_done));
-        self.count(what, done, total);
+        self.count(progress.phase.words(), done, total);
     }
 }

@@ -6,7 +6,7 @@ use std::future::Future;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use sealgate_ledger::ids::Address;
-use sealgate_ods::progress::{Phase, Progress, ProgressSink};
+use sealgate_ods::progress::{Progress, ProgressSink};
 
 /// Jobs that are remembered; of more, the oldest that is over is forgotten.
 const JOBS_MAX: usize = 64;
@@ -73,14 +73,7 @@ impl Job {
 
 impl ProgressSink for Job {
     fn report(&self, progress: Progress) {
-        let what = match progress.phase {
-            Phase::Reading => "reading the source",
-            Phase::Inferring => "looking at rows",
-            Phase::Sealing => "sealing and committing",
-            Phase::Sorting => "building the tree",
-            Phase::Checking => "reading objects back",
-            Phase::Recomputing => "recomputing records",
-        };
+        let what = progress.phase.words();
         match (progress.bytes_total, progress.rows_total) {
             (Some(total), _) => self.count(what, progress.bytes_done, Some(total)),
             (None, total) => self.count(what, progress.rows_done, total),

@@ -8,19 +8,19 @@ use sealgate_circuits::bytes::tagged_hash;
 use sealgate_ledger::ids::Address;
 
 use super::{Study, names_of, told, too_many};
-use crate::answer_file::Verified;
+use crate::answer_file::{ANSWER_BYTES_MAX, Verified};
 use crate::asking::Session;
 use crate::auditing::replay_each;
 use crate::budget::{Book, Checked, Reader};
-use crate::cli::requester::verify_file;
 use crate::console::jobs::Job;
 use crate::console::page::{Check, Page, Tone, badge, checklist, count, facts, hidden, notice, text_field, time};
 use crate::console::words::Lang;
 use crate::console::{Answer, Console, Desk, Fault, HomePlace, Place, Reply, Visit};
-use crate::files::{FileError, create_private_dir, write_private};
+use crate::files::{FileError, create_private_dir, read_bounded, write_private};
 use crate::journal::{Journal, What, anchors_in};
 use crate::owner::clock_ms;
 use crate::trail::following::Eyes;
+use crate::verifying::{self, VerifyFailure};
 
 /// Folder of the home with the answers that were handed over.
 const HANDED: &str = "handed";
@@ -218,9 +218,15 @@ async fn answers(place: &HomePlace, job: &Job, report: &mut Report) -> Result<()
     let (mut good, total) = (0u64, files.len().min(HANDED_MAX));
     for (at, (path, requester)) in files.iter().take(HANDED_MAX).enumerate() {
         job.count("verifying answers", at as u64, Some(total as u64));
-        match verify_file(&place.home, Some(place.client.url()), requester, path).await {
+        let verified = match read_bounded(path, ANSWER_BYTES_MAX) {
+            Ok(bytes) => verify(place, requester, &bytes).await,
+            Err(error) => Err(error.into()),
+        };
+        match verified {
             Ok(_) => good += 1,
-            Err(failure) => report.add(Tone::Bad, "{}", "{}", &[&failure.text()]),
+            Err(error) => {
+                report.add(Tone::Bad, "{} does not verify: {}", "{} 未通过验证：{}", &[&path.display(), &told(error)])
+            }
         }
     }
     match files.len() {
@@ -322,20 +328,20 @@ async fn keep_and_verify(place: &HomePlace, visit: &Visit, requester: &str, text
     // A browser writes line ends in its own way; the file has one, at its end.
     let bytes = format!("{}\n", text.replace("\r\n", "\n").trim_end()).into_bytes();
     let digest = hex::encode(tagged_hash("sealgate/handed/1", &[&bytes]));
-    let folder = place.home.folder().join(HANDED);
-    create_private_dir(&folder).map_err(|error| told(FileError::io(&folder)(error)))?;
-    let path = folder.join(format!("{address}-{}.json", digest.get(..16).unwrap_or_default()));
     let chain = place.client.genesis().await.map_err(told)?.chain_id();
     let journal = Journal::of(&place.home, &chain);
     tokio::task::block_in_place(|| journal.note(What::Answer, &format!("{address} {digest}"))).map_err(told)?;
-    let is_new = !path.exists();
+    // What does not hold is the sender's to explain; it is not kept among what does.
+    let verified = verify(place, &address, &bytes)
+        .await
+        .map_err(|error| visit.lang.fill("It does not verify: {}", "未通过验证：{}", &[&told(error)]))?;
+    let folder = place.home.folder().join(HANDED);
+    create_private_dir(&folder).map_err(|error| told(FileError::io(&folder)(error)))?;
+    let path = folder.join(format!("{address}-{}.json", digest.get(..16).unwrap_or_default()));
     write_private(&path, &bytes, true).map_err(|error| told(FileError::io(&path)(error)))?;
-    let verified = verify_file(&place.home, Some(place.client.url()), &address, &path).await;
-    verified.map_err(|failure| {
-        // What does not hold is the sender's to explain; it is not kept among what does.
-        if is_new {
-            let _ = std::fs::remove_file(&path);
-        }
-        failure.into_text()
-    })
+    Ok(verified)
+}
+
+async fn verify(place: &HomePlace, requester: &Address, bytes: &[u8]) -> Result<Verified, VerifyFailure> {
+    verifying::answer(&place.home, Some(&place.client), requester, bytes).await.map(|(_, verified)| verified)
 }
