@@ -1,4 +1,4 @@
-//! Access requests through the embedded ledger: signed, executed and durable, from many threads;
+//! Access requests through the embedded ledger: signed, executed and durable, many at a time;
 //! beside verifying the same signatures alone on all cores, singly and in batches, beside an
 //! fdatasynced log that takes the same bytes in batches of the same size and does nothing else, and
 //! beside the same rows in PostgreSQL. Then a ledger that grows, and its replay.
@@ -32,7 +32,7 @@ const TOGETHER: usize = 256;
 fn main() -> Result<(), Fault> {
     let run = Run::begin("ledger", 5);
     let count = run.size("SEALGATE_BENCH_TXS", 20_000, 40);
-    let threads = run.size("SEALGATE_BENCH_THREADS", 512, 4).clamp(1, count);
+    let waiting = run.size("SEALGATE_BENCH_WAITING", 512, 4).clamp(1, count);
     let requesters = run.size("SEALGATE_BENCH_REQUESTERS", 16, 2).max(1);
     let folder = tempfile::tempdir()?;
     println!("# in {}", folder.path().display());
@@ -54,7 +54,7 @@ fn main() -> Result<(), Fault> {
                 let world = World::new(&folder.path().join(format!("ledger{}", round.get())), requesters)?;
                 txs.replace(world.requests(count));
                 let before = world.ledger.head().height.0;
-                let cost = submit_all(std::slice::from_ref(&world.ledger), &txs.borrow(), threads)?;
+                let cost = submit_all(std::slice::from_ref(&world.ledger), &txs.borrow(), waiting)?;
                 blocks.set(usize::try_from(world.ledger.head().height.0 - before)?);
                 senders.replace(world.requesters);
                 Ok(cost)
@@ -99,7 +99,7 @@ fn main() -> Result<(), Fault> {
         run.ratio("ledger.of_postgres", times(postgres.wall, ours.wall), "speed in units of PostgreSQL's");
     }
     drop(server);
-    growth::run(&run, folder.path(), threads, requesters)
+    growth::run(&run, folder.path(), waiting, requesters)
 }
 
 /// The rule of the ledger over the same signatures, in batches.

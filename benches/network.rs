@@ -28,7 +28,7 @@ const START: Duration = Duration::from_secs(60);
 fn main() -> Result<(), Fault> {
     let run = Run::begin("network", 3);
     let count = run.size("SEALGATE_BENCH_TXS", 20_000, 40);
-    let threads = run.size("SEALGATE_BENCH_THREADS", 512, 4).clamp(1, count);
+    let waiting = run.size("SEALGATE_BENCH_WAITING", 512, 4).clamp(1, count);
     let requesters = run.size("SEALGATE_BENCH_REQUESTERS", 64, 2).max(1);
     let folder = tempfile::tempdir()?;
     println!("# in {}", folder.path().display());
@@ -47,7 +47,7 @@ fn main() -> Result<(), Fault> {
             Box::new(|| {
                 let (ledgers, world) = network(&next(), requesters)?;
                 txs.replace(world.requests(count));
-                let cost = submit_all(&ledgers, &txs.borrow(), threads)?;
+                let cost = submit_all(&ledgers, &txs.borrow(), waiting)?;
                 senders.replace(world.requesters);
                 Ok(cost)
             }),
@@ -56,7 +56,7 @@ fn main() -> Result<(), Fault> {
             "embedded ledger",
             Box::new(|| {
                 let world = World::new(&next(), requesters)?;
-                submit_all(std::slice::from_ref(&world.ledger), &world.requests(count), threads)
+                submit_all(std::slice::from_ref(&world.ledger), &world.requests(count), waiting)
             }),
         ),
         ("verify_strict alone, all cores", Box::new(|| verify_all(&txs.borrow(), &senders.borrow()))),

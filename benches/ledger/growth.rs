@@ -15,7 +15,7 @@ const CHUNK: usize = 20_000;
 /// Transactions of which the cost is taken.
 const PROBE: usize = 5_000;
 
-pub(crate) fn run(run: &Run, folder: &Path, threads: usize, requesters: usize) -> Result<(), Fault> {
+pub(crate) fn run(run: &Run, folder: &Path, waiting: usize, requesters: usize) -> Result<(), Fault> {
     let most = run.size("SEALGATE_BENCH_GROWTH", 100_000, 60);
     let mut world = World::new(&folder.join("growth"), requesters)?;
     let (mut held, mut first) = (0, None);
@@ -26,12 +26,12 @@ pub(crate) fn run(run: &Run, folder: &Path, threads: usize, requesters: usize) -
         }
         while held < mark {
             let count = CHUNK.min(mark - held);
-            submit_all(std::slice::from_ref(&world.ledger), &world.requests(count), threads)?;
+            submit_all(std::slice::from_ref(&world.ledger), &world.requests(count), waiting)?;
             held += count;
         }
         let probe = PROBE.min(mark);
         let txs = world.requests(probe);
-        let each = submit_all(std::slice::from_ref(&world.ledger), &txs, threads)?.over(probe);
+        let each = submit_all(std::slice::from_ref(&world.ledger), &txs, waiting)?.over(probe);
         held += probe;
         let replay = replay(&mut world, folder)?.over(held);
         println!(

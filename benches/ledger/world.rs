@@ -2,6 +2,7 @@
 //! submitted by many threads.
 
 use std::cell::Cell;
+use std::collections::VecDeque;
 use std::path::Path;
 
 use ed25519_dalek::{Signature, VerifyingKey};
@@ -11,12 +12,12 @@ use sealgate_benches::{Cost, Fault};
 use sealgate_circuits::bytes::{PlaceKey, TreeRoot};
 use sealgate_circuits::question::{Item, Operand, Operator, Predicate, Shape};
 use sealgate_circuits::value::Value;
-use sealgate_ledger::Ledger;
 use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{AssetId, ChainId, Digest};
 use sealgate_ledger::member::Policy;
 use sealgate_ledger::tx::{ColumnSeal, EXPIRY_BLOCKS_MAX, GrantTerms, SignedTx, Tx, TxBody, VersionInfo};
+use sealgate_ledger::{Ledger, Pending, SubmitError};
 
 /// Columns of the asset.
 const COLUMNS: u8 = 15;
@@ -152,15 +153,19 @@ fn request(asset: AssetId) -> TxBody {
     }
 }
 
-/// Each thread submits its share to one of the ledgers, one after the other, and waits for every
-/// receipt.
-pub(crate) fn submit_all(ledgers: &[Ledger], txs: &[SignedTx], threads: usize) -> Result<Cost, Fault> {
-    let shares: Vec<Vec<SignedTx>> = txs.chunks(txs.len().div_ceil(threads)).map(<[_]>::to_vec).collect();
+/// Clients that submit at the same time; each waits for many receipts.
+const CLIENTS: usize = 8;
+
+/// Each client submits its share to one of the ledgers, in order, and waits for every receipt; of all
+/// clients together no more than `waiting` are outstanding.
+pub(crate) fn submit_all(ledgers: &[Ledger], txs: &[SignedTx], waiting: usize) -> Result<Cost, Fault> {
+    let clients = CLIENTS.min(waiting);
+    let shares: Vec<Vec<SignedTx>> = txs.chunks(txs.len().div_ceil(clients)).map(<[_]>::to_vec).collect();
     Cost::of(|| {
         std::thread::scope(|scope| {
             let submit = |(share, ledger): (Vec<SignedTx>, _)| {
                 let ledger: &Ledger = ledger;
-                scope.spawn(move || share.into_iter().try_for_each(|tx| ledger.submit(tx).map(drop)))
+                scope.spawn(move || submit(ledger, share, waiting / clients))
             };
             let running: Vec<_> = shares.into_iter().zip(ledgers.iter().cycle()).map(submit).collect();
             running
@@ -168,6 +173,19 @@ pub(crate) fn submit_all(ledgers: &[Ledger], txs: &[SignedTx], threads: usize) -
                 .try_for_each(|thread| Ok(thread.join().map_err(|_| "a submitting thread panicked")??))
         })
     })
+}
+
+fn submit(ledger: &Ledger, txs: Vec<SignedTx>, waiting: usize) -> Result<(), SubmitError> {
+    let mut outstanding = VecDeque::new();
+    for tx in txs {
+        if outstanding.len() >= waiting
+            && let Some(oldest) = outstanding.pop_front().map(Pending::wait)
+        {
+            oldest?;
+        }
+        outstanding.push_back(ledger.begin(tx)?);
+    }
+    outstanding.into_iter().try_for_each(|pending| pending.wait().map(drop))
 }
 
 /// `verify_strict` of each signature over the transaction's hash, which is what is signed.

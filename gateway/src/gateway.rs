@@ -237,9 +237,8 @@ impl Gateway {
     /// [`SubmitError`].
     pub async fn submit(&self, tx: SignedTx) -> Result<Receipt, SubmitError> {
         let ledger = self.ledger.clone();
-        tokio::task::spawn_blocking(move || ledger.submit(tx))
-            .await
-            .unwrap_or_else(|error| Err(SubmitError::Stopped(error.to_string())))
+        let begun = tokio::task::spawn_blocking(move || ledger.begin(tx)).await;
+        begun.unwrap_or_else(|error| Err(SubmitError::Stopped(error.to_string())))?.receipt().await
     }
 
     /// Answers a question: records the request, and if it is granted the answer, then releases it.

@@ -3,12 +3,13 @@
 
 use std::fs::{File, TryLockError};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::sync_channel;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
+
+use tokio::sync::mpsc;
 
 use crate::block::{Block, Header, Receipt};
 use crate::checkpoint::SignedCheckpoint;
-use crate::engine::Engine;
+use crate::engine::{Engine, Reply};
 use crate::error::{LedgerError, SubmitError};
 use crate::genesis::Genesis;
 use crate::index::{Batch, Index, IndexError, SledIndex, TrailingIndex, head};
@@ -91,11 +92,19 @@ impl std::fmt::Debug for Ledger {
 
 impl Ledger {
     /// Submits a transaction and waits until it is durable. Submitting the same one again
-    /// returns the receipt it has.
+    /// returns the receipt it has. Not for a task of a runtime: that awaits [`Ledger::begin`]'s.
     ///
     /// # Errors
     /// [`SubmitError`].
     pub fn submit(&self, tx: SignedTx) -> Result<Receipt, SubmitError> {
+        self.begin(tx)?.wait()
+    }
+
+    /// Takes a transaction that is to be submitted, without waiting for its block. It reads the index.
+    ///
+    /// # Errors
+    /// [`SubmitError`] where that is certain already.
+    pub fn begin(&self, tx: SignedTx) -> Result<Pending, SubmitError> {
         let core = &self.handle.core;
         core.check_running()?;
         let chain = core.head().chain;
@@ -103,16 +112,62 @@ impl Ledger {
         if let Some(receipt) = query::receipt(&core.index, &unverified.hash()).map_err(|error| core.stop(&error))?
             && receipt.height <= core.certified().header.height
         {
-            return Ok(receipt);
+            return Ok(Pending(Waits::Over(receipt)));
         }
-        let (reply, answer) = sync_channel(1);
+        let (reply, answer) = mpsc::channel(1);
         let stopped = || SubmitError::Stopped(core.why_stopped());
         self.handle.verifier.as_ref().ok_or_else(stopped)?.submit(unverified, reply)?;
-        answer.recv().map_err(|_| stopped())?
+        Ok(Pending(Waits::For(answer, core.clone())))
     }
 
     pub(crate) fn core(&self) -> &Core {
         &self.handle.core
+    }
+}
+
+/// A transaction on its way into a block. Dropping it leaves open whether it comes there.
+#[must_use = "only its receipt says that it is durable"]
+pub struct Pending(Waits);
+
+enum Waits {
+    Over(Receipt),
+    For(mpsc::Receiver<Reply>, Arc<Core>),
+}
+
+impl Pending {
+    /// Waits until it is durable, on a thread that may wait.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub fn wait(self) -> Result<Receipt, SubmitError> {
+        match self.0 {
+            Waits::Over(receipt) => Ok(receipt),
+            Waits::For(mut answer, core) => came(answer.blocking_recv(), &core),
+        }
+    }
+
+    /// The same for a task.
+    ///
+    /// # Errors
+    /// [`SubmitError`].
+    pub async fn receipt(self) -> Result<Receipt, SubmitError> {
+        match self.0 {
+            Waits::Over(receipt) => Ok(receipt),
+            Waits::For(mut answer, core) => came(answer.recv().await, &core),
+        }
+    }
+}
+
+fn came(reply: Option<Reply>, core: &Core) -> Result<Receipt, SubmitError> {
+    reply.unwrap_or_else(|| Err(SubmitError::Stopped(core.why_stopped())))
+}
+
+impl std::fmt::Debug for Pending {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match &self.0 {
+            Waits::Over(receipt) => write!(f, "Pending({receipt:?})"),
+            Waits::For(..) => f.write_str("Pending"),
+        }
     }
 }
 

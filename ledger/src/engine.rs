@@ -1,6 +1,6 @@
 //! The seam between the ledger and whoever orders its transactions.
 
-use std::sync::mpsc::SyncSender;
+use tokio::sync::mpsc;
 
 use crate::block::Receipt;
 use crate::error::SubmitError;
@@ -12,7 +12,7 @@ pub(crate) type Reply = Result<Receipt, SubmitError>;
 /// A transaction whose signature and bounds have been checked, and where its sender waits.
 pub(crate) struct Submission {
     pub(crate) tx: VerifiedTx,
-    pub(crate) reply: SyncSender<Reply>,
+    pub(crate) reply: mpsc::Sender<Reply>,
 }
 
 /// An ordering engine: it decides which transactions come next, and has them executed by the

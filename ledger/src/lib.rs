@@ -35,6 +35,6 @@ mod conformance;
 #[cfg(test)]
 mod testing;
 
-pub use chain::Ledger;
+pub use chain::{Ledger, Pending};
 pub use error::{LedgerError, SubmitError};
 pub use solo::SoloConfig;

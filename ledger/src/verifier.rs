@@ -5,6 +5,8 @@ use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use tokio::sync::mpsc;
+
 use crate::engine::{Engine, Reply, Submission};
 use crate::error::SubmitError;
 use crate::state::ExecuteError;
@@ -18,7 +20,7 @@ const WAITING_MAX: usize = 8192;
 /// A transaction whose signature is to be checked, and where its sender waits.
 struct Waiting {
     tx: Unverified,
-    reply: SyncSender<Reply>,
+    reply: mpsc::Sender<Reply>,
 }
 
 /// The threads, one a core. Dropping them checks what waits and hands it to the engine.
@@ -50,7 +52,7 @@ impl Verifier {
     ///
     /// # Errors
     /// [`SubmitError::Busy`], [`SubmitError::Stopped`].
-    pub(crate) fn submit(&self, tx: Unverified, reply: SyncSender<Reply>) -> Result<(), SubmitError> {
+    pub(crate) fn submit(&self, tx: Unverified, reply: mpsc::Sender<Reply>) -> Result<(), SubmitError> {
         let stopped = || SubmitError::Stopped("its threads ended".into());
         match self.queue.as_ref().ok_or_else(stopped)?.try_send(Waiting { tx, reply }) {
             Ok(()) => Ok(()),

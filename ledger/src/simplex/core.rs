@@ -3,7 +3,6 @@
 
 use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::sync::Arc;
-use std::sync::mpsc::SyncSender;
 use std::time::Duration;
 
 use super::time::Time;
@@ -61,7 +60,7 @@ pub(super) struct Question {
 
 /// A sender that waits for its receipt.
 pub(super) struct Sent {
-    reply: SyncSender<Reply>,
+    reply: mpsc::Sender<Reply>,
     until_ms: u64,
 }
 

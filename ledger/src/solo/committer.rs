@@ -1,8 +1,10 @@
 //! The one thread that writes: it gathers what waits into a block, makes it durable, then
 //! answers.
 
-use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use tokio::sync::mpsc;
 
 use crate::account::NodeSecret;
 use crate::block::{Header, Receipt};
@@ -82,7 +84,7 @@ impl Committer {
         let core = self.chain.core().clone();
         let head = core.head();
         let time_ms = head.next_time_ms(clock_ms());
-        let mut replies: Vec<(SyncSender<Reply>, Reply)> = Vec::new();
+        let mut replies: Vec<(mpsc::Sender<Reply>, Reply)> = Vec::new();
         let mut builder = match self.chain.begin(&core, &head, time_ms) {
             Ok(builder) => builder,
             Err(stopped) => {
@@ -122,7 +124,7 @@ fn execute<I: Index>(builder: &mut BlockBuilder<'_, I>, tx: &VerifiedTx) -> Resu
 }
 
 /// Whoever has stopped waiting finds the receipt by the transaction's hash.
-fn answer(to: &SyncSender<Reply>, reply: Reply) {
+fn answer(to: &mpsc::Sender<Reply>, reply: Reply) {
     if to.try_send(reply).is_err() {
         tracing::debug!("a sender no longer waits for its receipt");
     }

@@ -3,7 +3,6 @@
 
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver as Replies, TryRecvError, sync_channel};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, UNIX_EPOCH};
 
@@ -157,7 +156,7 @@ struct Simulation {
     oracle: Net,
     nodes: Vec<Option<Node>>,
     skews: Vec<Arc<Mutex<i64>>>,
-    waiting: Vec<(usize, Replies<Reply>)>,
+    waiting: Vec<(usize, mpsc::Receiver<Reply>)>,
     acknowledged: Vec<Receipt>,
 }
 
@@ -211,7 +210,7 @@ impl Simulation {
         let Some(node) = &self.nodes[at] else { return };
         let signed = self.world.tx(at, 5_000, register(name));
         let tx = verify_new(&node.ledger.head().chain, [signed], &node.ledger.index).pop().unwrap().unwrap();
-        let (reply, answer) = sync_channel(1);
+        let (reply, answer) = mpsc::channel(1);
         if node.submissions.try_send(Submission { tx, reply }).is_ok() {
             self.waiting.push((at, answer));
         }
@@ -220,13 +219,13 @@ impl Simulation {
     /// Collects replies; those of a crashed node never come.
     fn collect(&mut self) {
         let acknowledged = &mut self.acknowledged;
-        self.waiting.retain(|(_, answer)| match answer.try_recv() {
+        self.waiting.retain_mut(|(_, answer)| match answer.try_recv() {
             Ok(Ok(receipt)) => {
                 acknowledged.push(receipt);
                 false
             }
-            Ok(Err(_)) | Err(TryRecvError::Disconnected) => false,
-            Err(TryRecvError::Empty) => true,
+            Ok(Err(_)) | Err(mpsc::error::TryRecvError::Disconnected) => false,
+            Err(mpsc::error::TryRecvError::Empty) => true,
         });
     }
 
