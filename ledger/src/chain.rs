@@ -11,8 +11,12 @@ use crate::checkpoint::SignedCheckpoint;
 use crate::engine::Engine;
 use crate::error::{LedgerError, SubmitError};
 use crate::genesis::Genesis;
+#[cfg(feature = "simplex")]
+use crate::index::Overlay;
 use crate::index::{Batch, Index, IndexError, SledIndex, TrailingIndex, head};
 use crate::log::{AppendError, LOG_FILE, Log, Opened, Scanner, Step, read_block, sync_folder, write_durably};
+#[cfg(feature = "simplex")]
+use crate::merkle;
 use crate::state::execute::{BlockBuilder, genesis_batch};
 #[cfg(feature = "simplex")]
 use crate::state::replay::ReplayError;
@@ -231,6 +235,23 @@ impl Chain {
         let (block, batch) = builder.seal(self.log.length()).map_err(|error| self.core.stop(&error))?;
         self.append(&block, &batch)?;
         Ok(block.header)
+    }
+
+    /// Whether blocks behind the head hold the very entries that their headers' roots are over.
+    /// Headers may be true and signed, and what came with them altered on the way.
+    #[cfg(feature = "simplex")]
+    pub(crate) fn covers(&self, blocks: &[Block]) -> Result<bool, IndexError> {
+        let (mut tree, mut size) = (Overlay::new(&self.core.index), self.core.head().tree_size);
+        for Block { header, entries } in blocks {
+            for entry in entries {
+                merkle::append(&mut tree, size, entry.leaf())?;
+                size += 1;
+            }
+            if header.tree_size != size || header.log_root != merkle::root(&tree, size)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Executes a block that was made elsewhere, compares all it says, and commits it.
