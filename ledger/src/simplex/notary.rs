@@ -16,6 +16,7 @@ use crate::block::Header;
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::codec::{decode, encode};
 use crate::ids::BlockHeight;
+use crate::member::MemberSet;
 use crate::state::query;
 
 /// Signatures are kept for blocks at most so far past the head.
@@ -207,9 +208,13 @@ impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
 
     /// Takes a checkpoint that a peer has, or that came with blocks.
     pub(super) fn certified(&mut self, note: SignedCheckpoint) {
-        let chain = self.head.chain;
-        let Some(checkpoint) = self.epochs.latest().find_map(|set| note.verify(&chain, set).ok()) else { return };
-        let Some(header) = self.notary.open.get(&checkpoint.height).cloned() else { return };
+        // A block is certain by the members of its own epoch; fewer are a quorum of others.
+        let signed = |set: &MemberSet| {
+            let checkpoint = note.verify(&self.head.chain, set).ok()?;
+            let header = self.notary.open.get(&checkpoint.height)?;
+            (header.epoch == set.epoch).then(|| (header.clone(), checkpoint))
+        };
+        let Some((header, checkpoint)) = self.epochs.latest().find_map(signed) else { return };
         if Checkpoint::of(&header) == checkpoint {
             self.make_certain(header, note);
         } else {
