@@ -104,10 +104,10 @@ impl Ledger {
         core.check_running()?;
         let chain = core.head().chain;
         let unverified = Unverified::new(&chain, tx, &core.index).map_err(|error| core.refuse(error))?;
-        if let Some(receipt) = query::receipt(&core.index, &unverified.hash()).map_err(|error| core.stop(&error))?
-            && receipt.height <= core.certified().header.height
-        {
-            return Ok(receipt);
+        match query::receipt(&core.index, &unverified.hash()).map_err(|error| core.stop(&error))? {
+            Some(receipt) if receipt.height <= core.certified().header.height => return Ok(receipt),
+            Some(_) => {}
+            None => unverified.admit(core.head().height, &core.index).map_err(|error| core.refuse(error))?,
         }
         let (reply, answer) = sync_channel(1);
         let stopped = || SubmitError::Stopped(core.why_stopped());
