@@ -207,7 +207,7 @@ impl Opening {
 /// The one writer of a ledger's log and index.
 pub(crate) struct Chain {
     core: Arc<Core>,
-    log: Log,
+    pub(crate) log: Log,
 }
 
 impl Chain {

@@ -16,6 +16,7 @@ use crate::block::Header;
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::codec::{decode, encode};
 use crate::ids::BlockHeight;
+use crate::log::Disk;
 use crate::member::MemberSet;
 use crate::state::query;
 
@@ -58,9 +59,9 @@ impl Notary {
     ///
     /// # Errors
     /// Those of the file system.
-    pub(crate) fn open(dir: &Path) -> std::io::Result<Notary> {
+    pub(crate) fn open(dir: &Path, disk: &Disk) -> std::io::Result<Notary> {
         let (mut places, last) = (BTreeMap::new(), dir.join("checkpoint"));
-        let journal = Journal::open(&dir.join("checkpoints"), |bytes, place| {
+        let journal = Journal::open(&dir.join("checkpoints"), disk, |bytes, place| {
             if let Some((height, _)) = read(bytes) {
                 places.insert(height, place);
             }
