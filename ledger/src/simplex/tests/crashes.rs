@@ -278,11 +278,6 @@ fn every_call_fails(fault: Fault, then: Then) {
 }
 
 #[test]
-fn killed_at_a_write_that_was_dropped() {
-    every_call_fails(Fault::Dropped, Then::Dies);
-}
-
-#[test]
 fn killed_at_a_write_that_was_torn() {
     every_call_fails(Fault::Torn, Then::Dies);
 }
@@ -293,8 +288,8 @@ fn killed_at_a_write_that_was_kept() {
 }
 
 #[test]
-fn power_lost_at_a_write() {
-    every_call_fails(Fault::Kept, Then::LosesPower);
+fn power_lost_at_a_write_that_was_dropped() {
+    every_call_fails(Fault::Dropped, Then::LosesPower);
 }
 
 #[test]

@@ -424,7 +424,8 @@ fn check(simulation: &Simulation) -> (BlockHash, u64, usize) {
 
 #[test]
 fn lossy_links_a_partition_a_crash_a_wrong_clock_and_a_full_disk() {
-    for seed in 0..4 {
+    // Another node is the faulty one each time; the fourth below.
+    for seed in 0..3 {
         let (_, blocks, acknowledged) = simulate(seed);
         assert!(blocks > 20 && acknowledged > 40, "seed {seed}: {blocks} blocks, {acknowledged} transactions");
     }
