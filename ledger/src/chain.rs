@@ -12,8 +12,12 @@ use crate::checkpoint::SignedCheckpoint;
 use crate::engine::{Engine, Reply};
 use crate::error::{LedgerError, SubmitError};
 use crate::genesis::Genesis;
+#[cfg(feature = "simplex")]
+use crate::index::Overlay;
 use crate::index::{Batch, Index, IndexError, SledIndex, TrailingIndex, head};
 use crate::log::{AppendError, LOG_FILE, Log, Opened, Scanner, Step, read_block, sync_folder, write_durably};
+#[cfg(feature = "simplex")]
+use crate::merkle;
 use crate::state::execute::{BlockBuilder, genesis_batch};
 #[cfg(feature = "simplex")]
 use crate::state::replay::ReplayError;
@@ -109,10 +113,12 @@ impl Ledger {
         core.check_running()?;
         let chain = core.head().chain;
         let unverified = Unverified::new(&chain, tx, &core.index).map_err(|error| core.refuse(error))?;
-        if let Some(receipt) = query::receipt(&core.index, &unverified.hash()).map_err(|error| core.stop(&error))?
-            && receipt.height <= core.certified().header.height
-        {
-            return Ok(Pending(Waits::Over(receipt)));
+        match query::receipt(&core.index, &unverified.hash()).map_err(|error| core.stop(&error))? {
+            Some(receipt) if receipt.height <= core.certified().header.height => {
+                return Ok(Pending(Waits::Over(receipt)));
+            }
+            Some(_) => {}
+            None => unverified.admit(core.head().height, &core.index).map_err(|error| core.refuse(error))?,
         }
         let (reply, answer) = mpsc::channel(1);
         let stopped = || SubmitError::Stopped(core.why_stopped());
@@ -258,7 +264,7 @@ impl Opening {
 /// The one writer of a ledger's log and index.
 pub(crate) struct Chain {
     core: Arc<Core>,
-    log: Log,
+    pub(crate) log: Log,
 }
 
 impl Chain {
@@ -286,6 +292,23 @@ impl Chain {
         let (block, batch) = builder.seal(self.log.length()).map_err(|error| self.core.stop(&error))?;
         self.append(&block, &batch)?;
         Ok(block.header)
+    }
+
+    /// Whether blocks behind the head hold the very entries that their headers' roots are over.
+    /// Headers may be true and signed, and what came with them altered on the way.
+    #[cfg(feature = "simplex")]
+    pub(crate) fn covers(&self, blocks: &[Block]) -> Result<bool, IndexError> {
+        let (mut tree, mut size) = (Overlay::new(&self.core.index), self.core.head().tree_size);
+        for Block { header, entries } in blocks {
+            for entry in entries {
+                merkle::append(&mut tree, size, entry.leaf())?;
+                size += 1;
+            }
+            if header.tree_size != size || header.log_root != merkle::root(&tree, size)? {
+                return Ok(false);
+            }
+        }
+        Ok(true)
     }
 
     /// Executes a block that was made elsewhere, compares all it says, and commits it.

@@ -3,6 +3,8 @@
 use std::fs::File;
 use std::io::{self, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+#[cfg(feature = "simplex")]
+use std::sync::Arc;
 
 use sha2::{Digest as _, Sha256};
 
@@ -116,6 +118,16 @@ pub(crate) trait Medium: Send {
     fn write_at(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()>;
     fn sync(&mut self) -> io::Result<()>;
     fn truncate(&mut self, length: u64) -> io::Result<()>;
+}
+
+/// How a file that grows is written. There is one way; tests have others, that fail.
+#[cfg(feature = "simplex")]
+pub(crate) type Disk = Arc<dyn Fn(File) -> Box<dyn Medium> + Send + Sync>;
+
+/// The file itself.
+#[cfg(feature = "simplex")]
+pub(crate) fn disk() -> Disk {
+    Arc::new(|file| Box::new(file))
 }
 
 impl Medium for File {

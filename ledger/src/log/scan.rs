@@ -146,11 +146,13 @@ impl Scanner {
         let mut tail = vec![0u8; usize::try_from(left).unwrap_or(0)];
         self.reader.seek(SeekFrom::Start(bad.offset)).map_err(|error| LedgerError::io("read", &self.path, &error))?;
         self.read(&mut tail)?;
-        if self.holds_a_record(&tail) { Err(error) } else { Ok(()) }
+        if self.holds_a_later_block(&tail, bad.height) { Err(error) } else { Ok(()) }
     }
 
-    /// Whether a whole record stands anywhere in `tail`: every block begins with the chain id.
-    fn holds_a_record(&self, tail: &[u8]) -> bool {
+    /// Whether the record of a block above `height` stands anywhere in `tail`: every block begins with
+    /// the chain id. Bytes that merely check may be part of what was being written, as anybody's
+    /// transaction can hold them.
+    fn holds_a_later_block(&self, tail: &[u8], height: BlockHeight) -> bool {
         let chain = self.genesis.chain.0;
         tail.windows(chain.len()).enumerate().skip(RECORD_HEADER as usize).filter(|(_, window)| *window == chain).any(
             |(at, _)| {
@@ -160,7 +162,9 @@ impl Scanner {
                 let Ok(head) = head.try_into() else { return false };
                 let (size, found) = split(head);
                 let payload = tail.get(at..).and_then(|rest| rest.get(..u32::from_le_bytes(size) as usize));
-                payload.is_some_and(|payload| check(size, payload) == found)
+                payload.filter(|payload| check(size, payload) == found).is_some_and(|payload| {
+                    decode::<Block>("block", payload).is_ok_and(|block| block.header.height > height)
+                })
             },
         )
     }

@@ -68,6 +68,36 @@ fn a_tail_torn_at_any_byte_is_cut_if_unacknowledged_and_damage_otherwise() {
     assert_eq!(scan(copy(dir.path(), &log, Some(&before)).path()).unwrap().0.head.height, BlockHeight(3));
 }
 
+/// Anybody's transaction may hold bytes that look like a record.
+#[test]
+fn a_tail_torn_behind_crafted_bytes_is_torn_and_no_damage() {
+    let (dir, _) = small();
+    let log = std::fs::read(dir.path().join(LOG_FILE)).unwrap();
+    let (genesis, operator) = genesis();
+    let chain = genesis.chain_id().0;
+    let sealed = |payload: &[u8]| {
+        let length = u32::try_from(payload.len()).unwrap().to_le_bytes();
+        [&length[..], &check(length, payload), payload].concat()
+    };
+    // No block at all, and a true one of before.
+    let junk = sealed(&[&chain[..], b"is no block"].concat());
+    let zeroth = record(&Block { header: genesis.header(), entries: vec![] });
+    for (seed, crafted) in [(40, junk), (41, zeroth)] {
+        let whole = copy(dir.path(), &log, None);
+        let ledger = Ledger::open(whole.path(), operator.clone()).unwrap();
+        let stranger = secret("Stranger", seed);
+        let body = TxBody::OpenAccount { account: stranger.public().clone(), identity: crafted.clone() };
+        ledger.submit(sign(&genesis, &stranger, 0, 100, body)).unwrap();
+        drop(ledger);
+        let longer = std::fs::read(whole.path().join(LOG_FILE)).unwrap();
+        let behind = longer.windows(crafted.len()).rposition(|window| window == crafted).unwrap() + crafted.len();
+        assert!(behind > log.len());
+        let torn = copy(dir.path(), &longer[..behind + 1], None);
+        assert_eq!(scan(torn.path()).unwrap().0.head.height, BlockHeight(3));
+        assert_eq!(std::fs::read(torn.path().join(LOG_FILE)).unwrap(), log);
+    }
+}
+
 #[test]
 fn every_flipped_bit_is_found_and_named() {
     let (dir, last) = small();

@@ -46,6 +46,8 @@ pub(crate) enum Stage {
     Agree(EpochStart),
     /// End the agreement that runs.
     End,
+    /// Disconnect this peer and keep it out for a while.
+    ShutOut(PublicKey),
     /// The node has stopped.
     Stopped,
 }

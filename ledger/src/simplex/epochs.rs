@@ -10,6 +10,7 @@ use super::journal::Journal;
 use crate::codec::{decode, encode};
 use crate::genesis::Genesis;
 use crate::ids::{BlockHeight, Digest};
+use crate::log::Disk;
 use crate::member::MemberSet;
 
 /// Where an epoch begins.
@@ -33,9 +34,9 @@ impl Epochs {
     ///
     /// # Errors
     /// Those of the file system.
-    pub(crate) fn open(path: &Path, genesis: &Genesis) -> std::io::Result<Epochs> {
+    pub(crate) fn open(path: &Path, genesis: &Genesis, disk: &Disk) -> std::io::Result<Epochs> {
         let mut starts = BTreeMap::new();
-        let journal = Journal::open(path, |bytes, _| match decode::<EpochStart>("epoch", bytes) {
+        let journal = Journal::open(path, disk, |bytes, _| match decode::<EpochStart>("epoch", bytes) {
             Ok(start) => drop(starts.insert(start.members.epoch, start)),
             Err(error) => tracing::error!(%error, "an epoch cannot be read"),
         })?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use commonware_cryptography::ed25519::PublicKey;
 use tokio::sync::mpsc;
 
 use super::batch::Batch;
@@ -13,14 +14,15 @@ use crate::error::SubmitError;
 use crate::ids::{Digest, TxHash};
 use crate::member::MemberSet;
 use crate::state::query;
+use crate::state::replay::ReplayError;
 use crate::state::verify::{VerifiedTx, verify_new};
 
 /// What is to be done next.
 pub(crate) enum Job {
     /// Executes a final batch; `verified` has those of its transactions that were checked before.
     Execute { digest: Digest, batch: Arc<Batch>, verified: Vec<Option<VerifiedTx>> },
-    /// Executes blocks of one epoch that others made, up to one whose checkpoint a quorum signed.
-    Adopt { blocks: Vec<Block>, checkpoint: SignedCheckpoint },
+    /// Executes blocks of one epoch that `from` sent, up to one whose checkpoint a quorum signed.
+    Adopt { from: PublicKey, blocks: Vec<Block>, checkpoint: SignedCheckpoint },
 }
 
 /// What came of it.
@@ -29,6 +31,8 @@ pub(crate) enum Done {
     Executed { header: Header, members: MemberSet, results: Vec<(TxHash, Reply)> },
     /// Blocks were adopted.
     Adopted { header: Header, members: MemberSet, checkpoint: SignedCheckpoint },
+    /// This peer sent true headers over entries that are not theirs; nothing has changed.
+    Forged(PublicKey),
     /// The batch does not follow the head: the epoch has ended, or it is executed already.
     Void,
     /// The block could not be written and was undone: there is no room on the disk.
@@ -42,7 +46,7 @@ pub(crate) async fn run(mut chain: Chain, mut jobs: mpsc::UnboundedReceiver<Job>
     while let Some(job) = jobs.recv().await {
         let result = match job {
             Job::Execute { digest, batch, verified } => execute(&mut chain, digest, &batch, verified),
-            Job::Adopt { blocks, checkpoint } => adopt(&mut chain, &blocks, checkpoint),
+            Job::Adopt { from, blocks, checkpoint } => adopt(&mut chain, from, &blocks, checkpoint),
         };
         let result = match result {
             Ok(done) => done,
@@ -89,10 +93,20 @@ fn execute(
     Ok(Done::Executed { header, members: members(chain)?, results })
 }
 
-fn adopt(chain: &mut Chain, blocks: &[Block], checkpoint: SignedCheckpoint) -> Result<Done, SubmitError> {
+fn adopt(
+    chain: &mut Chain,
+    from: PublicKey,
+    blocks: &[Block],
+    checkpoint: SignedCheckpoint,
+) -> Result<Done, SubmitError> {
+    // The members signed the headers. Whether the entries are theirs only the tree can tell.
+    if !chain.covers(blocks).map_err(|error| chain.core().stop(&error))? {
+        return Ok(Done::Forged(from));
+    }
     for block in blocks {
         chain.adopt(block).map_err(|error| match error {
             AdoptError::Submit(error) => error,
+            AdoptError::Replay(ReplayError::Index(error)) => chain.core().stop(&error),
             AdoptError::Replay(error) => chain.core().stop_for(format!(
                 "the members signed a block that this node's rules refuse ({error}): install their version of the software"
             )),

@@ -63,10 +63,12 @@ impl<E: Time, B: Blocker<PublicKey = PublicKey>> Gossip<E, B> {
     /// A transaction that is new here.
     fn unseen(&self, bytes: &[u8]) -> Option<Unverified> {
         let signed = SignedTx::decode(bytes).ok()?;
-        let unverified = Unverified::new(&self.ledger.head().chain, signed, &self.ledger.index).ok()?;
+        let head = self.ledger.head();
+        let unverified = Unverified::new(&head.chain, signed, &self.ledger.index).ok()?;
         let hash = unverified.hash();
         let known = self.seen.contains(&hash) || query::receipt(&self.ledger.index, &hash).ok()?.is_some();
-        (!known).then_some(unverified)
+        let taken = !known && unverified.admit(head.height, &self.ledger.index).is_ok();
+        taken.then_some(unverified)
     }
 
     /// Whether it is taken: the sender's rate holds here as it does where the transaction was

@@ -2,10 +2,12 @@
 //! end is cut; what cannot be read further up is left out and said aloud, since peers have it.
 
 use std::fs::File;
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest as _, Sha256};
+
+use crate::log::{Disk, Medium};
 
 /// Bytes before a record: its length (4, little-endian) and a check (8).
 const HEADER: u64 = 12;
@@ -22,6 +24,8 @@ pub(crate) struct Place {
 pub(crate) struct Journal {
     path: PathBuf,
     file: File,
+    /// The same file, for writing.
+    out: Box<dyn Medium>,
     end: u64,
 }
 
@@ -30,10 +34,11 @@ impl Journal {
     ///
     /// # Errors
     /// Those of the file system.
-    pub(crate) fn open(path: &Path, mut show: impl FnMut(&[u8], Place)) -> std::io::Result<Journal> {
+    pub(crate) fn open(path: &Path, disk: &Disk, mut show: impl FnMut(&[u8], Place)) -> std::io::Result<Journal> {
         let file = File::options().read(true).write(true).create(true).truncate(false).open(path)?;
         let size = file.metadata()?.len();
-        let mut journal = Journal { path: path.to_owned(), file, end: 0 };
+        let out = disk(file.try_clone()?);
+        let mut journal = Journal { path: path.to_owned(), file, out, end: 0 };
         while let Some(length) = journal.length_at(journal.end, size)? {
             let place = Place { offset: journal.end, length };
             match journal.read(place) {
@@ -96,9 +101,8 @@ impl Journal {
         let mut record = length.to_le_bytes().to_vec();
         record.extend_from_slice(&check(length, payload));
         record.extend_from_slice(payload);
-        self.file.seek(SeekFrom::Start(self.end))?;
-        if let Err(error) = self.file.write_all(&record) {
-            let _ = self.file.set_len(self.end);
+        if let Err(error) = self.out.write_at(self.end, &record) {
+            let _ = self.out.truncate(self.end);
             return Err(error);
         }
         let place = Place { offset: self.end, length };
@@ -111,7 +115,7 @@ impl Journal {
     /// # Errors
     /// Those of the file system; nothing is known of the file after one.
     pub(crate) fn sync(&mut self) -> std::io::Result<()> {
-        self.file.sync_data()
+        self.out.sync()
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -25,7 +25,7 @@ use crate::engine::{Engine, Submission};
 use crate::error::{LedgerError, SubmitError};
 use crate::genesis::Genesis;
 use crate::ids::BlockHeight;
-use crate::log::write_durably;
+use crate::log::{disk, write_durably};
 use crate::member::Certificate;
 use crate::state::query;
 
@@ -283,9 +283,10 @@ impl Opened {
             std::fs::create_dir_all(&dir).map_err(io)?;
             write_durably(&marker, b"")?;
         }
-        let epochs = Epochs::open(&dir.join("epochs"), &core.genesis).map_err(io)?;
-        let store = BatchStore::open(&dir.join("batches")).map_err(io)?;
-        let mut notary = Notary::open(&dir).map_err(io)?;
+        let disk = disk();
+        let epochs = Epochs::open(&dir.join("epochs"), &core.genesis, &disk).map_err(io)?;
+        let store = BatchStore::open(&dir.join("batches"), disk.clone()).map_err(io)?;
+        let mut notary = Notary::open(&dir, &disk).map_err(io)?;
         if let Some((height, note)) = notary.last(core.head().height) {
             core.certify(core.block(height)?.header, note);
             notary.resume(height);

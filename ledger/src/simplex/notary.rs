@@ -16,6 +16,8 @@ use crate::block::Header;
 use crate::checkpoint::{Checkpoint, SignedCheckpoint};
 use crate::codec::{decode, encode};
 use crate::ids::BlockHeight;
+use crate::log::Disk;
+use crate::member::MemberSet;
 use crate::state::query;
 
 /// Signatures are kept for blocks at most so far past the head.
@@ -57,9 +59,9 @@ impl Notary {
     ///
     /// # Errors
     /// Those of the file system.
-    pub(crate) fn open(dir: &Path) -> std::io::Result<Notary> {
+    pub(crate) fn open(dir: &Path, disk: &Disk) -> std::io::Result<Notary> {
         let (mut places, last) = (BTreeMap::new(), dir.join("checkpoint"));
-        let journal = Journal::open(&dir.join("checkpoints"), |bytes, place| {
+        let journal = Journal::open(&dir.join("checkpoints"), disk, |bytes, place| {
             if let Some((height, _)) = read(bytes) {
                 places.insert(height, place);
             }
@@ -207,9 +209,13 @@ impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
 
     /// Takes a checkpoint that a peer has, or that came with blocks.
     pub(super) fn certified(&mut self, note: SignedCheckpoint) {
-        let chain = self.head.chain;
-        let Some(checkpoint) = self.epochs.latest().find_map(|set| note.verify(&chain, set).ok()) else { return };
-        let Some(header) = self.notary.open.get(&checkpoint.height).cloned() else { return };
+        // A block is certain by the members of its own epoch; fewer are a quorum of others.
+        let signed = |set: &MemberSet| {
+            let checkpoint = note.verify(&self.head.chain, set).ok()?;
+            let header = self.notary.open.get(&checkpoint.height)?;
+            (header.epoch == set.epoch).then(|| (header.clone(), checkpoint))
+        };
+        let Some((header, checkpoint)) = self.epochs.latest().find_map(signed) else { return };
         if Checkpoint::of(&header) == checkpoint {
             self.make_certain(header, note);
         } else {

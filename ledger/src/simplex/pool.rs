@@ -83,14 +83,14 @@ impl Pool {
     }
 
     /// The next transactions for a batch, in order of arrival, without those in `taken`.
-    pub(crate) fn next(&self, taken: &HashSet<TxHash>) -> Vec<SignedTx> {
+    pub(crate) fn next(&self, taken: &HashSet<TxHash>) -> Vec<VerifiedTx> {
         let (mut txs, mut bytes) = (Vec::new(), 0);
         for waiting in self.txs.values().filter(|waiting| !taken.contains(&waiting.hash())) {
             if txs.len() >= BLOCK_TXS_MAX || bytes >= BLOCK_TX_BYTES_MAX {
                 break;
             }
             bytes += waiting.bytes();
-            txs.push(waiting.signed().clone());
+            txs.push(waiting.clone());
         }
         txs
     }

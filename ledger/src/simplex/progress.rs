@@ -80,6 +80,7 @@ impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
                 self.moved(header, members);
                 self.certified(checkpoint);
             }
+            Done::Forged(from) => self.forged(from),
             Done::Void => {}
             Done::Later(what) => {
                 tracing::error!(

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use commonware_cryptography::ed25519::PrivateKey;
+use commonware_p2p::Blocker;
 use commonware_runtime::{Handle, Spawner, Supervisor, tokio as runtime};
 use tokio::net::TcpListener;
 use tokio::sync::mpsc;
@@ -183,6 +184,9 @@ impl Stagehand {
                 self.forget(epoch);
             }
             Stage::End => self.end(),
+            Stage::ShutOut(peer) => {
+                let _ = self.guard.block(peer);
+            }
             Stage::Stopped => {}
         }
     }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::batch::{Batch, digest_of};
 use super::journal::{Journal, Place};
 use crate::ids::{BlockHeight, Digest};
-use crate::log::sync_folder;
+use crate::log::{Disk, sync_folder};
 
 /// A segment that has grown to this many bytes is followed by another.
 const SEGMENT_BYTES: u64 = 32 * 1024 * 1024;
@@ -45,6 +45,7 @@ struct Segment {
 
 pub(crate) struct BatchStore {
     dir: PathBuf,
+    disk: Disk,
     segments: BTreeMap<u64, Segment>,
     batches: HashMap<Digest, Stored>,
     /// A sync failed: nothing is known of what the disk holds.
@@ -56,10 +57,10 @@ impl BatchStore {
     ///
     /// # Errors
     /// Those of the file system.
-    pub(crate) fn open(dir: &Path) -> std::io::Result<BatchStore> {
+    pub(crate) fn open(dir: &Path, disk: Disk) -> std::io::Result<BatchStore> {
         std::fs::create_dir_all(dir)?;
         let mut store =
-            BatchStore { dir: dir.to_owned(), segments: BTreeMap::new(), batches: HashMap::new(), broken: false };
+            BatchStore { dir: dir.to_owned(), disk, segments: BTreeMap::new(), batches: HashMap::new(), broken: false };
         let mut numbers = Vec::new();
         for entry in std::fs::read_dir(dir)? {
             let name = entry?.file_name();
@@ -76,14 +77,18 @@ impl BatchStore {
     fn open_segment(&mut self, number: u64) -> std::io::Result<()> {
         let (batches, mut highest) = (&mut self.batches, BlockHeight(0));
         let journal =
-            Journal::open(&self.dir.join(format!("{number}.batches")), |bytes, place| match Batch::decode(bytes) {
-                Ok(batch) => {
-                    highest = highest.max(batch.height);
-                    let meta = Meta::of(&batch);
-                    batches.insert(digest_of(bytes), Stored { meta, segment: number, place, batch: None });
-                }
-                Err(error) => tracing::warn!(%error, "a stored batch cannot be read"),
-            })?;
+            Journal::open(
+                &self.dir.join(format!("{number}.batches")),
+                &self.disk,
+                |bytes, place| match Batch::decode(bytes) {
+                    Ok(batch) => {
+                        highest = highest.max(batch.height);
+                        let meta = Meta::of(&batch);
+                        batches.insert(digest_of(bytes), Stored { meta, segment: number, place, batch: None });
+                    }
+                    Err(error) => tracing::warn!(%error, "a stored batch cannot be read"),
+                },
+            )?;
         self.segments.insert(number, Segment { journal, highest });
         Ok(())
     }

@@ -7,7 +7,7 @@ use super::time::Time;
 use commonware_cryptography::ed25519::PublicKey;
 use commonware_p2p::{Recipients, Sender};
 
-use super::core::Core;
+use super::core::{Core, Stage};
 use super::executor::Job;
 use super::frame::MESSAGE_BYTES_MAX;
 use super::message::{BLOCKS_BYTES, BLOCKS_MAX, Message};
@@ -163,11 +163,19 @@ impl<E: Time, S: Sender<PublicKey = PublicKey>> Core<E, S> {
         match note.verify(&self.head.chain, &self.members) {
             Ok(signed) if Some(signed) == last => {
                 self.busy = true;
-                let _ = self.jobs.send(Job::Adopt { blocks, checkpoint: note });
+                let _ = self.jobs.send(Job::Adopt { from: from.clone(), blocks, checkpoint: note });
             }
             Ok(_) => tracing::warn!(peer = %from, "blocks are refused: the checkpoint is another block's"),
             Err(error) => tracing::warn!(peer = %from, %error, "blocks are refused"),
         }
+    }
+
+    /// Shuts out a peer that sent entries which the members did not sign, so that it is not asked
+    /// again; another is asked at once.
+    pub(super) fn forged(&mut self, from: PublicKey) {
+        tracing::error!(peer = %from, "the peer sent blocks with other entries than the members signed");
+        self.catchup.peers.remove(&from);
+        let _ = self.stage.send(Stage::ShutOut(from));
     }
 
     /// Whether the pending blocks follow the head and each other, in its epoch.

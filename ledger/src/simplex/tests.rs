@@ -1,7 +1,9 @@
 //! Networks of nodes in this process, over real connections.
 
 mod agreement;
+mod alone;
 mod conformance;
+mod crashes;
 mod faults;
 mod harness;
 mod load;

@@ -454,3 +454,33 @@ fn a_block_that_was_tampered_with_fails_the_replay() {
         }
     }
 }
+
+#[test]
+fn a_clock_that_is_set_back_stops_nothing() {
+    const WEEK_MS: u64 = 7 * 24 * 3600 * 1000;
+    let (dir, (mut genesis, owner)) = (tempfile::tempdir().unwrap(), genesis());
+    let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
+    // The last block is of next week: as if the clock had been right then.
+    genesis.created_ms = u64::try_from(clock.as_millis()).unwrap() + WEEK_MS;
+    let config = SoloConfig { tick: Duration::from_millis(20), ..SoloConfig::default() };
+    let mut ledger = Ledger::create_with(dir.path(), genesis.clone(), owner.clone(), config).unwrap();
+    let (asset, to) = (asset_id(&genesis, &owner.address(), "a"), owner.address());
+    ledger.submit(sign(&genesis, &owner, 0, 500, register("a"))).unwrap();
+    let granted = sign(&genesis, &owner, 1, 500, TxBody::Grant { asset, to, terms: terms() });
+    let receipt = ledger.submit(granted.clone()).unwrap();
+    drop(ledger);
+    ledger = Ledger::open_with(dir.path(), owner.clone(), config).unwrap();
+    assert_eq!(ledger.submit(granted).unwrap(), receipt);
+    let asked = ledger.submit(sign(&genesis, &owner, 2, 500, request(asset, fields()))).unwrap();
+    // Deadlines count blocks, and pass.
+    let status = || ledger.request(&asked.hash).unwrap().unwrap().status;
+    let passed = (0..500).any(|_| {
+        std::thread::sleep(Duration::from_millis(20));
+        matches!(status(), RequestStatus::Unanswered { .. })
+    });
+    assert!(passed, "{:?}", status());
+    // Time advances by a millisecond a block.
+    let head = ledger.head();
+    let times: Vec<u64> = (0..=head.height.0).map(|at| ledger.block(BlockHeight(at)).unwrap().header.time_ms).collect();
+    assert!(times.iter().zip(genesis.created_ms..).all(|(time, expected)| *time == expected), "{times:?}");
+}

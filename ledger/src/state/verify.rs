@@ -4,7 +4,7 @@ use super::query;
 use super::rejection::{ExecuteError, Rejection};
 use crate::account::{AccountError, VerifyKey};
 use crate::codec::encode;
-use crate::ids::{ChainId, TxHash};
+use crate::ids::{BlockHeight, ChainId, TxHash};
 use crate::index::Read;
 use crate::signature::{Claim, all_hold};
 use crate::tx::{SignedTx, TxBody};
@@ -61,6 +61,29 @@ impl Unverified {
         Claim { key: &self.key, message: &self.tx.hash.0, signature: &self.tx.signed.signature }
     }
 
+    /// Refuses one that is in no block, if the rules refuse it behind `head` whatever else is ordered:
+    /// it expired, its sender is closed, or it opens an account that is open already or that only
+    /// members may open. A new key costs nothing, so what it signs must not cost the ledger a block.
+    pub(crate) fn admit<R: Read + ?Sized>(&self, head: BlockHeight, state: &R) -> Result<(), ExecuteError> {
+        let tx = &self.tx.signed.tx;
+        if tx.expiry <= head {
+            return Err(Rejection::Expired { expiry: tx.expiry, height: head.next() }.into());
+        }
+        let known = query::account(state, &tx.sender)?;
+        if let Some(sender) = &known {
+            sender.check_open()?;
+        }
+        match &tx.body {
+            TxBody::OpenAccount { account, .. } if account.address() == tx.sender => {
+                if query::members(state)?.member(&tx.sender).is_none() && !query::policy(state)?.open_enrolment {
+                    return Err(Rejection::EnrolmentClosed.into());
+                }
+                known.map_or(Ok(()), |_| Err(Rejection::AlreadyEnrolled(tx.sender).into()))
+            }
+            _ => Ok(()),
+        }
+    }
+
     fn verify(self) -> Result<VerifiedTx, ExecuteError> {
         if self.claim().holds() {
             Ok(self.tx)
@@ -79,6 +102,12 @@ impl VerifiedTx {
     #[cfg(feature = "simplex")]
     pub(crate) fn signed(&self) -> &SignedTx {
         &self.signed
+    }
+
+    /// What was checked, to be ordered.
+    #[cfg(feature = "simplex")]
+    pub(crate) fn into_signed(self) -> SignedTx {
+        self.signed
     }
 
     /// Size of its canonical encoding.

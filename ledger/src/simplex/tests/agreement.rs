@@ -50,10 +50,12 @@ fn the_same_transaction_again_has_the_same_receipt_everywhere() {
     let stranger = secret("Stranger", 77);
     let unknown = world.node(1).submit(sign(&world.genesis, &stranger, 1, 100, register("x")));
     assert!(matches!(unknown, Err(SubmitError::Rejected(Rejection::UnknownSender(_)))), "{unknown:?}");
-    // What was refused left a block without entries behind, as it was ordered all the same.
-    world.await_height(&[0, 1, 2, 3], receipt.height.next());
-    assert_eq!(world.agree(&[0, 1, 2, 3]), receipt.height.next());
-    assert!((0..4).all(|at| world.node(at).head().tree_size == 1));
+    // What was refused left nothing behind: the next block is the first's successor.
+    let next = world.submit(1, 1, register("next")).unwrap();
+    assert_eq!(next.height, receipt.height.next());
+    world.await_height(&[0, 1, 2, 3], next.height);
+    assert_eq!(world.agree(&[0, 1, 2, 3]), next.height);
+    assert!((0..4).all(|at| world.node(at).head().tree_size == 2));
 }
 
 #[test]

@@ -11,8 +11,11 @@ use crate::audit::Replay;
 use crate::block::Receipt;
 use crate::chain::{Opening, read_genesis};
 use crate::codec::encode;
+use crate::error::SubmitError;
 use crate::ids::{BlockHeight, TxHash};
-use crate::testing::{register, sign};
+use crate::state::Rejection;
+use crate::testing::{register, secret, sign};
+use crate::tx::TxBody;
 
 #[test]
 fn one_cut_off_does_not_delay_the_others_and_catches_up() {
@@ -72,6 +75,28 @@ fn one_that_is_slow_delays_nobody_and_follows() {
     assert!(begun.elapsed() < LONG / 4, "{:?}", begun.elapsed());
     world.await_height(&[1, 2, 3], height);
     world.agree(&[0, 1, 2, 3]);
+}
+
+#[test]
+fn strangers_cost_a_closed_network_no_block() {
+    let mut world = World::new(4, 0);
+    world.genesis.policy.open_enrolment = false;
+    (0..4).for_each(|at| world.start(at));
+    let receipt = world.submit(0, 0, register("first")).unwrap();
+    world.await_height(&[0, 1, 2, 3], receipt.height);
+    for seed in 0..12 {
+        let stranger = secret("Stranger", 40 + seed);
+        let body = TxBody::OpenAccount { account: stranger.public().clone(), identity: vec![] };
+        let refused = world.node(usize::from(seed) % 4).submit(sign(&world.genesis, &stranger, 0, 500, body));
+        assert!(matches!(refused, Err(SubmitError::Rejected(Rejection::EnrolmentClosed))), "{refused:?}");
+    }
+    // Nor do those that have an account by what the rules refuse.
+    for n in 0..4 {
+        let refused = world.submit(n, 0, register("first"));
+        assert!(matches!(refused, Err(SubmitError::Rejected(Rejection::AssetExists { .. }))), "{refused:?}");
+    }
+    let next = world.submit(1, 1, register("second")).unwrap();
+    assert_eq!(next.height, receipt.height.next());
 }
 
 #[test]

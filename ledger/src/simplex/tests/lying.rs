@@ -46,11 +46,43 @@ struct Liar {
     txs: Vec<SignedTx>,
     secret: crate::account::NodeSecret,
     contradictions: Arc<AtomicU64>,
+    /// Whether it contradicts itself, for which it is shut out, or proposes what nobody may accept.
+    contradicts: bool,
+    falsehoods: Arc<AtomicU64>,
+    /// One of the first transactions that others had ordered.
+    executed: Option<SignedTx>,
 }
 
 impl Liar {
     fn spread(&mut self, message: &Message) {
         self.ledger.send(Recipients::All, message.encode(), false);
+    }
+
+    /// A batch that breaks a rule, or holds a transaction that was executed before, proposed in this
+    /// member's own view.
+    fn propose_false(&mut self, view: u64, parent: Digest) {
+        let Some(height) = self.heights.get(&parent.0).copied() else { return };
+        let time_ms = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis() as u64;
+        let (Some(fresh), old) = (self.txs.pop(), self.executed.clone()) else { return };
+        let (chain, good) = (self.header.chain, BlockHeight(height + 1));
+        let batch = Batch { chain, epoch: 0, height: good, parent, time_ms, txs: vec![fresh] };
+        let batch = match (view / 4) % 6 {
+            0 => Batch { height: BlockHeight(height + 2), ..batch },
+            1 => Batch { height: BlockHeight(height), ..batch },
+            2 => Batch { time_ms: 1, ..batch },
+            3 => Batch { time_ms: time_ms + 3_600_000, ..batch },
+            4 => Batch { epoch: 1, ..batch },
+            _ => Batch { txs: old.into_iter().collect(), ..batch },
+        };
+        self.heights.insert(batch.digest().0, batch.height.0);
+        self.spread(&Message::Batch(batch.encode()));
+        let round = Round::new(Epoch::new(0), View::new(view));
+        let proposal = Proposal::new(round, View::new(view - 1), payload(&batch.digest()));
+        let vote = LiarsVote::Notarize(Notarize::sign(&self.scheme, proposal.clone()).unwrap());
+        self.votes.send(Recipients::All, vote.encode(), true);
+        let vote = LiarsVote::Finalize(Finalize::sign(&self.scheme, proposal).unwrap());
+        self.votes.send(Recipients::All, vote.encode(), true);
+        self.falsehoods.fetch_add(1, Ordering::SeqCst);
     }
 
     /// Two batches for one view: one to the first of the others, the other one to the rest.
@@ -91,7 +123,12 @@ impl Liar {
         let leader = view % 4;
         if u64::from(notarize.signer().get()) == leader && (view + 1) % 4 == self.me as u64 && view >= self.done {
             self.done = view + 1;
-            self.contradict(view + 1, digest(&notarize.proposal.payload));
+            let parent = digest(&notarize.proposal.payload);
+            if self.contradicts {
+                self.contradict(view + 1, parent);
+            } else {
+                self.propose_false(view + 1, parent);
+            }
         }
     }
 
@@ -101,6 +138,7 @@ impl Liar {
             Message::Batch(bytes) => {
                 let batch = Batch::decode(bytes).unwrap();
                 self.heights.insert(digest_of(bytes).0, batch.height.0);
+                self.executed = self.executed.take().or_else(|| batch.txs.first().cloned());
                 // The same with another parent, height, time; and no batch at all.
                 self.spread(&Message::Batch(Batch { parent: Digest([9; 32]), ..batch.clone() }.encode()));
                 self.spread(&Message::Batch(Batch { height: BlockHeight(99), ..batch.clone() }.encode()));
@@ -135,7 +173,8 @@ impl Liar {
 }
 
 async fn run(world: WorldView) {
-    let WorldView { genesis, members, node, certificate, listen, txs, at, contradictions } = world;
+    let WorldView { genesis, members, node, certificate, listen, txs, at, contradicts, contradictions, falsehoods } =
+        world;
     let allowed = Allowed::default();
     let authority = genesis.network.as_ref().unwrap().authority.clone();
     let tls = Tls::new(&authority, &certificate, &node, allowed.clone()).unwrap();
@@ -152,8 +191,23 @@ async fn run(world: WorldView) {
     let me = keys.iter().position(|key| *key == own).unwrap();
     let heights = BTreeMap::from([([0; 32], 0)]);
     let header = genesis.header();
-    let mut liar =
-        Liar { header, scheme, keys, me, votes, ledger, gossip, heights, done: 0, txs, secret: node, contradictions };
+    let mut liar = Liar {
+        header,
+        scheme,
+        keys,
+        me,
+        votes,
+        ledger,
+        gossip,
+        heights,
+        done: 0,
+        txs,
+        secret: node,
+        contradictions,
+        contradicts,
+        falsehoods,
+        executed: None,
+    };
     loop {
         tokio::select! {
             biased;
@@ -177,18 +231,33 @@ struct WorldView {
     listen: String,
     txs: Vec<SignedTx>,
     at: usize,
+    contradicts: bool,
     contradictions: Arc<AtomicU64>,
+    falsehoods: Arc<AtomicU64>,
 }
 
 #[test]
 fn a_member_that_contradicts_itself_and_forges_everything_stops_nothing() {
+    let (contradictions, _) = beside_a_liar(true);
+    assert!(contradictions > 0);
+}
+
+#[test]
+fn a_member_that_proposes_what_breaks_the_rules_changes_nothing() {
+    let (_, falsehoods) = beside_a_liar(false);
+    assert!(falsehoods > 1);
+}
+
+/// Three nodes go on beside a liar, and agree; returns how often it contradicted itself, and how often
+/// it proposed what breaks the rules.
+fn beside_a_liar(contradicts: bool) -> (u64, u64) {
     let mut world = World::new(4, 0);
     (0..3).for_each(|at| world.start(at));
     let party = &world.parties[3];
     let txs = (0..400).map(|n| sign(&world.genesis, &party.account, n, 900, register(&format!("lie-{n}")))).collect();
     let members = world.parties.iter().map(|party| &party.member);
     let members = members.map(|member| PeerAddress { key: member.node_key, address: member.peer.clone() }).collect();
-    let contradictions = Arc::new(AtomicU64::new(0));
+    let (contradictions, falsehoods) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let view = WorldView {
         genesis: world.genesis.clone(),
         members,
@@ -197,22 +266,32 @@ fn a_member_that_contradicts_itself_and_forges_everything_stops_nothing() {
         listen: party.member.peer.clone(),
         txs,
         at: 3,
+        contradicts,
         contradictions: contradictions.clone(),
+        falsehoods: falsehoods.clone(),
     };
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let liar = runtime.spawn(run(view));
+    let mut submitted = std::collections::BTreeSet::new();
     for n in 0..12 {
         let receipt = world.submit(n % 3, n % 3, register(&format!("true-{n}"))).unwrap();
+        assert!(submitted.insert(receipt.hash));
         world.await_height(&[0, 1, 2], receipt.height);
         std::thread::sleep(std::time::Duration::from_millis(150));
     }
     assert!(!liar.is_finished(), "the liar itself failed");
-    assert!(contradictions.load(Ordering::SeqCst) > 0);
     let height = world.agree(&[0, 1, 2]);
     assert!(height.0 >= 4);
+    if !contradicts {
+        // Nothing that the liar proposed is on the ledger, and nothing is there twice.
+        let blocks = (1..=height.0).map(|height| world.node(0).block(BlockHeight(height)).unwrap());
+        let entries: Vec<_> = blocks.flat_map(|block| block.entries).collect();
+        assert_eq!(entries.len(), submitted.len());
+    }
     let (header, note) = world.node(0).signed_head();
     note.verify(&header.chain, &world.genesis.members()).unwrap();
     runtime.shutdown_background();
+    (contradictions.load(Ordering::SeqCst), falsehoods.load(Ordering::SeqCst))
 }
 
 #[test]
