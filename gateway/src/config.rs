@@ -123,7 +123,8 @@ url = "file:store"
 # Behind a proxy on this machine, the header in which it names its client; believed from nobody else.
 # client_header = "x-forwarded-for"
 
-# A table to publish again while the gateway serves, whether or not it changed; one section each.
+# A table to publish again while the gateway serves, whether or not it changed; one section each. Periods
+# are counted from 1970-01-01 UTC, so "1h" is on the hour; a version appears when a tenth of it has passed.
 # [[sync]]
 # manifest = "licences.toml"
 # every = "1h"

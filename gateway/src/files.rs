@@ -6,6 +6,10 @@ use std::path::{Path, PathBuf};
 pub use sealgate_ods::{create_private_dir, write_private};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use zeroize::Zeroizing;
+
+/// Bytes that are set aside for what is written as JSON.
+const JSON_BYTES: usize = 4096;
 
 /// Why a file of ours could not be used.
 #[derive(Debug, thiserror::Error)]
@@ -78,7 +82,9 @@ pub fn check_writable(path: &Path) -> Result<(), FileError> {
 /// # Errors
 /// [`FileError`].
 pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
-    serde_json::from_slice(&read_bounded(path, 1 << 20)?).map_err(|error| FileError::content(path, error))
+    // Accounts are among these files: no copy of a secret stays in memory.
+    let text = Zeroizing::new(read_bounded(path, 1 << 20)?);
+    serde_json::from_slice(&text).map_err(|error| FileError::content(path, error))
 }
 
 /// Writes readable JSON, for the owner's eyes only, whole and durable.
@@ -86,7 +92,9 @@ pub fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, FileError> {
 /// # Errors
 /// [`FileError`].
 pub fn write_json<T: Serialize>(path: &Path, value: &T, replace: bool) -> Result<(), FileError> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|error| FileError::content(path, error))?;
+    // Enough for an account at once: a buffer that grows leaves what it held behind.
+    let mut text = Zeroizing::new(Vec::with_capacity(JSON_BYTES));
+    serde_json::to_writer_pretty(&mut *text, value).map_err(|error| FileError::content(path, error))?;
     text.push(b'\n');
     write_private(path, &text, replace).map_err(FileError::io(path))
 }

@@ -13,7 +13,7 @@ use sealgate_ledger::member::Policy;
 use sealgate_ledger::state::{AssetView, VersionView};
 use sealgate_ledger::tx::{EXPIRY_BLOCKS_MAX, SignedTx, Tx, TxBody};
 use sealgate_ledger::{Ledger, LedgerError, SubmitError};
-use sealgate_ods::keys::{AssetKeys, AssetLabel, KeyError, KeyFolder, RootFile, RootKey};
+use sealgate_ods::keys::{AssetKeys, AssetLabel, KeyError, KeyFolder, KeyVault, RootFile, RootKey};
 use sealgate_ods::seal::AttemptId;
 use sealgate_ods::store::{Store, StoreError};
 use sealgate_ods::suite::UnknownAlgorithm;
@@ -335,12 +335,12 @@ impl Owner {
     ///
     /// # Errors
     /// [`OwnerError::InUse`] while a gateway serves or a publish runs; [`KeyError`].
-    pub fn rotate_root(&self, next: RootKey, file: &RootFile) -> Result<usize, OwnerError> {
+    pub fn rotate_root(&self, next: Arc<dyn KeyVault>, file: &RootFile) -> Result<usize, OwnerError> {
         let _still = Still::hold(&self.folder)?;
         let keys = self.keys()?;
-        keys.admit(&next)?;
+        keys.admit(next.as_ref())?;
         file.save(&self.folder.join(ROOT_KEY_FILE), true)?;
-        let keys = KeyFolder::new(&self.folder.join("keys"), Arc::new(next));
+        let keys = KeyFolder::new(&self.folder.join("keys"), next);
         keys.expel_others()?;
         Ok(keys.list()?.len())
     }

@@ -28,6 +28,9 @@ use crate::files::FileError;
 use crate::owner::{Access, Owner, OwnerError, label};
 use crate::set_aside::Report;
 
+/// How often is looked whether a data folder is free.
+const LOOKED_AGAIN: Duration = Duration::from_millis(500);
+
 /// Why a table was not published. The ledger is unchanged.
 #[derive(Debug, thiserror::Error)]
 pub enum PublishError {
@@ -66,6 +69,11 @@ pub enum PublishError {
     /// Another publish runs on this folder.
     #[error("another publish is running on this data folder; wait until it is done")]
     Busy,
+    /// The asset has another version than when this one was sealed, or its keys or objects were changed.
+    #[error(
+        "asset '{0}' was published or its key changed while a version of it waited for its time: that version is left out"
+    )]
+    Overtaken(String),
 }
 
 /// What was published.
@@ -103,6 +111,59 @@ pub async fn publish(
 ) -> Result<Published, PublishError> {
     let _lock = publish_lock(owner.folder())?;
     let access = owner.access().await?;
+    let prepared = prepare(owner, &access, manifest, anew, progress).await?;
+    let existing = access.asset(&prepared.asset).await?;
+    finish(owner, &access, prepared, existing).await
+}
+
+/// Publishes as [`publish`] does, in two steps between which nobody is kept waiting: the version is sealed
+/// now and registered when `time`, which is told when it is sealed, has come. `turn` is held during each step.
+///
+/// # Errors
+/// [`PublishError`]; [`PublishError::Overtaken`] when something else was published in between.
+pub(crate) async fn publish_at(
+    owner: &Owner,
+    manifest: &ShareManifest,
+    turn: &tokio::sync::Mutex<()>,
+    time: impl AsyncFnOnce(),
+    progress: Arc<dyn ProgressSink>,
+) -> Result<Published, PublishError> {
+    let prepared = {
+        let _turn = turn.lock().await;
+        let _lock = free_lock(owner.folder()).await?;
+        prepare(owner, &owner.access().await?, manifest, false, progress).await?
+    };
+    time().await;
+    let _turn = turn.lock().await;
+    let _lock = free_lock(owner.folder()).await?;
+    let access = owner.access().await?;
+    let existing = access.asset(&prepared.asset).await?;
+    let next = existing.as_ref().map_or(1, |detail| detail.asset.current + 1);
+    let keys = owner.asset_keys(&prepared.asset).map_err(OwnerError::from)?;
+    let stored = attempt_state(owner.store(), &keys, prepared.sealed.reference.attempt).await;
+    // Whoever published in between has removed what the ledger did not know.
+    if next != prepared.sealed.version || stored.map_err(OwnerError::from)? != AttemptState::Finished(next) {
+        return Err(PublishError::Overtaken(prepared.manifest.asset_name().into()));
+    }
+    finish(owner, &access, prepared, existing).await
+}
+
+/// A version that lies in the store and is not registered yet.
+struct Prepared {
+    manifest: ShareManifest,
+    asset: AssetId,
+    keys: Arc<AssetKeys>,
+    sealed: SealedVersion,
+    report: Option<PathBuf>,
+}
+
+async fn prepare(
+    owner: &Owner,
+    access: &Access,
+    manifest: &ShareManifest,
+    anew: bool,
+    progress: Arc<dyn ProgressSink>,
+) -> Result<Prepared, PublishError> {
     let genesis = access.genesis().await?;
     let schema = manifest.schema();
     let asset = AssetId::of(&genesis.chain_id(), &owner.account().address(), manifest.asset_name());
@@ -117,7 +178,7 @@ pub async fn publish(
     // A published asset whose keys are lost must not get new ones: they open nothing.
     let keys = if existing.is_some() { owner.asset_keys(&asset) } else { owner.asset_keys_or_new(&asset) };
     let keys = Arc::new(keys.map_err(OwnerError::from)?);
-    remove_orphans(owner, &access, &asset, &keys, existing.as_ref()).await?;
+    remove_orphans(owner, access, &asset, &keys, existing.as_ref()).await?;
     let number = existing.as_ref().map_or(1, |detail| detail.asset.current + 1);
     let last = existing.as_ref().filter(|_| !anew);
     let previous = last.map(|detail| owner.version_ref(&keys, &detail.version)).transpose()?;
@@ -140,7 +201,18 @@ pub async fn publish(
     })
     .await?;
     let report = report.map(|report| report.finish()).transpose().map_err(OwnerError::from)?.flatten();
-    let registered = register(owner, &access, manifest, &keys, &sealed, existing.as_ref()).await;
+    Ok(Prepared { manifest: manifest.clone(), asset, keys, sealed, report })
+}
+
+/// Registers what was prepared, and lets go of what is old.
+async fn finish(
+    owner: &Owner,
+    access: &Access,
+    prepared: Prepared,
+    existing: Option<AssetDetail>,
+) -> Result<Published, PublishError> {
+    let Prepared { manifest, asset, keys, sealed, report } = prepared;
+    let registered = register(owner, access, &manifest, &keys, &sealed, existing.as_ref()).await;
     if let Err(error) = &registered {
         let label = label(&asset).map_err(OwnerError::from)?;
         if certainly_refused(error)
@@ -151,13 +223,13 @@ pub async fn publish(
     }
     let receipt = registered?;
     // The version is published; that older ones take up space is no reason to say otherwise.
-    if let Err(error) = retire_old(owner, &access, &asset, &keys, owner.config().keep).await {
+    if let Err(error) = retire_old(owner, access, &asset, &keys, owner.config().keep).await {
         tracing::warn!(%error, "old versions are left to the next publish");
     }
     Ok(Published {
         asset,
         name: manifest.asset_name().into(),
-        version: number,
+        version: sealed.version,
         records: sealed.records,
         bytes_written: sealed.bytes_written,
         changes: sealed.changes,
@@ -212,6 +284,16 @@ pub(crate) fn publish_lock(folder: &Path) -> Result<File, PublishError> {
     let file = File::create(&path).map_err(FileError::io(&path)).map_err(OwnerError::from)?;
     file.try_lock().map_err(|_| PublishError::Busy)?;
     Ok(file)
+}
+
+/// The lock, as soon as nobody else holds it: a backup, or a publish by hand.
+async fn free_lock(folder: &Path) -> Result<File, PublishError> {
+    loop {
+        match publish_lock(folder) {
+            Err(PublishError::Busy) => tokio::time::sleep(LOOKED_AGAIN).await,
+            other => return other,
+        }
+    }
 }
 
 /// What the ledger is told of a sealed version.

@@ -26,6 +26,9 @@ use crate::owner::{Access, Owner, OwnerError, clock_ms};
 
 /// How often the position is written down, at most.
 const NOTED_EVERY: Duration = Duration::from_secs(2);
+/// Most suspects that are remembered by name and looked at twice; the others are counted. Where more are
+/// damaged than that, so is the store.
+const SUSPECTS_MAX: usize = 1000;
 /// How long the gateway waits when the store does not answer or a check runs already.
 const RETRY_AFTER: Duration = Duration::from_secs(600);
 
@@ -123,8 +126,11 @@ struct Position {
     finished_ms: Option<u64>,
     /// The last object that was read.
     after: Option<String>,
-    /// Objects that were not as written when they were read.
+    /// Objects that were not as written when they were read, the first [`SUSPECTS_MAX`].
     suspects: BTreeSet<String>,
+    /// How many more there were.
+    #[serde(default)]
+    more_suspects: u64,
 }
 
 impl Position {
@@ -209,6 +215,8 @@ pub async fn rehash_owner(
     let mut position = noted.lock().unwrap_or_else(PoisonError::into_inner).position.clone();
     position.suspects.extend(report.findings.first.iter().filter_map(StoreError::object).map(ToOwned::to_owned));
     let findings = look_again(owner, books, &position.suspects).await?;
+    // Those beyond the first were not looked at again; one that was let go of may be among them.
+    let damaged = findings.count + position.more_suspects;
     let ended = Position { begun_ms: position.begun_ms, finished_ms: Some(clock_ms()), ..Position::default() };
     ended.note(&folder)?;
     Ok(Rehashed {
@@ -216,7 +224,7 @@ pub async fn rehash_owner(
         bytes: report.bytes,
         resumed,
         without_keys,
-        damaged: findings.count,
+        damaged,
         findings: findings.first.iter().map(ToString::to_string).collect(),
     })
 }
@@ -261,10 +269,17 @@ struct Noted {
 impl Noted {
     fn reached(&mut self, reached: &Reached<'_>) {
         self.position.after = Some(reached.object.to_owned());
+        let mut first = false;
         if !reached.whole {
-            self.position.suspects.insert(reached.object.to_owned());
+            let suspects = &mut self.position.suspects;
+            match suspects.len() < SUSPECTS_MAX {
+                true => _ = suspects.insert(reached.object.to_owned()),
+                false => self.position.more_suspects += 1,
+            }
+            first = suspects.len() == 1;
         }
-        if (!reached.whole || self.at.elapsed() >= NOTED_EVERY)
+        // Now and then: what is found after the last note is found again by whoever goes on from there.
+        if (first || self.at.elapsed() >= NOTED_EVERY)
             && let Err(error) = self.position.note(&self.folder)
         {
             tracing::warn!(%error, "an interrupted check of stored objects will begin anew");
@@ -317,6 +332,23 @@ async fn look_again(owner: &Owner, books: Books<'_>, suspects: &BTreeSet<String>
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// However much is damaged, the position is small enough to be read again, and written now and then only.
+    #[test]
+    fn a_store_that_is_damaged_throughout_is_noted_in_bounds() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut noted = Noted { position: Position::default(), folder: dir.path().to_owned(), at: Instant::now() };
+        let begun = Instant::now();
+        for number in 0..50_000 {
+            let object = format!("assets/{}/{}/columns/c0/s{number}", "a".repeat(128), "b".repeat(32));
+            noted.reached(&Reached { object: &object, whole: false });
+        }
+        assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+        noted.position.note(dir.path()).unwrap();
+        let read = Position::read(dir.path());
+        assert_eq!((read.suspects.len(), read.more_suspects), (SUSPECTS_MAX, 50_000 - SUSPECTS_MAX as u64));
+        assert!(read.after.unwrap().ends_with("s49999"));
+    }
 
     #[test]
     fn a_pass_is_due_at_once_when_one_was_interrupted_and_otherwise_in_its_time() {

@@ -45,14 +45,19 @@ pub struct SampleDelivery {
     pub token: Token,
     /// Every segment of every column, in the schema's and the version's order.
     pub columns: Vec<Vec<ColumnSegment>>,
-    /// What stands where chance pointed, one for each target.
-    pub samples: Vec<Sample>,
+    /// What stands where chance pointed, one for each target; or why the owner cannot show it.
+    pub samples: Vec<Result<Sample, Damage>>,
 }
 
 impl SampleDelivery {
     /// Positions of the segments that hold a sampled record; of each, every column's object is shown.
     pub(crate) fn segments(&self) -> BTreeSet<u32> {
-        self.samples.iter().filter_map(|sample| record(sample).map(|record| record.segment)).collect()
+        self.records().map(|record| record.segment).collect()
+    }
+
+    /// The records that are shown.
+    fn records(&self) -> impl Iterator<Item = &SampledRecord> {
+        self.samples.iter().flatten().filter_map(record)
     }
 
     /// Of each column the lengths of its objects in order; 0 for those that are not shown.
@@ -103,7 +108,8 @@ pub fn targets(seed: &SampleSeed, request: &TxHash, records: u16) -> Vec<Place> 
     (0..records).map(target).collect()
 }
 
-/// The owner's side: what stands at each target.
+/// The owner's side: what stands at each target. What is stored there and damaged is shown as that, so that it
+/// is recorded and not asked for again until it is whole.
 pub(crate) async fn sample_table(
     table: &SealedTable,
     (request, version): (TxHash, u32),
@@ -112,11 +118,36 @@ pub(crate) async fn sample_table(
 ) -> Result<SampleDelivery, StoreError> {
     let mut samples = Vec::with_capacity(records.into());
     for target in targets(seed, &request, records) {
-        samples.push(table.sample(&target).await?);
+        samples.push(match table.sample(&target).await {
+            Ok(sample) => Ok(sample),
+            Err(error) => Err(damage(&error).ok_or(error)?),
+        });
     }
     let columns = (0u8..).take(table.schema().columns.len()).map(|column| table.column_segments(column));
     let columns = columns.collect::<Result<_, _>>()?;
     Ok(SampleDelivery { request, version, attempt: table.attempt(), token, columns, samples })
+}
+
+/// The owner's side where not even the version's manifest can be read: nothing can be shown.
+pub(crate) fn sample_of_nothing(
+    attempt: AttemptId,
+    (request, version): (TxHash, u32),
+    records: u16,
+    token: Token,
+    damage: Damage,
+) -> SampleDelivery {
+    let samples = vec![Err(damage); records.into()];
+    SampleDelivery { request, version, attempt, token, columns: Vec::new(), samples }
+}
+
+/// What the ledger calls it when the store does not give what was put there; none where the error says
+/// nothing of what is stored: the store may answer in a moment.
+pub(crate) fn damage(error: &StoreError) -> Option<Damage> {
+    match error {
+        StoreError::Missing { .. } => Some(Damage::Missing),
+        StoreError::Damaged { .. } => Some(Damage::Ciphertext),
+        _ => None,
+    }
 }
 
 /// The auditor's report, kept in its home.
@@ -262,26 +293,30 @@ struct Check<'a> {
 
 impl Check<'_> {
     fn distinct(&self) -> u64 {
-        let places: BTreeSet<(u32, u32)> =
-            self.delivery.samples.iter().filter_map(|s| record(s).map(|record| (record.segment, record.row))).collect();
+        let places: BTreeSet<(u32, u32)> = self.delivery.records().map(|record| (record.segment, record.row)).collect();
         places.len() as u64
     }
 
-    /// Everything that takes no ciphertext: segments as registered, each sample the one that chance chose, its
-    /// path, place and opening.
+    /// Everything that takes no ciphertext: nothing that the owner itself cannot read, segments as registered,
+    /// each sample the one that chance chose, its path, place and opening.
     fn openings(&self, targets: &[Place]) -> Result<(), Finding> {
+        for (number, sample) in self.delivery.samples.iter().enumerate() {
+            if let Err(damage) = sample {
+                return Err((*damage, format!("sample {}: its owner cannot read it either", number + 1)));
+            }
+        }
         self.segments()?;
         if targets.len() != self.delivery.samples.len() {
             let shown = self.delivery.samples.len();
             return Err((Damage::Missing, format!("{shown} records are shown of {}", targets.len())));
         }
         // A version has one leaf of no record: more of them would be a tree to hide behind.
-        let blind: BTreeSet<[u8; 32]> = self.delivery.samples.iter().filter_map(blinding).collect();
+        let blind: BTreeSet<[u8; 32]> = self.delivery.samples.iter().flatten().filter_map(blinding).collect();
         if blind.len() > 1 {
             return Err((Damage::Path, "several leaves are shown to be of no record; a version has one".into()));
         }
         let hasher = RecordHasher::new(self.schema);
-        for (number, (target, sample)) in targets.iter().zip(&self.delivery.samples).enumerate() {
+        for (number, (target, sample)) in targets.iter().zip(self.delivery.samples.iter().flatten()).enumerate() {
             self.opening(&hasher, target, sample)
                 .map_err(|(what, text)| (what, format!("sample {}: {text}", number + 1)))?;
         }
@@ -352,7 +387,7 @@ impl Check<'_> {
         progress: &(dyn Fn(&'static str, u64, u64) + Sync),
     ) -> Result<Option<Finding>, AskFailure> {
         let mut by_segment: BTreeMap<u32, Vec<&SampledRecord>> = BTreeMap::new();
-        for record in self.delivery.samples.iter().filter_map(record) {
+        for record in self.delivery.records() {
             by_segment.entry(record.segment).or_default().push(record);
         }
         let (token, total, mut done) = (self.delivery.token.text(), self.delivery.bytes(), 0);

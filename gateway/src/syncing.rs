@@ -1,5 +1,6 @@
 //! Syncs: the tables of the configuration, published now or on their schedule. A scheduled sync publishes
-//! whether or not something changed, so that a new version says nothing about a single event.
+//! whether or not something changed, and at a time that does not depend on how long its work took, so that a
+//! new version says nothing about a single event (docs/spec/privacy.md#when-versions-appear).
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -14,10 +15,16 @@ use sealgate_ods::progress::{ProgressSink, silent};
 use crate::config::SyncSchedule;
 use crate::gateway::Gateway;
 use crate::owner::{Owner, clock_ms};
-use crate::publishing::{PublishError, Published, publish, read_manifest};
+use crate::publishing::{PublishError, Published, publish, publish_at, read_manifest};
 
 /// How long a sync that failed waits before it is tried again, at most.
 const RETRY: Duration = Duration::from_secs(60);
+/// How often the clock is looked at while it is waited for: it may be set.
+const CLOCK_READ: Duration = Duration::from_secs(60);
+/// Into how many steps a period is divided, at whose ends versions are registered.
+const STEPS: u64 = 10;
+/// Longest step, in milliseconds.
+const STEP_MS_MAX: u64 = 60 * 60 * 1000;
 
 /// What became of one table of the configuration.
 pub struct Synced {
@@ -68,28 +75,82 @@ async fn sync(owner: &Owner, path: &Path, progress: Arc<dyn ProgressSink>) -> Re
     publish(owner, &read_manifest(path, None)?, false, progress).await
 }
 
-/// Publishes the tables of the configuration on their schedules, as long as it is awaited.
+/// Publishes the tables of the configuration on their schedules, as long as it is awaited; of tables that are
+/// due at the same time one after the other.
 pub async fn keep_in_sync(gateway: Arc<Gateway>) {
-    let each = gateway.owner().config().sync.iter().map(|schedule| keep_one(&gateway, schedule));
+    let turn = tokio::sync::Mutex::new(());
+    let each = gateway.owner().config().sync.iter().map(|schedule| keep_one(&gateway, schedule, &turn));
     futures::future::join_all(each).await;
 }
 
-async fn keep_one(gateway: &Gateway, schedule: &SyncSchedule) {
-    let name = schedule.manifest.display();
+async fn keep_one(gateway: &Gateway, schedule: &SyncSchedule, turn: &tokio::sync::Mutex<()>) {
+    let (name, grid) = (schedule.manifest.display(), Grid::of(schedule.every));
+    // The beginning of the period whose sync has ended.
+    let mut done_ms = None;
     loop {
-        tokio::time::sleep(due_in(gateway, schedule)).await;
-        let outcome = sync(gateway.owner(), &schedule.manifest, silent()).await;
+        let period_ms = grid.period(clock_ms());
+        let last_ms = last_version_ms(gateway.owner(), gateway.ledger(), &schedule.manifest);
+        if last_ms.max(done_ms).is_some_and(|last_ms| last_ms >= period_ms) {
+            sleep_until(grid.next(period_ms)).await;
+            continue;
+        }
+        let time = async || sleep_until(grid.registration(period_ms, clock_ms())).await;
+        let outcome = match read_manifest(&schedule.manifest, None) {
+            Ok(manifest) => publish_at(gateway.owner(), &manifest, turn, time, silent()).await,
+            Err(error) => Err(error.into()),
+        };
         gateway.syncs().note(&schedule.manifest, &outcome);
         match outcome {
             Ok(done) => {
                 tracing::info!(manifest = %name, asset = done.name, version = done.version, "synced");
-                // The block's time may lie a little before this machine's.
-                tokio::time::sleep(Duration::from_secs(1)).await;
+                done_ms = Some(period_ms);
             }
             Err(error) => {
                 tracing::error!(manifest = %name, %error, "the scheduled sync failed; the last version stands");
                 tokio::time::sleep(schedule.every.min(RETRY)).await;
             }
+        }
+    }
+}
+
+/// When a schedule's work begins and when its versions are registered, by the clock and the configuration
+/// alone: periods are counted from 1970-01-01 UTC, and a version is registered at the end of that step of its
+/// period in which it was ready. So the interval between two versions tells neither how much was changed nor
+/// how long something failed, but in whole steps.
+#[derive(Debug, Clone, Copy)]
+struct Grid {
+    every_ms: u64,
+}
+
+impl Grid {
+    fn of(every: Duration) -> Self {
+        Self { every_ms: u64::try_from(every.as_millis()).unwrap_or(u64::MAX).max(1) }
+    }
+
+    /// The beginning of the period that this moment is in.
+    fn period(self, at_ms: u64) -> u64 {
+        at_ms - at_ms % self.every_ms
+    }
+
+    /// The beginning of the period after that which begins here.
+    fn next(self, period_ms: u64) -> u64 {
+        period_ms.saturating_add(self.every_ms)
+    }
+
+    /// When what was begun in a period and was ready at this moment is registered.
+    fn registration(self, period_ms: u64, ready_ms: u64) -> u64 {
+        let step_ms = (self.every_ms / STEPS).clamp(1, STEP_MS_MAX);
+        let steps = ready_ms.saturating_sub(period_ms) / step_ms + 1;
+        period_ms.saturating_add(steps.saturating_mul(step_ms))
+    }
+}
+
+/// Sleeps until the clock shows this.
+async fn sleep_until(at_ms: u64) {
+    loop {
+        match at_ms.saturating_sub(clock_ms()) {
+            0 => return,
+            left_ms => tokio::time::sleep(Duration::from_millis(left_ms).min(CLOCK_READ)).await,
         }
     }
 }
@@ -103,12 +164,29 @@ pub(crate) fn last_version_ms(owner: &Owner, ledger: &Ledger, manifest: &Path) -
     Some(ledger.block(height).ok()?.header.time_ms)
 }
 
-/// How long until the next sync: the time of the last version plus the schedule's. What cannot be told,
-/// as a manifest that cannot be read, is due at once and fails with its reason.
-fn due_in(gateway: &Gateway, schedule: &SyncSchedule) -> Duration {
-    let (owner, ledger) = (gateway.owner(), gateway.ledger());
-    last_version_ms(owner, ledger, &schedule.manifest).map_or(Duration::ZERO, |last_ms| {
-        let since = Duration::from_millis(clock_ms().saturating_sub(last_ms));
-        schedule.every.saturating_sub(since)
-    })
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MINUTE_MS: u64 = 60_000;
+
+    #[test]
+    fn times_do_not_depend_on_how_long_the_work_took() {
+        let grid = Grid::of(Duration::from_secs(3600));
+        let hour_ms = 60 * MINUTE_MS;
+        let begun_ms = 500_000 * hour_ms;
+        for at_ms in [begun_ms, begun_ms + 1, begun_ms + hour_ms - 1] {
+            assert_eq!(grid.period(at_ms), begun_ms);
+            assert_eq!(grid.next(grid.period(at_ms)), begun_ms + hour_ms);
+        }
+        // Whatever took less than a tenth of the period comes at its end; what took longer, at that of another.
+        for (took_ms, at) in [(0, 6), (1, 6), (6 * MINUTE_MS - 1, 6), (6 * MINUTE_MS, 12), (59 * MINUTE_MS, 60)] {
+            assert_eq!(grid.registration(begun_ms, begun_ms + took_ms), begun_ms + at * MINUTE_MS, "{took_ms}");
+        }
+        // A step is an hour at most, and a millisecond at least.
+        let week = Grid::of(Duration::from_secs(7 * 86_400));
+        assert_eq!(week.registration(week.period(begun_ms), week.period(begun_ms)) - week.period(begun_ms), hour_ms);
+        let tiny = Grid::of(Duration::from_millis(3));
+        assert_eq!(tiny.registration(9, 10), 11);
+    }
 }

@@ -109,6 +109,52 @@ async fn every_damage_of_every_object_is_found() {
     assert_eq!(stored.findings().await.count, 0);
 }
 
+/// The chunks of an object, which lie behind the table of their lengths.
+fn chunks(object: &[u8], count: usize) -> Vec<std::ops::Range<usize>> {
+    let mut start = layout::HEADER_BYTES + count * layout::LENGTH_BYTES;
+    let lengths = object[layout::HEADER_BYTES..start].as_chunks::<4>().0;
+    let ranges = lengths.iter().map(|length| {
+        let end = start + u32::from_le_bytes(*length) as usize;
+        std::mem::replace(&mut start, end)..end
+    });
+    let ranges: Vec<_> = ranges.collect();
+    assert_eq!(ranges.last().unwrap().end, object.len());
+    ranges
+}
+
+/// Two chunks of one length that have changed places within their object: its length, its header and every
+/// chunk by itself are as they were. Whoever reads one of them and the check of what is stored find it.
+#[tokio::test]
+async fn chunks_that_changed_places_are_found() {
+    let stored = Stored::new().await;
+    let (bench, rows) = (&stored.bench, numbered(300));
+    let attempts = bench.dir.path().join("store/assets").join(bench.keys.label().hex());
+    let path = attempts.join(stored.versions[0].reference.attempt.to_string()).join("c0/s0");
+    let good = fs::read(&path).unwrap();
+    let ranges = chunks(&good, 300usize.div_ceil(64));
+    let (one, other) = (ranges[0].clone(), ranges[1].clone());
+    assert_eq!(one.len(), other.len());
+    let mut bad = good.clone();
+    bad[one.clone()].copy_from_slice(&good[other.clone()]);
+    bad[other].copy_from_slice(&good[one]);
+    assert_ne!(bad, good);
+    fs::write(&path, &bad).unwrap();
+    let findings = stored.findings().await;
+    assert_eq!(findings.first.first().and_then(StoreError::object).unwrap(), stored.object(&path));
+    let opened = bench.open(&stored.versions[0]).await.unwrap();
+    let mut found = 0;
+    for row in &rows {
+        match opened.lookup(&row[..1]).await {
+            Ok(lookup) => assert_eq!(lookup.record.unwrap().values, *row),
+            Err(StoreError::Damaged { .. }) => found += 1,
+            Err(error) => panic!("{error}"),
+        }
+    }
+    assert_eq!(found, 128, "the rows of both chunks");
+    fs::write(&path, good).unwrap();
+    assert_eq!(stored.findings().await.count, 0);
+}
+
 #[tokio::test]
 async fn damage_does_not_stop_it_and_what_belongs_to_nothing_is_found() {
     let stored = Stored::new().await;

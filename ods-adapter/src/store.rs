@@ -2,7 +2,6 @@
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
@@ -11,11 +10,16 @@ use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload, RetryConfig};
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt as _, PutPayload};
 use sealgate_circuits::value::ValueError;
+use tokio::sync::Semaphore;
 
 use crate::keys::KeyError;
 use crate::secret::{create_private_dir, way_out};
+
+mod patience;
+
+use patience::{Patience, UPLOAD_BYTES};
 
 /// Why the store does not give what was put there. `Damaged`, `Missing` and `Extra` are the stored
 /// data's fault, `Service` and `Folder` the machine's, `Lookup` the caller's.
@@ -157,10 +161,8 @@ impl std::fmt::Display for StoreUrl {
     }
 }
 
-/// What a service that is slow or fails for a moment is given: seven tries within half a minute.
-fn retries() -> RetryConfig {
-    RetryConfig { max_retries: 6, retry_timeout: Duration::from_secs(30), ..RetryConfig::default() }
-}
+/// The unit in which objects on their way to a store are counted, in bytes.
+const UPLOAD_UNIT: usize = 1 << 20;
 
 /// Whether an error means, somewhere beneath, that there is no room.
 fn is_full(error: &object_store::Error) -> bool {
@@ -182,6 +184,8 @@ fn is_full(error: &object_store::Error) -> bool {
 pub struct Store {
     inner: Arc<dyn ObjectStore>,
     root: Option<PathBuf>,
+    /// What may be on its way at once, in [`UPLOAD_UNIT`]s.
+    uploads: Arc<Semaphore>,
 }
 
 impl Store {
@@ -194,12 +198,13 @@ impl Store {
     pub fn open(url: &StoreUrl) -> Result<Self, StoreError> {
         match url {
             StoreUrl::Folder(folder) => Self::local(folder),
-            StoreUrl::S3 { bucket, prefix } => Self::s3(AmazonS3Builder::from_env(), bucket, prefix),
+            StoreUrl::S3 { bucket, prefix } => Self::s3(AmazonS3Builder::from_env(), bucket, prefix, Patience::USUAL),
         }
     }
 
-    fn s3(builder: AmazonS3Builder, bucket: &str, prefix: &str) -> Result<Self, StoreError> {
-        let built = builder.with_bucket_name(bucket).with_retry(retries()).build();
+    fn s3(builder: AmazonS3Builder, bucket: &str, prefix: &str, patience: Patience) -> Result<Self, StoreError> {
+        let builder = builder.with_bucket_name(bucket).with_retry(patience.retry());
+        let built = builder.with_http_connector(patience).build();
         let service = built.map_err(|source| StoreError::Service { object: format!("s3://{bucket}"), source })?;
         Ok(match prefix.is_empty() {
             true => Self::remote(Arc::new(service)),
@@ -223,16 +228,20 @@ impl Store {
         let root = root.canonicalize().map_err(failed)?;
         let inner = LocalFileSystem::new_with_prefix(&root).map_err(|error| failed(error.into()))?;
         let inner = inner.with_fsync(true).with_automatic_cleanup(true);
-        Ok(Self { inner: Arc::new(inner), root: Some(root) })
+        Ok(Self { root: Some(root), ..Self::remote(Arc::new(inner)) })
     }
 
     /// Any other object store; durability is what it promises for `put`.
     pub fn remote(inner: Arc<dyn ObjectStore>) -> Self {
-        Self { inner, root: None }
+        Self { inner, root: None, uploads: Arc::new(Semaphore::new(UPLOAD_BYTES / UPLOAD_UNIT)) }
     }
 
     pub(crate) async fn put(&self, object: &Path, content: impl Into<PutPayload>) -> Result<(), StoreError> {
-        match self.inner.put(object, content.into()).await {
+        let content = content.into();
+        let units = content.content_length().div_ceil(UPLOAD_UNIT).clamp(1, UPLOAD_BYTES / UPLOAD_UNIT);
+        let turn = self.uploads.acquire_many(u32::try_from(units).unwrap_or(u32::MAX)).await;
+        let _turn = turn.map_err(|error| StoreError::Internal(error.to_string()))?;
+        match self.inner.put(object, content).await {
             Ok(_) => Ok(()),
             Err(error) if is_full(&error) => {
                 let place =
@@ -263,7 +272,6 @@ impl Store {
         }
     }
 
-    /// Whether there is such an object.
     /// Asks the service for an object that is not there: whether it answers.
     ///
     /// # Errors
@@ -272,6 +280,7 @@ impl Store {
         self.exists(&Path::from("reach")).await.map(|_| ())
     }
 
+    /// Whether there is such an object.
     pub(crate) async fn exists(&self, object: &Path) -> Result<bool, StoreError> {
         match self.inner.head(object).await {
             Ok(_) => Ok(true),

@@ -36,6 +36,7 @@ use sealgate_ledger::cosign::attach;
 use sealgate_ledger::ids::{Address, BlockHeight, TxHash};
 use sealgate_ledger::member::{Change, Member, MemberSet};
 use sealgate_ledger::standing::{AssetStanding, Handover};
+use sealgate_ledger::tx::Damage;
 use sealgate_ledger::witness::AddCheckpoint;
 use sealgate_ods::table::columns::ColumnSegment;
 use sealgate_ods::table::{Sample, SampledLeaf, SampledRecord};
@@ -270,7 +271,7 @@ fn spoken(samples: &mut Samples) {
         attempt: AttemptId([2; 16]),
         token: Token::generate().unwrap(),
         columns: vec![vec![segment.clone(); 2]; 2],
-        samples: vec![sample],
+        samples: vec![Ok(sample), Err(Damage::Missing)],
     };
     add("secrets", encode(&delivery));
     let column = DeliveredColumn { column: 1, segments: vec![segment; 2], keys: vec![SealedKey([5; 32]); 2] };

@@ -12,6 +12,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use sealgate_ods::keys::{AssetLabel, KeyFolder, RootFile};
+use sealgate_tests::chance::{Chance, count};
 use sealgate_tests::{Run, Server, World, binary, copy_folder, files_under, sealgate, sealgate_plain, text};
 use serde_json::Value;
 
@@ -21,8 +22,8 @@ const ROWS: u64 = 40;
 const PASSPHRASE: &str = "correct horse battery staple";
 const ANOTHER: &str = "four other words entirely";
 
-fn rounds() -> u32 {
-    std::env::var("SEALGATE_KILLS").map_or(4, |rounds| rounds.parse().expect("SEALGATE_KILLS is a number"))
+fn rounds() -> usize {
+    count("SEALGATE_KILLS", 4)
 }
 
 /// `sealgate --json` with variables in its environment, and no terminal to ask at.
@@ -119,8 +120,8 @@ fn root_keys_come_from_a_file_a_passphrase_or_the_environment() {
 /// Enough key files that a change of root keys takes a while, killed in it again and again: the
 /// root key that the folder names opens all of them every time.
 #[test]
-fn a_change_of_root_keys_is_killed_at_any_moment() {
-    let world = World::new();
+fn a_change_of_root_keys_that_is_killed_at_any_moment_loses_no_key() {
+    let world = people::world(ROWS);
     let owner = world.path("owner");
     let root_file = Path::new(&owner).join("root.key");
     let folder = || {
@@ -134,18 +135,20 @@ fn a_change_of_root_keys_is_killed_at_any_moment() {
     sealgate(&rotate).ok();
     let whole = start.elapsed();
     let before = folder().root();
+    let mut chance = Chance::of_run("root keys");
     for round in 0..rounds() {
-        killed_after(whole.mul_f64(f64::from(round + 1) / f64::from(rounds() + 1)), &[], &rotate);
+        killed_after(whole.mul_f64(chance.below(1_100) as f64 / 1_000.0), &[], &rotate);
         let folder = folder();
         for (label, seed) in labels.iter().zip(&seeds) {
             assert_eq!(folder.asset(label).unwrap().place_seed(), seed, "round {round}");
         }
+        assert_eq!(world.audit_owner().ok()["versions"], 1, "round {round}");
     }
     sealgate(&rotate).ok();
     assert_ne!(folder().root(), before);
     assert!(labels.iter().all(|label| folder().other_roots(label).unwrap() == 0));
     let left: Vec<_> = files_under(&Path::new(&owner).join("keys"));
-    assert!(left.len() < 150 + rounds() as usize + 1, "at most one unfinished file a kill: {}", left.len());
+    assert!(left.len() <= 151 + rounds(), "at most one unfinished file a kill: {}", left.len());
 }
 
 #[test]
@@ -328,7 +331,7 @@ fn a_home_never_forgets_what_it_has_seen() {
 }
 
 #[test]
-fn restoring_is_killed_at_any_moment() {
+fn a_restore_that_is_killed_at_any_moment_leaves_the_old_folder_or_the_new_one() {
     let world = people::world(ROWS);
     let (owner, file, old) = (world.path("owner"), world.path("owner.backup"), world.path("old"));
     copy_folder(Path::new(&owner), Path::new(&old));
@@ -343,11 +346,13 @@ fn restoring_is_killed_at_any_moment() {
     restore(&file, "--data-dir", &world.path("timed")).ok();
     let whole = start.elapsed();
     let passphrase = [("SEALGATE_BACKUP_PASSPHRASE", PASSPHRASE)];
+    let mut chance = Chance::of_run("restoring");
     for round in 0..rounds() {
-        let wait = whole.mul_f64(1.1 * f64::from(round + 1) / f64::from(rounds()));
+        let wait = whole.mul_f64(chance.below(1_100) as f64 / 1_000.0);
         killed_after(wait, &passphrase, &["restore", "--from", &file, "--data-dir", &old]);
         let now = content(Path::new(&old));
         assert!(now == before || now == after, "round {round}: neither old nor new");
+        assert_eq!(sealgate(&["audit", "--data-dir", &old]).ok()["versions"], 1, "round {round}");
     }
     restore(&file, "--data-dir", &old).ok();
     assert_eq!(content(Path::new(&old)), after);

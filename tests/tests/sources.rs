@@ -52,6 +52,8 @@ fn a_database_gives_what_it_holds() {
     let Some(server) = Postgres::start() else { return };
     let folder = tempfile::tempdir().unwrap();
     every_type(&server, folder.path());
+    hidden_rows(&server, folder.path());
+    the_same_as_a_file(&server, folder.path());
     one_snapshot(&server, folder.path());
     what_is_wrong(&server, folder.path());
     who_may_connect(&server, folder.path());
@@ -204,6 +206,107 @@ fn what_is_wrong(server: &Postgres, folder: &Path) {
         assert!(error.contains(expected), "{error} should contain {expected}");
     }
     assert_eq!(server.sql("SELECT count(*) FROM plain"), "1");
+}
+
+/// The same tables, all of whose cells are text, in the database and in a file of JSON lines: the same rows, the
+/// same rows set aside for the same reason, an empty one, and the same columns missing.
+fn the_same_as_a_file(server: &Postgres, folder: &Path) {
+    let kinds = [
+        ("id", "int"),
+        ("fee", "decimal(2)"),
+        ("day", "date"),
+        ("at", "timestamp"),
+        ("open", "bool"),
+        ("note", "text"),
+    ];
+    let note = "a,\"b\"\r\nc — 多福巷 \\ {[]} 'q' $1";
+    let whole = [
+        vec![
+            Some("1"),
+            Some("2.5"),
+            Some("2024-01-31"),
+            Some("2024-01-16T14:37:35.000001-08:00"),
+            Some("true"),
+            Some(note),
+        ],
+        vec![Some("-9223372036854775808"), None, None, None, None, None],
+        vec![Some("3"), Some("-0.05"), Some("1899-12-31"), Some("1969-12-31T23:59:59Z"), Some("false"), Some("")],
+    ];
+    let bad = [
+        vec![Some("9223372036854775808"), None, None, None, None, None],
+        vec![Some("5"), Some("0.005"), None, None, None, None],
+        vec![Some("6"), None, Some("2024-02-30"), None, None, None],
+        vec![Some("7"), None, None, Some("2024-01-01 00:00:00"), None, None],
+        vec![Some("8"), None, None, None, Some("yes"), None],
+        vec![None, None, None, None, None, Some("no key")],
+    ];
+    let both = [whole.to_vec(), bad.to_vec()].concat();
+    for (number, rows) in [&whole[..], &both[..], &[]].into_iter().enumerate() {
+        let names = kinds.map(|(name, _)| name);
+        let literal =
+            |cell: &Option<&str>| cell.map_or("NULL".into(), |text| format!("'{}'", text.replace('\'', "''")));
+        let texts = names.map(|name| format!("{name} text")).join(", ");
+        server.sql(&format!("CREATE TABLE same{number} ({texts}); GRANT SELECT ON same{number} TO reader"));
+        let mut lines = String::new();
+        for row in rows {
+            let cells: Vec<String> = row.iter().map(literal).collect();
+            server.sql(&format!("INSERT INTO same{number} VALUES ({})", cells.join(", ")));
+            let object: serde_json::Map<_, _> =
+                names.iter().zip(row).map(|(name, cell)| ((*name).to_owned(), serde_json::json!(cell))).collect();
+            lines.push_str(&format!("{}\n", serde_json::Value::Object(object)));
+        }
+        fs::write(folder.join("same.jsonl"), lines).unwrap();
+        let options = "on_bad_row = 'set_aside'";
+        let table = format!("table = 'same{number}'\n{options}");
+        let in_database = read(&manifest_text(server, folder, &table, &columns(&kinds)), folder).unwrap();
+        let file = format!(
+            "[asset]\nname = 't'\ntitle = 'T'\n[source]\nkind = 'jsonl'\npath = 'same.jsonl'\n{options}\n{}",
+            columns(&kinds)
+        );
+        let in_file = read(&file, folder).unwrap();
+        // The database gives them in the order of the key, as it sorts texts.
+        let sorted = |(rows, rejected): (Rows, Vec<Rejected>)| {
+            let mut rows: Vec<_> = rows.iter().map(|row| format!("{row:?}")).collect();
+            let mut rejected: Vec<_> = rejected.into_iter().map(|row| (row.column, row.what)).collect();
+            rows.sort();
+            rejected.sort();
+            (rows, rejected)
+        };
+        let (in_database, in_file) = (sorted(in_database), sorted(in_file));
+        assert_eq!(in_database, in_file);
+        assert_eq!((in_file.0.len(), in_file.1.len()), (rows.len().min(3), rows.len().saturating_sub(3)));
+        if !rows.is_empty() {
+            let other = columns(&[("id", "int"), ("nowhere", "text")]);
+            let missing = [
+                read(&manifest_text(server, folder, &table, &other), folder),
+                read(&file.replacen("name = 'note'", "name = 'nowhere'", 1), folder),
+            ];
+            for error in missing {
+                assert!(error.unwrap_err().contains("has no column 'nowhere'"));
+            }
+        }
+    }
+}
+
+/// A policy that hides rows from the reader: the server refuses, where a part of the table would look whole.
+fn hidden_rows(server: &Postgres, folder: &Path) {
+    server.sql(
+        "CREATE TABLE guarded (id int PRIMARY KEY, town text); INSERT INTO guarded VALUES (1, 'a'), (2, 'b'); \
+         GRANT SELECT ON guarded TO reader; CREATE VIEW guarded_view AS SELECT id, town FROM guarded; \
+         GRANT SELECT ON guarded_view TO reader",
+    );
+    let both = columns(&[("id", "int"), ("town", "text")]);
+    let table = manifest_text(server, folder, "table = 'guarded'", &both);
+    assert_eq!(read(&table, folder).unwrap().0.len(), 2);
+    server.sql("ALTER TABLE guarded ENABLE ROW LEVEL SECURITY; CREATE POLICY own ON guarded USING (town = 'a')");
+    let query = manifest_text(server, folder, "query = 'SELECT id, town FROM guarded'", &both);
+    for text in [&table, &query] {
+        let error = read(text, folder).unwrap_err();
+        assert!(error.contains("would be affected by row-level security policy"), "{error}");
+    }
+    // A view is read with its owner's rights, whom the policy does not bind.
+    let view = manifest_text(server, folder, "table = 'guarded_view'", &both);
+    assert_eq!(read(&view, folder).unwrap().0.len(), 2);
 }
 
 fn who_may_connect(server: &Postgres, folder: &Path) {

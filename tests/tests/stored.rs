@@ -97,17 +97,21 @@ fn a_file_is_fetched_whole_by_range_and_after_being_killed() {
     assert!(left.all(|path| path.to_string_lossy().contains("behind.part")));
 
     // Killed at any moment: the whole file or none.
-    let mut chance = Chance::from_seed(7);
+    let begun = Instant::now();
+    get(&world, &server.url, "timed.pdf", &[]).ok();
+    let longest = begun.elapsed();
+    let mut chance = Chance::of_run("get a file");
     for _ in 0..count("SEALGATE_KILLS", 8) {
         let args = get_args(&world, &server.url, "any", &[]);
         let mut child = Command::new(binary()).arg("--json").args(args).stdout(Stdio::null()).spawn().unwrap();
-        std::thread::sleep(Duration::from_millis(chance.below(1200) as u64));
+        std::thread::sleep(longest.mul_f64(chance.below(1_100) as f64 / 1_000.0));
         child.kill().unwrap();
         child.wait().unwrap();
         if Path::new(&world.path("any")).exists() {
             assert!(std::fs::read(world.path("any")).unwrap() == first);
             std::fs::remove_file(world.path("any")).unwrap();
         }
+        world.audit_gateway(&server.url, "auditor").ok();
     }
     get(&world, &server.url, "any", &[]).ok();
     assert!(std::fs::read(world.path("any")).unwrap() == first);
@@ -410,4 +414,47 @@ fn an_auditor_samples_what_is_stored() {
     assert!(lines >= 3, "{trail}");
     let refused = sample("auditor", "0");
     assert_eq!(refused.code, 2, "{refused:?}");
+}
+
+/// Damage that keeps the owner from showing a sample is recorded, and the next sample is another one.
+#[test]
+fn a_sample_that_cannot_be_shown_is_recorded_as_damaged() {
+    let world = World::audited_with(&Table::shops(500));
+    let home = world.path("auditor");
+    let sample = |url: &str| {
+        sealgate(&["audit", "sample", "--gateway", url, "--home", &home, "--asset", "shop", "--records", "12"])
+    };
+    let damaged = |url: &str| -> Vec<String> {
+        let lines = world.trail(url, "auditor").into_iter().map(|line| line.to_string());
+        lines.filter(|line| line.contains("\"sample\"") && line.contains("damaged")).collect()
+    };
+    let (unread, missing) = ("ciphertext is not what was registered", "something was not handed over");
+    // A column's object cut in half, one that lost its end, one that is gone, and the version's manifest. Which cells
+    // chance chooses decides who finds the lost end: the owner, or the auditor who is not given the object.
+    for (round, (name, left, expected)) in
+        [("c1/s0", 50, unread), ("c2/s0", 99, ""), ("c0/s0", 0, missing), ("manifest", 50, unread)]
+            .into_iter()
+            .enumerate()
+    {
+        let object = stored(&world, name);
+        let good = std::fs::read(&object).unwrap();
+        match left {
+            0 => std::fs::remove_file(&object).unwrap(),
+            99 => std::fs::write(&object, &good[..good.len() - 1]).unwrap(),
+            _ => std::fs::write(&object, &good[..good.len() * left / 100]).unwrap(),
+        }
+        let server = world.serve();
+        let error = sample(&server.url).error();
+        assert!(error.contains("is not stored as registered") && error.contains(expected), "{name}: {error}");
+        assert!(expected.is_empty() || error.contains("its owner cannot read it either"), "{name}: {error}");
+        let recorded = damaged(&server.url);
+        assert_eq!(recorded.len(), round + 1, "{recorded:?}");
+        std::fs::write(&object, good).unwrap();
+        drop(server);
+        // Once it is whole again, another sample shows that.
+        let server = world.serve();
+        let whole = sample(&server.url).ok();
+        assert_eq!(whole["outcome"], "whole", "{whole}");
+    }
+    world.audit_owner().ok();
 }

@@ -9,9 +9,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
+use sealgate_gateway::owner::Owner;
+use sealgate_ledger::Ledger;
 use sealgate_tests::chance::{Chance, count};
 use sealgate_tests::postgres::{PASSWORD, Postgres};
-use sealgate_tests::{World, binary, files_under, http, manifest, sealgate, shared_data, text};
+use sealgate_tests::{Server, Table, World, binary, files_under, http, manifest, sealgate, shared_data, text};
 use serde_json::{Value, json};
 
 mod people;
@@ -119,6 +121,33 @@ fn ten_changed_rows_of_a_database_are_little_more_than_ten_records_work() {
     sealgate(&["audit", "--data-dir", &world.path("owner"), "--recompute"]).ok();
 }
 
+/// Of a table in several segments, what changed is committed anew, what lies in one segment with it is sealed
+/// anew, and all else stays where it is.
+#[test]
+fn a_changed_row_is_one_segments_work() {
+    const ROWS: usize = 45_000;
+    let row = |id: usize| vec![id.to_string(), format!("{id:>8} {}", "words that take up room ".repeat(8))];
+    let rows: Vec<_> = (0..ROWS).map(row).collect();
+    let mut table = Table::new("notes", &["id"], &[("id", "int"), ("note", "text")], rows);
+    let world = World::new();
+    let share = table.write(world.dir.path());
+    let number = |done: &Value, name: &str| done[name].as_u64().unwrap_or_else(|| panic!("no {name}: {done}"));
+    let first = world.publish(&share).ok();
+    assert_eq!((number(&first, "segments_written"), number(&first, "moved")), (3, 0));
+    // Nothing changed: nothing is sealed but leaves and index.
+    let same = world.publish(&share).ok();
+    assert_eq!((number(&same, "segments_written"), number(&same, "moved")), (0, 0));
+    table.rows[1_000][1] = "changed".into();
+    table.write(world.dir.path());
+    let second = world.publish(&share).ok();
+    let changes = json!({"unchanged": ROWS - 1, "changed": 1, "added": 0, "removed": 0, "set_aside": 0});
+    assert_eq!((&second["changes"], number(&second, "segments_written")), (&changes, 1));
+    assert!((1..16_384).contains(&number(&second, "moved")), "{second}");
+    let bytes = [&first, &same, &second].map(|done| number(done, "bytes_written"));
+    assert!(bytes[1] < bytes[2] && bytes[2] * 10 < bytes[0] * 7, "{bytes:?}");
+    world.audit_owner().ok();
+}
+
 #[test]
 fn a_scheduled_sync_publishes_whether_or_not_something_changed() {
     let world = people::world(30);
@@ -155,6 +184,60 @@ fn a_scheduled_sync_publishes_whether_or_not_something_changed() {
     }
     drop(server);
     world.audit_owner().ok();
+}
+
+/// Two tables that are due at the same moments, in a folder that is busy for a while: neither fails, each waits
+/// its turn, and versions are registered when a step of the period has passed.
+#[test]
+fn schedules_take_turns_and_keep_to_their_times() {
+    const EVERY_MS: u64 = 5_000;
+    let world = people::world(30);
+    let shops = Table::shops(40);
+    world.publish(&shops.write(world.dir.path())).ok();
+    let owner = world.path("owner");
+    let busy = std::fs::File::create(world.path("owner/publish.lock")).unwrap();
+    busy.lock().unwrap();
+    let config = world.path("owner/sealgate.toml");
+    let mut config_text = std::fs::read_to_string(&config).unwrap();
+    let manifests = ["people.toml".to_owned(), shops.write(world.dir.path()).display().to_string()];
+    for manifest in &manifests {
+        let manifest = world.dir.path().join(manifest);
+        let section = format!("\n[[sync]]\nmanifest = \"{}\"\nevery = \"5s\"\n", manifest.display());
+        config_text.push_str(&section);
+    }
+    std::fs::write(&config, config_text).unwrap();
+    let log = world.dir.path().join("log");
+    let server = Server::logging(&owner, "info", &log);
+    // Longer than a period, so both are due.
+    std::thread::sleep(Duration::from_millis(EVERY_MS + 1_500));
+    let current = || -> Vec<u64> {
+        let (status, body) = http(&server.url, "GET /v1/catalogue HTTP/1.1", b"");
+        assert_eq!(status, 200);
+        let listed = serde_json::from_slice::<Value>(&body).unwrap();
+        let assets = listed["assets"].as_array().unwrap().iter();
+        assets.map(|asset| asset["asset"]["current"].as_u64().unwrap()).collect()
+    };
+    assert_eq!(current(), [1, 1]);
+    drop(busy);
+    let begun = Instant::now();
+    while current().iter().any(|version| *version < 3) {
+        assert!(begun.elapsed() < Duration::from_secs(60), "{:?}", current());
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    drop(server);
+    let logged = std::fs::read_to_string(log).unwrap();
+    assert!(logged.contains("synced") && !logged.contains("the scheduled sync failed"), "{logged}");
+    let opened = Owner::open(Path::new(&owner)).unwrap();
+    let ledger = Ledger::open(&opened.ledger_folder(), opened.account().clone()).unwrap();
+    for asset in ledger.assets().unwrap() {
+        for version in 2..=asset.current {
+            let height = ledger.version(&asset.id, version).unwrap().unwrap().height;
+            let time_ms = ledger.block(height).unwrap().header.time_ms;
+            // However quickly it was sealed, never in the first step. A block's time may lie a little before the clock's.
+            let into_ms = time_ms % EVERY_MS;
+            assert!(into_ms + 50 >= EVERY_MS / 10, "version {version}: {into_ms} ms");
+        }
+    }
 }
 
 fn rotate(world: &World) -> Vec<String> {

@@ -135,7 +135,7 @@ fn of_publish(error: &PublishError) -> Option<Code> {
         PublishError::Source(_) => fixed("source"),
         PublishError::Owner(error) => of_owner(error),
         PublishError::Schema(_) | PublishError::Budget { .. } => fixed(REFUSED),
-        PublishError::Busy => fixed(IN_USE),
+        PublishError::Busy | PublishError::Overtaken(_) => fixed(IN_USE),
         _ => None,
     }
 }

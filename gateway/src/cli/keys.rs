@@ -1,5 +1,7 @@
 //! The keys of an owner's folder: `sealgate keys`.
 
+use std::sync::Arc;
+
 use clap::{Args, Subcommand, ValueEnum};
 use sealgate_ledger::ids::{AssetId, BlockHeight, TxHash};
 use sealgate_ods::keys::{Argon2Parameters, KeyError, KeyVault as _, RootFile, RootKey};
@@ -196,7 +198,7 @@ fn rotate_root(args: &RotateRoot, output: &Output) -> Result<(), Failure> {
         RootFile::Environment(_) => RootKind::Environment,
     });
     let (key, file) = kind.make()?;
-    let assets = owner.rotate_root(key, &file)?;
+    let assets = owner.rotate_root(Arc::new(key), &file)?;
     let result = RotateResult { root: file.kind(), commitment: file.commitment().to_string(), assets };
     output.result(&result, || {
         let told = format!("root key    {} ({})\nassets      {assets} under it", described(&file), result.commitment);

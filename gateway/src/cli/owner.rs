@@ -173,6 +173,12 @@ struct PublishResult {
     version: u32,
     records: u64,
     changes: ChangesResult,
+    /// Unchanged records that were sealed again, because they lay in one segment with others that changed.
+    moved: u64,
+    /// Segments that were sealed, each of all columns.
+    segments_written: u64,
+    /// Bytes that were put into the store.
+    bytes_written: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     set_aside: Option<PathBuf>,
     transaction: TxHash,
@@ -222,6 +228,9 @@ impl From<Published> for PublishResult {
             version: published.version,
             records: published.records,
             changes: published.changes.into(),
+            moved: published.changes.moved,
+            segments_written: published.changes.segments_written,
+            bytes_written: published.bytes_written,
             set_aside: published.report,
             transaction: published.receipt.hash,
             block: published.receipt.height,

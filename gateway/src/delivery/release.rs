@@ -12,12 +12,13 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use borsh::{BorshDeserialize, BorshSerialize};
 use bytes::Bytes;
 use sealgate_ledger::block::Outcome;
-use sealgate_ledger::ids::{Digest, TxHash};
+use sealgate_ledger::ids::{Digest, SampleSeed, TxHash};
 use sealgate_ledger::state::{Asked, AssetView, RequestStatus, RequestView};
 use sealgate_ledger::tx::{DeclineReason, SignedTx, TxBody};
 use sealgate_ods::file::SealedFile;
 use subtle::ConstantTimeEq as _;
 
+use super::whole::let_go_of;
 use super::{
     Delivered, DeliveredColumn, FetchRequest, RANGE_BYTES_MAX, SealedKey, SecretDelivery, Token, delivery_digest,
     delivery_purpose, rounded,
@@ -27,8 +28,9 @@ use crate::files::{FileError, read_bounded, write_private};
 use crate::gateway::{AskError, Gateway, internal};
 use crate::messages::AskResponse;
 use crate::opened::Opened;
+use crate::owner::OwnerError;
 use crate::relay::{self, RelayError};
-use crate::sampling::sample_table;
+use crate::sampling::{SampleDelivery, damage, sample_of_nothing, sample_table};
 
 /// Deliveries kept in memory.
 pub(super) const KNOWN_MAX: usize = 16;
@@ -250,9 +252,7 @@ impl Gateway {
         let columns = match &view.asked {
             Asked::Whole { columns } => columns,
             Asked::Sample { seed, records } => {
-                let table = self.table(asset, version).await.map_err(internal)?;
-                let sample = sample_table(&table, (view.hash, version), (seed, *records), token.clone()).await;
-                let sample = sample.map_err(internal)?;
+                let sample = self.make_sample(view, asset, version, (seed, *records), token.clone()).await?;
                 let objects = sample.objects();
                 return self.seal_delivery(view, &sample, &token, objects);
             }
@@ -278,6 +278,33 @@ impl Gateway {
         let lengths = |one: &DeliveredColumn| one.segments.iter().map(|segment| segment.bytes).collect();
         let objects = delivery.columns.iter().map(|one| (one.column, lengths(one))).collect();
         self.seal_delivery(view, &delivery, &token, objects)
+    }
+
+    /// What chance chose, damage and all: an owner that gave no answer because its store is damaged would leave
+    /// nothing on the ledger that says so.
+    async fn make_sample(
+        &self,
+        view: &RequestView,
+        asset: &AssetView,
+        version: u32,
+        (seed, records): (&SampleSeed, u16),
+        token: Token,
+    ) -> Result<SampleDelivery, AskError> {
+        let of = (view.hash, version);
+        let sample = match self.table(asset, version).await {
+            Ok(table) => sample_table(&table, of, (seed, records), token).await.map_err(internal)?,
+            Err(OwnerError::Store(error)) => {
+                let damage = damage(&error).ok_or(error).map_err(internal)?;
+                let (_, version_ref) = self.keys_and_ref(asset, version).map_err(internal)?;
+                sample_of_nothing(version_ref.attempt, of, records, token, damage)
+            }
+            Err(error) => return Err(internal(error)),
+        };
+        // What was let go of is missing, and not damaged.
+        match sample.samples.iter().any(Result::is_err) {
+            true if !self.is_kept(asset, version).await.map_err(internal)? => Err(let_go_of(asset, version)),
+            _ => Ok(sample),
+        }
     }
 
     fn seal_delivery<D: Delivered>(
@@ -333,14 +360,24 @@ impl Gateway {
                 "the object has {total} bytes, and at most {RANGE_BYTES_MAX} of them are given at once: name such a range"
             )));
         }
-        let whole = match self.whole(&asset, version).await {
-            Ok(whole) => whole,
-            Err(error) => return Err(self.not_given(&asset, version, error).await),
-        };
-        match whole.read(wanted.column, wanted.position, start, length).await {
+        match self.read_whole(&asset, version, wanted).await {
             Ok(content) => Ok(Some(Part { content, start, total })),
+            // An auditor records it against the owner; whoever fetches comes again when it has been repaired.
+            Err(OwnerError::Store(error))
+                if matches!(view.asked, Asked::Sample { .. })
+                    && damage(&error).is_some()
+                    && self.is_kept(&asset, version).await.map_err(internal)? =>
+            {
+                tracing::error!(%error, "a stored object that an auditor asks for is not what was written");
+                Ok(None)
+            }
             Err(error) => Err(self.not_given(&asset, version, error).await),
         }
+    }
+
+    async fn read_whole(&self, asset: &AssetView, version: u32, wanted: Wanted<'_>) -> Result<Bytes, OwnerError> {
+        let whole = self.whole(asset, version).await?;
+        Ok(whole.read(wanted.column, wanted.position, wanted.start, wanted.length).await?)
     }
 
     fn delivery_path(&self, request: &TxHash) -> PathBuf {

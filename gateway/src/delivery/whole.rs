@@ -47,19 +47,25 @@ impl Whole {
     }
 }
 
+/// What is said of a version whose objects are no longer kept.
+pub(super) fn let_go_of(asset: &AssetView, version: u32) -> AskError {
+    AskError::TooLate(format!(
+        "version {version} of '{}' has been let go of by its owner: ask again, for version {}",
+        asset.name, asset.current
+    ))
+}
+
 impl Gateway {
     /// Why nothing of a version can be given: it has been let go of, or something failed here.
     pub(crate) async fn not_given(&self, asset: &AssetView, version: u32, error: impl std::fmt::Display) -> AskError {
         match self.is_kept(asset, version).await {
-            Ok(false) => AskError::TooLate(format!(
-                "version {version} of '{}' has been let go of by its owner: ask again, for version {}",
-                asset.name, asset.current
-            )),
+            Ok(false) => let_go_of(asset, version),
             Ok(true) | Err(_) => internal(error),
         }
     }
 
-    async fn is_kept(&self, asset: &AssetView, version: u32) -> Result<bool, OwnerError> {
+    /// Whether a version has not been let go of.
+    pub(super) async fn is_kept(&self, asset: &AssetView, version: u32) -> Result<bool, OwnerError> {
         let (current, version) =
             (self.ledger().version(&asset.id, asset.current)?, self.ledger().version(&asset.id, version)?);
         let Some((current, version)) = current.zip(version) else { return Ok(true) };

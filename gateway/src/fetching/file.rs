@@ -2,13 +2,13 @@
 //! command goes on behind the last one that is on the disk (docs/spec/files.md#keys-and-what-is-registered).
 
 use std::fs::{File, OpenOptions};
-use std::io::{Seek as _, SeekFrom, Write as _};
+use std::io::{Read as _, Seek as _, SeekFrom, Write as _};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use futures::StreamExt as _;
-use sealgate_ledger::ids::{AssetId, BlockHeight, TxHash};
+use sealgate_ledger::ids::{AssetId, BlockHeight, Digest, TxHash};
 use sealgate_ledger::tx::{FILE, TxBody};
 use sealgate_ods::SegmentKey;
 use sealgate_ods::file::{PART_BYTES, check_parts, open_part, parts_of};
@@ -193,12 +193,27 @@ struct At {
     range: Option<ByteRange>,
     parts: u64,
     bytes: u64,
+    /// BLAKE3 of those bytes.
+    digest: Digest,
+}
+
+impl At {
+    /// The beginning of a file or range.
+    fn nothing(range: Option<ByteRange>) -> At {
+        At { range, parts: 0, bytes: 0, digest: digest_of(&blake3::Hasher::new()) }
+    }
+}
+
+fn digest_of(hasher: &blake3::Hasher) -> Digest {
+    Digest(hasher.finalize().into())
 }
 
 /// The file in the making. Its note follows it: whatever stops the command, what the note says is on the
-/// disk, and what is behind that is cut off.
+/// disk, and what is behind that is cut off. What is there is read again before anything goes on behind it:
+/// nothing else compares it with what was opened once the parts are gone.
 struct Growing {
     at: At,
+    hasher: blake3::Hasher,
     note: PathBuf,
     path: PathBuf,
     file: File,
@@ -208,15 +223,21 @@ impl Growing {
     fn resume(spool: &Spool, range: Option<ByteRange>) -> Result<Growing, FileError> {
         use std::os::unix::fs::OpenOptionsExt as _;
         let (path, note) = (spool.result(), spool.note());
-        let open = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(&path);
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).mode(0o600).open(&path);
         let mut file = open.map_err(FileError::io(&path))?;
-        let length = file.metadata().map_err(FileError::io(&path))?.len();
-        let known: Option<At> = read_json(&note).ok();
-        let at = known.filter(|at| at.range == range && at.bytes <= length);
-        let at = at.unwrap_or(At { range, parts: 0, bytes: 0 });
+        let known: Option<At> = read_json(&note).ok().filter(|at: &At| at.range == range);
+        let mut hasher = blake3::Hasher::new();
+        if let Some(at) = &known {
+            std::io::copy(&mut (&file).take(at.bytes), &mut hasher).map_err(FileError::io(&path))?;
+        }
+        let at = known.filter(|at| hasher.count() == at.bytes && digest_of(&hasher) == at.digest);
+        let at = at.unwrap_or_else(|| {
+            hasher.reset();
+            At::nothing(range)
+        });
         let cut = file.set_len(at.bytes).and_then(|()| file.seek(SeekFrom::End(0)));
         cut.map_err(FileError::io(&path))?;
-        Ok(Growing { at, note, path, file })
+        Ok(Growing { at, hasher, note, path, file })
     }
 
     fn append(&mut self, bytes: &[u8]) -> Result<(), FileError> {
@@ -224,6 +245,7 @@ impl Growing {
         written.map_err(FileError::io(&self.path))?;
         self.at.parts += 1;
         self.at.bytes += bytes.len() as u64;
+        self.at.digest = digest_of(self.hasher.update(bytes));
         write_json(&self.note, &self.at, true)
     }
 }
@@ -272,6 +294,17 @@ mod tests {
         let mut file = Growing::resume(&spool, None).unwrap();
         file.append(b"first").unwrap();
         std::fs::write(spool.result(), b"fi").unwrap();
-        assert_eq!(Growing::resume(&spool, None).unwrap().at, At { range: None, parts: 0, bytes: 0 });
+        assert_eq!(Growing::resume(&spool, None).unwrap().at, At::nothing(None));
+        // And one of which a byte is another than was written, whatever its length.
+        let mut file = Growing::resume(&spool, None).unwrap();
+        file.append(b"first").unwrap();
+        file.append(b"second").unwrap();
+        drop(file);
+        std::fs::write(spool.result(), b"firstsecOnd").unwrap();
+        let mut file = Growing::resume(&spool, None).unwrap();
+        assert_eq!(file.at, At::nothing(None));
+        file.append(b"first").unwrap();
+        assert_eq!(std::fs::read(spool.result()).unwrap(), b"first");
+        assert_eq!(Growing::resume(&spool, None).unwrap().at.bytes, 5);
     }
 }

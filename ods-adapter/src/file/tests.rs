@@ -223,6 +223,36 @@ async fn damage_is_found() {
     assert!(matches!(bench.verify(&version).await, Err(StoreError::Extra { .. })));
 }
 
+/// Two chunks, and two full parts, that have changed places: all lengths are as they were.
+#[tokio::test]
+async fn chunks_and_parts_that_changed_places_are_found() {
+    let bench = Bench::new();
+    let (sealed, version) = bench.seal(&content(2 * PART + 9)).await;
+    let file = bench.open(&version).await.unwrap();
+    let paths = [bench.part(&sealed, 0), bench.part(&sealed, 1)];
+    let good = paths.each_ref().map(|path| fs::read(path).unwrap());
+    let found = async || {
+        let damaged = |error| matches!(error, Err(StoreError::Damaged { .. }));
+        assert!(damaged(bench.verify(&version).await.map(drop)));
+        assert!(damaged(file.read(0..10).await.map(drop)));
+        assert!(damaged(file.read(CHUNK_BYTES as u64..CHUNK_BYTES as u64 + 10).await.map(drop)));
+    };
+    // Each sealed chunk has 52 bytes more than it holds: the same in all places but the last.
+    let (start, sealed_chunk) = (72 + 4 * PART_CHUNKS as usize, CHUNK_BYTES + 52);
+    let mut swapped = good[0].clone();
+    swapped[start..start + sealed_chunk].copy_from_slice(&good[0][start + sealed_chunk..start + 2 * sealed_chunk]);
+    swapped[start + sealed_chunk..start + 2 * sealed_chunk].copy_from_slice(&good[0][start..start + sealed_chunk]);
+    fs::write(&paths[0], swapped).unwrap();
+    found().await;
+    fs::write(&paths[0], &good[1]).unwrap();
+    fs::write(&paths[1], &good[0]).unwrap();
+    found().await;
+    assert!(matches!(file.read(PART_BYTES..PART_BYTES + 10).await, Err(StoreError::Damaged { .. })));
+    fs::write(&paths[0], &good[0]).unwrap();
+    fs::write(&paths[1], &good[1]).unwrap();
+    assert!(bench.verify(&version).await.is_ok());
+}
+
 #[tokio::test]
 async fn a_key_opens_its_part_and_parts_stay_in_order() {
     let bench = Bench::new();

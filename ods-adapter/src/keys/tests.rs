@@ -1,7 +1,8 @@
 use super::*;
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
 
 fn label(text: &str) -> AssetLabel {
     AssetLabel::new(text).unwrap()
@@ -240,4 +241,80 @@ fn bad_labels_are_refused() {
     for text in ["", "a\nb", &"x".repeat(LABEL_BYTES_MAX + 1)] {
         assert!(matches!(AssetLabel::new(text), Err(KeyError::Label(_))));
     }
+}
+
+/// A device that holds its keys itself, gives out handles, and can be unplugged.
+#[derive(Debug)]
+struct Device {
+    serial: [u8; 32],
+    held: Mutex<Vec<(Vec<u8>, [u8; 32])>>,
+    plugged: AtomicBool,
+}
+
+impl Device {
+    fn new(serial: u8) -> Arc<Self> {
+        Arc::new(Self { serial: [serial; 32], held: Mutex::default(), plugged: AtomicBool::new(true) })
+    }
+
+    fn reached(&self) -> Result<(), KeyError> {
+        match self.plugged.load(Ordering::SeqCst) {
+            true => Ok(()),
+            false => Err(KeyError::Vault("the device does not answer".into())),
+        }
+    }
+}
+
+impl KeyVault for Device {
+    fn wrap_key(&self, aad: &[u8], secret: &[u8; 32]) -> Result<Vec<u8>, KeyError> {
+        self.reached()?;
+        let mut held = self.held.lock().unwrap();
+        held.push((aad.to_vec(), *secret));
+        Ok((held.len() as u64 - 1).to_le_bytes().to_vec())
+    }
+
+    fn unwrap_key(&self, aad: &[u8], wrapped: &[u8]) -> Result<Zeroizing<[u8; 32]>, KeyError> {
+        self.reached()?;
+        let handle: Option<[u8; 8]> = wrapped.try_into().ok();
+        let held = self.held.lock().unwrap();
+        let found = handle.and_then(|handle| held.get(u64::from_le_bytes(handle) as usize));
+        let found = found.filter(|(of, _)| of == aad).ok_or(KeyError::NotOpened("a key"))?;
+        Ok(Zeroizing::new(found.1))
+    }
+
+    fn commitment(&self) -> RootCommitment {
+        RootCommitment(self.serial)
+    }
+}
+
+/// Keys move from a root key in memory to a device, from there to another one and back, and no folder needs to
+/// know what kind of vault holds its root key.
+#[test]
+fn root_keys_move_between_vaults_of_any_kind() {
+    let dir = tempfile::tempdir().unwrap();
+    let (first, device, second) = (root(), Device::new(1), Device::new(2));
+    let vaults: [Arc<dyn KeyVault>; 4] = [first, device.clone(), second.clone(), root()];
+    let labels = [label("a"), label("b"), label("c")];
+    let before = KeyFolder::new(dir.path(), Arc::clone(&vaults[0]));
+    let seeds = labels.each_ref().map(|label| *before.create_asset(label).unwrap().place_seed());
+    for pair in vaults.windows(2) {
+        let (old, new) =
+            (KeyFolder::new(dir.path(), Arc::clone(&pair[0])), KeyFolder::new(dir.path(), Arc::clone(&pair[1])));
+        old.admit(pair[1].as_ref()).unwrap();
+        // Until the others are shut out both open everything.
+        for folder in [&old, &new] {
+            assert_eq!(labels.each_ref().map(|label| *folder.asset(label).unwrap().place_seed()), seeds);
+        }
+        assert_eq!(new.expel_others().unwrap(), labels.len());
+        assert!(labels.iter().all(|label| matches!(old.asset(label), Err(KeyError::WrongRoot { .. }))));
+        assert_eq!(labels.each_ref().map(|label| *new.asset(label).unwrap().place_seed()), seeds);
+    }
+    // A device that is away is no damaged file, and nothing is changed meanwhile.
+    let folder = KeyFolder::new(dir.path(), Arc::clone(&vaults[3]));
+    device.plugged.store(false, Ordering::SeqCst);
+    assert!(matches!(folder.admit(device.as_ref()), Err(KeyError::Vault(_))));
+    assert_eq!(labels.each_ref().map(|label| *folder.asset(label).unwrap().place_seed()), seeds);
+    folder.admit(second.as_ref()).unwrap();
+    second.plugged.store(false, Ordering::SeqCst);
+    let away = KeyFolder::new(dir.path(), second);
+    assert!(matches!(away.asset(&labels[0]), Err(KeyError::Vault(_))));
 }

@@ -424,6 +424,20 @@ fn json_as_it_is_found() {
     assert!(read("json", &path, columns, "").unwrap().0.is_empty());
 }
 
+/// A column that comes after hundreds of others, and one that is in the last object only, are there.
+#[test]
+fn json_objects_of_many_keys() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("t");
+    let many: Vec<_> = (0..400).map(|at| format!("\"k{at}\": {at}")).collect();
+    let first = format!("{{{}, \"id\": 1}}\n", many.join(", "));
+    fs::write(&path, format!("{first}{{\"id\": 2, \"note\": \"a\"}}\n")).unwrap();
+    let (rows, _) = read("jsonl", &path, &[("id", "int"), ("note", "text")], "").unwrap();
+    assert_eq!(rows, [[Value::Int(1), Value::Null], [Value::Int(2), Value::Text("a".into())]]);
+    let missing = read("jsonl", &path, &[("id", "int"), ("other", "text")], "").unwrap_err().to_string();
+    assert!(missing.contains("has no column 'other'"), "{missing}");
+}
+
 /// Parquet's own types, codecs, and what no column here holds.
 #[test]
 fn parquet_as_it_is_found() {

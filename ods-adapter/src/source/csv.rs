@@ -18,6 +18,8 @@ pub(super) struct CsvTable {
     reader: Reader<Tee<TextFile>>,
     record: ByteRecord,
     header: Vec<String>,
+    /// The header's names as [`plain`] has them, in the order of the alphabet.
+    names: Vec<String>,
     /// Cells of the columns chosen.
     chosen: Vec<usize>,
     rows_read: u64,
@@ -50,6 +52,7 @@ impl CsvTable {
             reader: builder.from_reader(Tee { inner: file, kept: Vec::new(), kept_from: 0 }),
             record: ByteRecord::new(),
             header: Vec::new(),
+            names: Vec::new(),
             chosen: Vec::new(),
             rows_read: 0,
             delimiter: spec.delimiter,
@@ -87,6 +90,8 @@ impl CsvTable {
             })?;
             self.header.push(name.to_owned());
         }
+        self.names = self.header.iter().map(|name| plain(name)).collect();
+        self.names.sort();
         Ok(())
     }
 
@@ -129,7 +134,7 @@ impl CsvTable {
 
 impl CsvTable {
     /// What is wrong with the record as a whole.
-    fn fault(&self) -> Option<String> {
+    fn fault(&self, again: Option<Again>) -> Option<String> {
         let (found, expected) = (self.record.len(), self.header.len());
         if found != expected {
             return Some(format!("{found} cells where the header has {expected}"));
@@ -137,8 +142,51 @@ impl CsvTable {
         if self.quotes == Quotes::Stray {
             return Some("a cell goes on behind its closing quote; a quote inside quotes is written twice".into());
         }
-        (self.record == self.header).then(|| "the header once more; were several files put together?".into())
+        match again {
+            Some(Again::Header) => Some("the header once more; were several files put together?".into()),
+            None if self.record.iter().next().is_some_and(|cell| cell.starts_with(MARK.as_bytes())) => {
+                Some("a byte order mark, with which a file begins; were several files put together?".into())
+            }
+            Some(Again::OtherOrder) | None => None,
+        }
     }
+
+    /// Whether the record is the header once more, as another program may write it: behind a byte order mark,
+    /// in other letters, with blanks around its names, or with its columns in another order.
+    fn again(&self) -> Option<Again> {
+        let first = std::str::from_utf8(self.record.iter().next()?).ok().map(plain)?;
+        // Most records say by their first cell that they are none.
+        if self.record.len() != self.header.len() || self.names.binary_search(&first).is_err() {
+            return None;
+        }
+        let cells: Option<Vec<String>> =
+            self.record.iter().map(|cell| std::str::from_utf8(cell).ok().map(plain)).collect();
+        let mut sorted = cells?;
+        let in_order = sorted.iter().zip(&self.header).all(|(cell, name)| *cell == plain(name));
+        sorted.sort();
+        (sorted == self.names).then_some(if in_order { Again::Header } else { Again::OtherOrder })
+    }
+}
+
+/// A header among the rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Again {
+    /// With its columns in the same order.
+    Header,
+    /// What follows has its columns in another order than what came before.
+    OtherOrder,
+}
+
+/// What a file begins with that says how it is encoded.
+const MARK: &str = "\u{feff}";
+
+/// A name without what programs write differently. Behind a byte order mark a quote is no quote to the reader.
+fn plain(name: &str) -> String {
+    let bare = match name.strip_prefix(MARK) {
+        Some(rest) => rest.trim_matches(['"', '\'']),
+        None => name,
+    };
+    bare.trim().to_lowercase()
 }
 
 impl Table for CsvTable {
@@ -156,7 +204,19 @@ impl Table for CsvTable {
             return Ok(None);
         }
         self.rows_read += 1;
-        Ok(Some(Place { line: Some(self.line), fault: self.fault() }))
+        let again = self.again();
+        if again == Some(Again::OtherOrder) {
+            // Not for setting aside: the rows behind it would be published under each other's names.
+            return Err(SourceError::damaged(
+                &self.path,
+                &format!(
+                    "row {} (line {}): the header once more with its columns in another order: several files were put \
+                     together whose columns do not match; share them one by one, or write them in one order",
+                    self.rows_read, self.line
+                ),
+            ));
+        }
+        Ok(Some(Place { line: Some(self.line), fault: self.fault(again) }))
     }
 
     fn cell(&self, chosen: usize) -> Result<Option<Cow<'_, str>>, String> {

@@ -160,6 +160,44 @@ fn each_kind_of_bad_input_names_its_place() {
     assert!(open(&gone).err().unwrap().to_string().contains("gone.csv"));
 }
 
+/// Exports that were put together: the second one's header is no record, however it is written.
+#[test]
+fn a_header_among_the_rows_is_no_record() {
+    let columns = ["name:text", "town:text"];
+    for header in ["\u{feff}name,town", "\u{feff}\"name\",\"town\"", "Name,TOWN", " name, town ", "\"name\",town"] {
+        let csv = format!("name,town\nAnn,Gap\n{header}\nBob,Die\n");
+        let message = read(csv.as_bytes(), &columns, "").unwrap_err().to_string();
+        assert!(message.contains("row 2 (line 3): the header once more"), "{header}: {message}");
+        let dir = tempfile::tempdir().unwrap();
+        let aside = manifest(dir.path(), csv.as_bytes(), &columns, "on_bad_row = \"set_aside\"");
+        let mut source = open(&aside).unwrap();
+        let mut rows = Vec::new();
+        while let Some(read) = source.next().unwrap() {
+            rows.push(matches!(read, Read::Row(_)));
+        }
+        assert_eq!(rows, [true, false, true], "{header}");
+    }
+    // What follows has its columns in another order: that is not to be set aside.
+    let csv = b"name,town\nAnn,Gap\n\xef\xbb\xbfTown,name\nDie,Bob\n";
+    let dir = tempfile::tempdir().unwrap();
+    for rule in ["stop", "set_aside"] {
+        let bad = manifest(dir.path(), csv, &columns, &format!("on_bad_row = \"{rule}\""));
+        let mut source = open(&bad).unwrap();
+        assert!(matches!(source.next(), Ok(Some(Read::Row(_)))));
+        let message = source.next().unwrap_err().to_string();
+        assert!(
+            message.contains("row 2 (line 3): the header once more with its columns in another order"),
+            "{message}"
+        );
+    }
+    // A file without its header is seen by its mark.
+    let message = read(b"name,town\nAnn,Gap\n\xef\xbb\xbfBob,Die\n", &columns, "").unwrap_err().to_string();
+    assert!(message.contains("row 2 (line 3): a byte order mark"), "{message}");
+    // Rows that share a name with the header, or have one of its names twice, are records.
+    let rows = read(b"name,town\nname,Gap\nname,name\ntown,town\n", &columns, "").unwrap();
+    assert_eq!(rows.len(), 3);
+}
+
 #[test]
 fn bad_rows_are_set_aside_where_the_manifest_says_so() {
     let csv = format!("id,note\n1,a\n{},b\n3\n,c\n5,\u{ff}\n6,d\n", "x".repeat(100_000));

@@ -174,10 +174,12 @@ impl JsonTable {
         self.cells.resize(self.chosen.len(), Ok(None));
         let mut found = vec![false; self.chosen.len()];
         for (name, value) in object.0 {
-            if !self.seen.contains(&name) && self.seen.len() < SEEN_MAX + self.chosen.len() {
-                self.seen.insert(name.clone());
+            let at = self.chosen.iter().position(|chosen| *chosen == name);
+            // Those chosen always; of the others as many as are worth naming.
+            if (at.is_some() || self.seen.len() < SEEN_MAX) && !self.seen.contains(&name) {
+                self.seen.insert(name);
             }
-            let Some(at) = self.chosen.iter().position(|chosen| *chosen == name) else { continue };
+            let Some(at) = at else { continue };
             let (Some(cell), Some(found)) = (self.cells.get_mut(at), found.get_mut(at)) else { continue };
             *cell = if *found { Err("stands twice in this object".into()) } else { cell_of(value) };
             *found = true;

@@ -6,6 +6,7 @@ use sealgate_circuits::bytes::{Place, PlaceProof, TreeRoot};
 use sealgate_circuits::record::Salt;
 use sealgate_circuits::tree::{Path, PathEnd, Subtree, branch};
 use sealgate_circuits::value::{ColumnType, Value};
+use zeroize::Zeroize as _;
 
 use super::blinding::BlindingSeed;
 use super::cells;
@@ -54,6 +55,12 @@ pub struct SampledRecord {
     pub row: u32,
     /// For each column the key of the chunk that holds its cell.
     pub chunk_keys: Vec<[u8; 32]>,
+}
+
+impl Drop for SampledRecord {
+    fn drop(&mut self) {
+        self.chunk_keys.zeroize();
+    }
 }
 
 impl std::fmt::Debug for SampledRecord {

@@ -64,6 +64,8 @@ pub(super) struct Profile {
     counts: [Count; LOOKS.len()],
     scale: u8,
     whole_digits: usize,
+    /// Whether a point or comma was seen that cannot set thousands apart.
+    shows_decimals: bool,
     formats: [u64; DAY_FORMATS.len()],
     /// The different values while they are few.
     set: Option<BTreeSet<String>>,
@@ -122,6 +124,7 @@ impl Profile {
         if let Some((whole, scale)) = decimal {
             self.scale = self.scale.max(u8::try_from(scale).unwrap_or(u8::MAX));
             self.whole_digits = self.whole_digits.max(whole);
+            self.shows_decimals |= scale > 0 && !could_be_thousands(text, whole, scale);
         }
         for (looks, count) in LOOKS.iter().zip(&mut self.counts) {
             if looks.fit(text, decimal, comma) {
@@ -194,6 +197,10 @@ impl Profile {
         let formats = self.day_format();
         let (kind, format) = match (self.looks(), formats.as_slice()) {
             (Some(Looks::Int), _) => (ColumnType::Int, None),
+            (Some(looks @ (Looks::Decimal | Looks::Comma)), _) if self.may_be_thousands() => {
+                remarks.push(thousands_or_decimals(looks).to_owned());
+                (ColumnType::Text, None)
+            }
             (Some(Looks::Decimal | Looks::Comma), _) => (ColumnType::Decimal(self.scale), None),
             (Some(Looks::Date), _) => (ColumnType::Date, None),
             (Some(Looks::Timestamp), _) => (ColumnType::Timestamp, None),
@@ -230,7 +237,14 @@ impl Profile {
                 count(self.too_long, "row")
             ));
         }
-        Guess { kind, format, decimal_comma: self.looks() == Some(Looks::Comma), remarks }
+        let decimal_comma = kind != ColumnType::Text && self.looks() == Some(Looks::Comma);
+        Guess { kind, format, decimal_comma, remarks }
+    }
+
+    /// Whether every point or comma here may set thousands apart as well as decimals: 1,234 is one
+    /// thousand to one writer and little more than one to another, and nothing tells which.
+    fn may_be_thousands(&self) -> bool {
+        self.scale > 0 && !self.shows_decimals
     }
 
     /// Which type nearly all values have, and what stands in the way.
@@ -284,6 +298,25 @@ impl Looks {
                 text.contains(':') && !parses(ColumnType::Timestamp) && text.parse::<jiff::civil::DateTime>().is_ok()
             }
             Looks::Bool => parses(ColumnType::Bool),
+        }
+    }
+}
+
+/// Whether the point or comma of a number with so many digits before and behind it may set thousands apart.
+fn could_be_thousands(text: &str, whole: usize, scale: usize) -> bool {
+    scale == 3 && whole <= 3 && !text.trim_start_matches('-').starts_with('0')
+}
+
+/// What an owner is asked about such a column.
+fn thousands_or_decimals(looks: Looks) -> &'static str {
+    match looks {
+        Looks::Comma => {
+            "are these thousands, or decimals? Every comma has three digits behind it. If decimals:              type = \"decimal(3)\" and decimal_comma = true; if thousands: have the source leave the commas out, \
+             then type = \"int\""
+        }
+        _ => {
+            "are these thousands, or decimals? Every point has three digits behind it. If decimals: \
+             type = \"decimal(3)\"; if thousands: have the source leave the points out, then type = \"int\""
         }
     }
 }

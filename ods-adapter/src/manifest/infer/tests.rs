@@ -217,3 +217,33 @@ fn exports_as_offices_make_them() {
     let (_, manifest) = of_text("t.csv", b"sep=;\nid;total\n1;1.234,50\n2;2,50\n");
     assert_eq!(kinds(&manifest), ["id int", "total text"]);
 }
+
+/// One thousand, or little more than one? Where nothing tells, nobody guesses.
+#[test]
+fn thousands_are_not_taken_for_decimals() {
+    for (csv, kind, comma, asked) in [
+        ("1,234;56,789;999", "text", false, true),
+        ("-1,234;-56,789;0", "text", false, true),
+        ("1.234;56.789;", "text", false, true),
+        ("1,234;5678", "text", false, true),
+        // One of these shows what the others are.
+        ("1,234;0,500", "decimal(3)", true, false),
+        ("1.234;-0.001", "decimal(3)", false, false),
+        ("1,234;1234,567", "decimal(3)", true, false),
+        ("1.234;1.5", "decimal(3)", false, false),
+        ("1.2345;1.234", "decimal(4)", false, false),
+        ("1,23;999", "decimal(2)", true, false),
+        // Two separators are no decimal's.
+        ("1,234,567;1,234", "text", false, false),
+        ("1.234,00;1.234", "text", false, false),
+    ] {
+        let rows = csv.split(';').enumerate().map(|(at, cell)| format!("{at}\t\"{cell}\"\n"));
+        let (inferred, manifest) = of_text("t.tsv", format!("id\ttotal\n{}", rows.collect::<String>()).as_bytes());
+        assert_eq!(kinds(&manifest), ["id int", &format!("total {kind}")], "{csv}");
+        assert_eq!(manifest.columns()[1].decimal_comma, comma, "{csv}");
+        let remark = inferred.manifest.contains("# are these thousands, or decimals? Every ");
+        assert_eq!(remark, asked, "{csv}: {}", inferred.manifest);
+    }
+    let (inferred, _) = of_text("t.csv", b"id;total\n1;1,234\n2;999\n");
+    assert!(inferred.manifest.contains("type = \"decimal(3)\" and decimal_comma = true"), "{}", inferred.manifest);
+}
