@@ -69,7 +69,7 @@ pub(crate) struct BlockBuilder<'a, I: Index + ?Sized> {
     pub(super) members: MemberSet,
     pub(super) policy: Policy,
     /// Of the members before this block.
-    epoch: u64,
+    pub(super) epoch: u64,
     pub(super) overlay: Overlay<'a, I>,
     entries: Vec<Entry>,
     /// The requests among them.

@@ -152,6 +152,7 @@ impl<I: Index + ?Sized> BlockBuilder<'_, I> {
         if behind >= self.members.quorum() {
             proposal.status = ProposalStatus::Done { height: self.height() };
             if let Some(next) = next {
+                self.check_same_epoch()?;
                 for member in &next.members {
                     self.enrol_member(&member.account)?;
                 }
@@ -166,6 +167,12 @@ impl<I: Index + ?Sized> BlockBuilder<'_, I> {
         }
         self.overlay.put(keys::proposal(&proposal.hash), &proposal);
         Ok(Outcome::Accepted)
+    }
+
+    /// Refuses another change of members in a block that holds one: nobody signs for the epoch
+    /// between, so no handover would lead across it.
+    fn check_same_epoch(&self) -> Result<(), ExecuteError> {
+        if self.members.epoch == self.epoch { Ok(()) } else { Err(Rejection::MembersChanged(self.height()).into()) }
     }
 
     fn enrol_member(&mut self, account: &AccountPublic) -> Result<(), ExecuteError> {

@@ -90,6 +90,12 @@ pub enum Rejection {
     /// An embedded ledger has no members to decide about.
     #[error("this ledger has one member for good: its operator; make a network to share one")]
     Embedded,
+    /// One change of members a block: the members of each epoch sign its last block, whose state names
+    /// those of the next.
+    #[error(
+        "block {0} changes the members already, and a block changes them once: nothing of this is recorded; endorse again, or propose again, for the next block"
+    )]
+    MembersChanged(BlockHeight),
     /// The change does not fit the members there are.
     #[error("{0}; compare with 'sealgate member list'")]
     Change(#[from] MemberError),

@@ -204,6 +204,43 @@ fn a_replaced_account_leaves_its_assets_and_grants_to_its_successor() {
 }
 
 #[test]
+fn a_block_changes_the_members_once() {
+    let mut w = network();
+    let (members, fifth) = (w.members.clone(), secret("member", 5));
+    let propose = |change| TxBody::Propose { change };
+    let endorse = |proposal| TxBody::Endorse { proposal };
+    let leave = Change::Leave { account: members[3].address() };
+    let join = Change::Join(member(&fifth));
+    let proposed = w.send_all(&[(&members[0], propose(leave)), (&members[1], propose(join))]);
+    let [first, second] = [proposed[0].hash, proposed[1].hash];
+    w.send_all(&[(&members[1], endorse(first)), (&members[0], endorse(second))]);
+    let policy = Change::Policy(Policy { denials_a_day: 9, ..w.genesis.policy.clone() });
+    let rules = w.member(0, propose(policy)).unwrap().hash;
+    w.member(1, endorse(rules)).unwrap();
+    // Three of four decide, and so do three of three: all would be done in this block. The rules may change
+    // beside the members.
+    let results = w.try_all(&[
+        (&members[2], endorse(first)),
+        (&members[2], endorse(second)),
+        (&members[2], endorse(rules)),
+        (&members[3], register("other")),
+    ]);
+    let height = w.head.height;
+    assert_eq!(results[1], Err(Rejection::MembersChanged(height)));
+    assert!(results[0].is_ok() && results[2].is_ok() && results[3].is_ok());
+    assert!(Rejection::MembersChanged(height).to_string().contains("endorse again"));
+    let set = query::members(&w.index).unwrap();
+    assert_eq!((set.epoch, set.members.len()), (1, 3));
+    assert_eq!(query::policy(&w.index).unwrap().denials_a_day, 9);
+    // Nothing of it is recorded, and the next block takes the same.
+    let view = query::proposal(&w.index, &second).unwrap().unwrap();
+    assert_eq!((view.endorsed.len(), view.status), (2, ProposalStatus::Open));
+    w.member(2, endorse(second)).unwrap();
+    let set = query::members(&w.index).unwrap();
+    assert_eq!((set.epoch, set.members.len()), (2, 4));
+}
+
+#[test]
 fn accounts_are_closed_by_themselves_or_by_the_member_that_enrolled_them() {
     let mut w = network();
     let account = secret("Bank", 21);
@@ -375,6 +412,11 @@ fn the_same_blocks_give_the_same_state_root_on_every_replay() {
 impl World {
     /// Transactions of one block, all accepted.
     fn send_all(&mut self, txs: &[(&AccountSecret, TxBody)]) -> Vec<Receipt> {
+        self.try_all(txs).into_iter().map(Result::unwrap).collect()
+    }
+
+    /// Transactions of one block, and why those that are not in it are refused.
+    fn try_all(&mut self, txs: &[(&AccountSecret, TxBody)]) -> Vec<Result<Receipt, Rejection>> {
         let signed: Vec<_> = txs
             .iter()
             .map(|(by, body)| {
@@ -385,7 +427,11 @@ impl World {
         let time_ms = self.head.time_ms + 1;
         let mut builder = BlockBuilder::begin(&self.genesis, &self.index, &self.head, time_ms).unwrap();
         let verified = verify_new(&self.genesis.chain_id(), signed, &self.index);
-        let receipts = verified.into_iter().map(|tx| builder.add(&tx.unwrap()).unwrap()).collect();
+        let added = |tx: Result<_, _>| match builder.add(&tx.unwrap()) {
+            Err(ExecuteError::Rejected(why)) => Err(why),
+            other => Ok(other.unwrap()),
+        };
+        let receipts = verified.into_iter().map(added).collect();
         let (block, batch) = builder.seal(0).unwrap();
         assert_eq!(replay_block(&self.genesis, &self.index, &self.head, &block, 0).unwrap().writes, batch.writes);
         self.index.apply(&batch).unwrap();
