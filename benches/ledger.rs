@@ -11,23 +11,13 @@ mod postgres;
 mod world;
 
 use std::cell::{Cell, RefCell};
-use std::fs::File;
-use std::io::Write as _;
-use std::path::Path;
 
-use ed25519_zebra::{VerificationKeyBytes, batch};
-use getrandom::SysRng;
-use rand_core::UnwrapErr;
-use rayon::prelude::*;
 use sealgate_benches::{Cost, Fault, Run, times};
 use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::tx::SignedTx;
 
 use postgres::Server;
-use world::{World, submit_all, verify_all};
-
-/// Signatures checked together.
-const TOGETHER: usize = 256;
+use world::{World, append_all, submit_all, verify_all, verify_together};
 
 fn main() -> Result<(), Fault> {
     let run = Run::begin("ledger", 5);
@@ -100,33 +90,4 @@ fn main() -> Result<(), Fault> {
     }
     drop(server);
     growth::run(&run, folder.path(), waiting, requesters)
-}
-
-/// The rule of the ledger over the same signatures, in batches.
-fn verify_together(txs: &[SignedTx], senders: &[AccountSecret]) -> Result<Cost, Fault> {
-    let keys = senders.iter().map(|sender| VerificationKeyBytes::from(sender.public().verify_key.0));
-    let keys: Vec<VerificationKeyBytes> = keys.collect();
-    let prepared: Vec<_> =
-        txs.iter().zip(keys.iter().cycle()).map(|(tx, key)| (*key, tx.hash().0, tx.signature.0)).collect();
-    Cost::of(|| {
-        Ok(prepared.par_chunks(TOGETHER).try_for_each(|batch| {
-            let mut verifier = batch::Verifier::new();
-            for (key, hash, signature) in batch {
-                verifier.queue((*key, ed25519_zebra::Signature::from_bytes(signature), hash));
-            }
-            verifier.verify(UnwrapErr(SysRng)).map_err(|error| format!("{error:?}"))
-        })?)
-    })
-}
-
-fn append_all(path: &Path, txs: &[SignedTx], batch: usize) -> Result<Cost, Fault> {
-    let bytes: Vec<Vec<u8>> = txs.iter().map(SignedTx::encode).collect();
-    let mut file = File::create(path)?;
-    Cost::of(|| {
-        for batch in bytes.chunks(batch) {
-            file.write_all(&batch.concat())?;
-            file.sync_data()?;
-        }
-        Ok(())
-    })
 }

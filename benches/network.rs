@@ -1,11 +1,14 @@
 //! Access requests through four validators on one machine, submitted to all of them: signed, agreed
-//! on, executed and durable on each; beside the embedded ledger with the same load, and beside
-//! verifying the same signatures alone, once and as often as there are validators.
+//! on, executed and durable on each; beside the embedded ledger with the same load, beside verifying
+//! the same signatures alone, one by one and in batches, beside an fdatasynced log that takes the same
+//! bytes in batches of the same size and does nothing else, and beside the same rows in PostgreSQL.
 
+#[path = "ledger/postgres.rs"]
+mod postgres;
 #[path = "ledger/world.rs"]
 mod world;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::{SocketAddr, TcpListener};
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -18,7 +21,8 @@ use sealgate_ledger::member::Member;
 use sealgate_ledger::simplex::{Authority, NodeConfig, Rate, create};
 use sealgate_ledger::tx::SignedTx;
 
-use world::{World, genesis, submit_all, verify_all};
+use postgres::Server;
+use world::{World, append_all, genesis, submit_all, verify_all, verify_together};
 
 /// Validators.
 const NODES: usize = 4;
@@ -34,20 +38,27 @@ fn main() -> Result<(), Fault> {
     println!("# in {}", folder.path().display());
     let (txs, senders): (RefCell<Vec<SignedTx>>, RefCell<Vec<AccountSecret>>) =
         (RefCell::default(), RefCell::default());
-    let round = std::cell::Cell::new(0);
+    let (blocks, round) = (Cell::new(1), Cell::new(0));
+    let server = Server::start(folder.path())?;
+    if server.is_none() {
+        println!("  PostgreSQL: skipped, it is not installed");
+    }
+    let clients = run.size("SEALGATE_BENCH_POSTGRES_CLIENTS", 64, 2);
     let next = || {
         round.set(round.get() + 1);
         folder.path().join(round.get().to_string())
     };
 
     println!("\nall {count} transactions");
-    let [network, embedded, verify] = run.race([
+    let [network, embedded, verify, together, log, postgres] = run.race([
         (
             "four validators",
             Box::new(|| {
                 let (ledgers, world) = network(&next(), requesters)?;
                 txs.replace(world.requests(count));
+                let before = world.ledger.head().height.0;
                 let cost = submit_all(&ledgers, &txs.borrow(), waiting)?;
+                blocks.set(usize::try_from(world.ledger.head().height.0 - before)?.max(1));
                 senders.replace(world.requesters);
                 Ok(cost)
             }),
@@ -60,13 +71,30 @@ fn main() -> Result<(), Fault> {
             }),
         ),
         ("verify_strict alone, all cores", Box::new(|| verify_all(&txs.borrow(), &senders.borrow()))),
+        ("batches of 256 alone, all cores", Box::new(|| verify_together(&txs.borrow(), &senders.borrow()))),
+        (
+            "fdatasynced log",
+            Box::new(|| append_all(&folder.path().join("log"), &txs.borrow(), count.div_ceil(blocks.get()))),
+        ),
+        (
+            "PostgreSQL, synchronous commit",
+            Box::new(|| match &server {
+                Some(server) => server.insert_all(&txs.borrow(), clients),
+                None => Ok(Cost::default()),
+            }),
+        ),
     ])?;
     let a_second = |cost: &Cost| count as f64 / cost.wall.as_secs_f64();
     println!(
-        "  {:.0} transactions a second by four validators, {:.0} embedded, signatures alone {:.0}",
+        "  {:.0} transactions a second by four validators in {} blocks, {:.0} embedded; signatures alone {:.0} ({:.0} \
+         in batches), log alone {:.0}, PostgreSQL {:.0}",
         a_second(&network),
+        blocks.get(),
         a_second(&embedded),
-        a_second(&verify)
+        a_second(&verify),
+        a_second(&together),
+        a_second(&log),
+        if server.is_some() { a_second(&postgres) } else { 0.0 }
     );
     run.ratio("network.of_25000", a_second(&network) / 25_000.0, "transactions a second in units of 25,000");
     run.ratio("network.of_embedded", times(embedded.wall, network.wall), "speed in units of the embedded ledger's");
@@ -76,6 +104,11 @@ fn main() -> Result<(), Fault> {
         "the same in CPU time; a quarter is its share",
     );
     run.ratio("network.of_verification", times(verify.wall, network.wall), "speed in units of verification's");
+    run.ratio("network.of_batches", times(together.wall, network.wall), "speed in units of verification's in batches");
+    run.ratio("network.of_log", times(log.wall, network.wall), "speed in units of the log's");
+    if server.is_some() {
+        run.ratio("network.of_postgres", times(postgres.wall, network.wall), "speed in units of PostgreSQL's");
+    }
     run.ratio(
         "network.of_four_verifications_cpu",
         times(verify.cpu * NODES as u32, network.cpu),

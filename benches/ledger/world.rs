@@ -1,11 +1,16 @@
 //! What the benchmarks of ledgers share: one asset, accounts that may ask it, and their requests,
-//! submitted by many threads.
+//! submitted by many threads; and what only verifies their signatures or writes their bytes.
 
 use std::cell::Cell;
 use std::collections::VecDeque;
+use std::fs::File;
+use std::io::Write as _;
 use std::path::Path;
 
 use ed25519_dalek::{Signature, VerifyingKey};
+use ed25519_zebra::{VerificationKeyBytes, batch};
+use getrandom::SysRng;
+use rand_core::UnwrapErr;
 use rayon::prelude::*;
 use sealgate_benches::sample::schema;
 use sealgate_benches::{Cost, Fault};
@@ -19,6 +24,8 @@ use sealgate_ledger::member::Policy;
 use sealgate_ledger::tx::{ColumnSeal, EXPIRY_BLOCKS_MAX, GrantTerms, SignedTx, Tx, TxBody, VersionInfo};
 use sealgate_ledger::{Ledger, Pending, SubmitError};
 
+/// Signatures checked together.
+const TOGETHER: usize = 256;
 /// Columns of the asset.
 const COLUMNS: u8 = 15;
 
@@ -196,4 +203,34 @@ pub(crate) fn verify_all(txs: &[SignedTx], senders: &[AccountSecret]) -> Result<
     let prepared: Vec<_> =
         prepared.map(|(tx, key)| (key, tx.hash().0, Signature::from_bytes(&tx.signature.0))).collect();
     Cost::of(|| Ok(prepared.par_iter().try_for_each(|(key, hash, signature)| key.verify_strict(hash, signature))?))
+}
+
+/// The rule of the ledger over the same signatures, in batches.
+pub(crate) fn verify_together(txs: &[SignedTx], senders: &[AccountSecret]) -> Result<Cost, Fault> {
+    let keys = senders.iter().map(|sender| VerificationKeyBytes::from(sender.public().verify_key.0));
+    let keys: Vec<VerificationKeyBytes> = keys.collect();
+    let prepared: Vec<_> =
+        txs.iter().zip(keys.iter().cycle()).map(|(tx, key)| (*key, tx.hash().0, tx.signature.0)).collect();
+    Cost::of(|| {
+        Ok(prepared.par_chunks(TOGETHER).try_for_each(|batch| {
+            let mut verifier = batch::Verifier::new();
+            for (key, hash, signature) in batch {
+                verifier.queue((*key, ed25519_zebra::Signature::from_bytes(signature), hash));
+            }
+            verifier.verify(UnwrapErr(SysRng)).map_err(|error| format!("{error:?}"))
+        })?)
+    })
+}
+
+/// The same bytes in a log that is fdatasynced after each `batch` transactions, and nothing else.
+pub(crate) fn append_all(path: &Path, txs: &[SignedTx], batch: usize) -> Result<Cost, Fault> {
+    let bytes: Vec<Vec<u8>> = txs.iter().map(SignedTx::encode).collect();
+    let mut file = File::create(path)?;
+    Cost::of(|| {
+        for batch in bytes.chunks(batch) {
+            file.write_all(&batch.concat())?;
+            file.sync_data()?;
+        }
+        Ok(())
+    })
 }

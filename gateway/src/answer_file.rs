@@ -319,8 +319,9 @@ impl AnswerFile {
             return Err(mismatch(entry, "it is no registration of an asset"));
         };
         let asset = AssetId::of(&self.genesis.chain_id(), &tx.tx.sender, name);
-        let owner = owner_after(&self.genesis.chain_id(), &asset, tx.tx.sender, &self.handed, checkpoint)?;
-        if owner != self.owner.account().address() {
+        let (chain, last) = (self.genesis.chain_id(), self.owner.account());
+        let owner = owner_after(&chain, &asset, tx.tx.sender, &self.handed, &last, checkpoint)?;
+        if owner != last.address() {
             return Err(mismatch(entry, "the asset is not the one's who answered"));
         }
         let info = match &self.publication {

@@ -19,13 +19,13 @@ use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, TxHash};
 use sealgate_ledger::light::{EntryProof, LightError, verify_entry};
 use sealgate_ledger::merkle::NodeHash;
-use sealgate_ledger::state::{AssetView, OWNERS_MAX};
+use sealgate_ledger::state::{AssetView, HANDED_MAX};
 use sealgate_ledger::tx::{DeclineReason, SignedTx, TABLE, TxBody};
 
 use crate::answer_file::{
     ANSWER_BYTES_MAX, AnswerError, AnswerFile, Parts, PartyKeys, Verified, check_parameters, parse_key,
 };
-use crate::catalogue::Search;
+use crate::catalogue::{Listed, Search};
 use crate::client::{AssetDetail, Client, ClientError, HeadResponse};
 use crate::envelope::{self, EnvelopeError};
 use crate::files::FileError;
@@ -163,16 +163,12 @@ impl<'a> Session<'a> {
 
     /// The asset that a question's FROM names.
     pub(crate) async fn asset(&self, table: &str) -> Result<AssetDetail, AskFailure> {
-        let id = match table.parse().unwrap_or_else(|never| match never {}) {
-            AssetName::Id(id) => Some(id),
+        let found = match table.parse().unwrap_or_else(|never| match never {}) {
+            AssetName::Id(id) => self.client.asset(&id).await?.map(|detail| (id, detail)),
             // A bare name is the ledger's operator's asset: nobody else can answer to it.
-            AssetName::Bare(name) => Some(self.id_of(&self.genesis.operator.address(), &name)),
-            AssetName::Of(Who::Address(owner), name) => Some(self.id_of(&owner, &name)),
+            AssetName::Bare(name) => self.owned(&self.genesis.operator.address(), &name).await?,
+            AssetName::Of(Who::Address(owner), name) => self.owned(&owner, &name).await?,
             AssetName::Of(who, name) => self.named_by(&who, &name).await?,
-        };
-        let found = match id {
-            Some(id) => self.client.asset(&id).await?.map(|detail| (id, detail)),
-            None => None,
         };
         let Some((id, detail)) = found else {
             let whose = if table.contains('/') { "the ledger" } else { "the ledger's operator" };
@@ -204,16 +200,27 @@ impl<'a> Session<'a> {
         AssetId::of(&self.genesis.chain_id(), owner, name)
     }
 
-    /// The asset of this name under a DID. The gateway says which account has the DID, and the
-    /// account's keys, which its address hashes, show whether that is so.
-    async fn named_by(&self, who: &Who, name: &str) -> Result<Option<AssetId>, AskFailure> {
+    /// The asset of this name that an account has: mostly the one that it registered; or one that it was
+    /// given; or else the one that it registered and that is another's now.
+    async fn owned(&self, owner: &Address, name: &str) -> Result<Option<(AssetId, AssetDetail)>, AskFailure> {
+        let id = self.id_of(owner, name);
+        let registered = self.client.asset(&id).await?.map(|detail| (id, detail));
+        if registered.as_ref().is_some_and(|(_, detail)| detail.asset.owner == *owner) {
+            return Ok(registered);
+        }
+        Ok(self.named_by(&Who::Address(*owner), name).await?.or(registered))
+    }
+
+    /// The asset of this name under a DID or an address, whose owner has one of this name alone. The
+    /// gateway says which it is; the owner's keys, which its address hashes, show that the DID is its, and
+    /// [`Session::registered`] that the asset is.
+    async fn named_by(&self, who: &Who, name: &str) -> Result<Option<(AssetId, AssetDetail)>, AskFailure> {
         let search = Search { owner: Some(who.clone()), search: Some(name.to_owned()), ..Search::default() };
         let (found, _) = self.client.catalogue(&search).await?;
-        let exact: Vec<Address> =
-            found.into_iter().filter(|listed| listed.asset.name == name).map(|listed| listed.owner.address()).collect();
-        match exact.as_slice() {
-            [] => Ok(None),
-            [owner] => Ok(Some(self.id_of(owner, name))),
+        let mut exact = found.into_iter().filter(|listed| listed.asset.name == name);
+        match (exact.next(), exact.next()) {
+            (None, _) => Ok(None),
+            (Some(Listed { asset, version, .. }), None) => Ok(Some((asset.id, AssetDetail { asset, version }))),
             _ => Err(AskFailure::Table(format!(
                 "two accounts with the DID {who} have an asset '{name}': name one by its id, FROM \"asset1…\""
             ))),
@@ -231,8 +238,14 @@ impl<'a> Session<'a> {
         };
         let chain = self.genesis.chain_id();
         let steps = self.handed(&detail.asset, &self.checkpoint).await?;
-        let owner = owner_after(&chain, id, tx.tx.sender, &steps, &self.checkpoint);
-        let owner = owner.map_err(|error| refused(error.to_string()))?;
+        let owner = match steps.as_slice() {
+            [] => tx.tx.sender,
+            steps => {
+                let last = owner_keys(self, detail).await?;
+                let owner = owner_after(&chain, id, tx.tx.sender, steps, &last, &self.checkpoint);
+                owner.map_err(|error| refused(error.to_string()))?
+            }
+        };
         match &tx.tx.body {
             TxBody::RegisterAsset { name, schema, .. }
                 if AssetId::of(&chain, &tx.tx.sender, name) == *id
@@ -248,7 +261,7 @@ impl<'a> Session<'a> {
     /// How the asset came to its owner, as the gateway shows it under a checkpoint.
     pub(crate) async fn handed(&self, asset: &AssetView, checkpoint: &Checkpoint) -> Result<Vec<Handed>, AskFailure> {
         let mut steps = Vec::new();
-        for entry_index in asset.handed.iter().take(OWNERS_MAX) {
+        for entry_index in asset.handed.iter().take(HANDED_MAX) {
             let entry = entry(self.client, &self.genesis, *entry_index, checkpoint.size).await?;
             let by = transaction(&entry).map(|tx| tx.tx.sender);
             let by = match by {

@@ -14,6 +14,7 @@ use sealgate_ledger::block::{Block, EntryBody, Outcome};
 use sealgate_ledger::codec::{decode, encode};
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::{Address, AssetId, TxHash};
+use sealgate_ledger::state::SUCCESSIONS_MAX;
 use sealgate_ledger::tx::TxBody;
 use serde::Serialize;
 
@@ -312,7 +313,10 @@ struct Open {
 #[derive(Default)]
 pub struct Book {
     assets: HashMap<AssetId, Rules>,
-    shares: HashMap<(AssetId, Address), u16>,
+    /// What each grant leaves its account, if it says.
+    shares: HashMap<(AssetId, Address), Option<u16>>,
+    /// Which account each one succeeds.
+    succeeds: HashMap<Address, Address>,
     open: HashMap<TxHash, Open>,
     told: HashMap<(AssetId, Subject), Told>,
     /// Charged, but not on the ledger yet: counts against budgets, and makes nothing free.
@@ -376,19 +380,21 @@ impl Book {
                     let (name, schema, budgets) = (name.clone(), schema.clone(), budgets.clone());
                     self.assets.insert(id, Rules { owner: tx.tx.sender, name, schema, budgets });
                 }
-                (TxBody::Transfer { asset, to }, _) => {
+                (TxBody::Transfer { asset, to, .. }, _) => {
                     if let Some(rules) = self.assets.get_mut(asset) {
                         rules.owner = *to;
                     }
                 }
                 (TxBody::ReplaceAccount { successor }, _) => self.succeed(tx.tx.sender, successor.address()),
                 (TxBody::Grant { asset, to, terms }, _) => {
-                    self.shares.remove(&(*asset, *to));
-                    self.shares.extend(terms.bits.map(|bits| ((*asset, *to), bits)));
+                    self.take_back(asset, to);
+                    self.shares.insert((*asset, *to), terms.bits);
                 }
+                (TxBody::Revoke { asset, to }, _) => self.take_back(asset, to),
                 (TxBody::Request { asset, shape, .. }, Outcome::Granted { .. }) => {
                     let (sender, shape) = (tx.tx.sender, shape.clone());
-                    let share = self.shares.get(&(*asset, sender)).copied();
+                    let share = self.holders(&sender).find_map(|holder| self.shares.get(&(*asset, holder))).copied();
+                    let share = share.flatten();
                     let open = Open { asset: *asset, sender, shape, share };
                     self.open.insert(tx.hash(), open);
                 }
@@ -412,11 +418,22 @@ impl Book {
         checked
     }
 
-    /// What is an account's is its successor's from now on: assets, shares, and what it was told.
+    /// Whose grants hold for an account, by the contract's rule: its own, then those of the accounts that
+    /// it succeeds, the nearest first.
+    fn holders(&self, account: &Address) -> impl Iterator<Item = Address> {
+        std::iter::successors(Some(*account), |last| self.succeeds.get(last).copied()).take(1 + SUCCESSIONS_MAX)
+    }
+
+    /// Forgets what holds for an account on an asset, as the contract does.
+    fn take_back(&mut self, asset: &AssetId, account: &Address) {
+        for holder in self.holders(account).collect::<Vec<_>>() {
+            self.shares.remove(&(*asset, holder));
+        }
+    }
+
+    /// What an account was told, its successor has been told.
     fn succeed(&mut self, from: Address, to: Address) {
-        self.assets.values_mut().filter(|rules| rules.owner == from).for_each(|rules| rules.owner = to);
-        let moved: Vec<_> = self.shares.extract_if(|(_, holder), _| *holder == from).collect();
-        self.shares.extend(moved.into_iter().map(|((asset, _), bits)| ((asset, to), bits)));
+        self.succeeds.insert(to, from);
         for told in self.told.values_mut() {
             let own: Vec<_> = told.own.extract_if(.., |(who, _), _| *who == from).collect();
             told.own.extend(own.into_iter().map(|((_, column), bits)| ((to, column), bits)));

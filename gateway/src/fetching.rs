@@ -306,7 +306,7 @@ impl Entries<'_> {
         if AssetId::of(self.chain, &tx.tx.sender, name) != *self.asset {
             return Err(refused("the registration is of another asset"));
         }
-        let owner = owner_after(self.chain, self.asset, tx.tx.sender, self.handed, self.checkpoint);
+        let owner = owner_after(self.chain, self.asset, tx.tx.sender, self.handed, &self.owner, self.checkpoint);
         if owner.map_err(|error| AskFailure::Refused(error.to_string()))? != self.owner.address() {
             return Err(refused("the asset is not the one's who delivered"));
         }

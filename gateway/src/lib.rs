@@ -26,6 +26,7 @@ pub mod filing;
 pub mod gateway;
 pub mod granting;
 pub mod handed;
+pub mod handing;
 pub mod home;
 pub mod identity;
 pub mod inferring;

@@ -8,9 +8,9 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use sealgate_ledger::account::{AccountPublic, AccountSecret};
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::genesis::Genesis;
-use sealgate_ledger::ids::{AssetId, BlockHeight, TxHash};
+use sealgate_ledger::ids::{Address, AssetId, BlockHeight, TxHash};
 use sealgate_ledger::member::Policy;
-use sealgate_ledger::state::{AssetView, VersionView};
+use sealgate_ledger::state::{AccountView, AssetView, VersionView};
 use sealgate_ledger::tx::{EXPIRY_BLOCKS_MAX, SignedTx, Tx, TxBody};
 use sealgate_ledger::{Ledger, LedgerError, SubmitError};
 use sealgate_ods::keys::{AssetKeys, AssetLabel, KeyError, KeyFolder, KeyVault, RootFile, RootKey};
@@ -636,21 +636,19 @@ impl Access {
     /// # Errors
     /// [`OwnerError::NoAsset`], [`OwnerError::NoAssetBut`].
     pub async fn own_asset(&self, owner: &AccountPublic, name: &str) -> Result<AssetDetail, OwnerError> {
-        let chain = self.genesis().await?.chain_id();
-        let named = |name: &str| AssetId::of(&chain, &owner.address(), name);
-        let id = match name.parse().unwrap_or_else(|never| match never {}) {
-            AssetName::Id(id) => Some(id),
-            AssetName::Of(who, name) => who.is(owner).then(|| named(&name)),
-            AssetName::Bare(name) => Some(named(&name)),
-        };
-        let found = match id {
-            Some(id) => self.asset(&id).await?.filter(|detail| detail.asset.owner == owner.address()),
-            None => None,
+        let address = owner.address();
+        let found = match name.parse().unwrap_or_else(|never| match never {}) {
+            AssetName::Id(id) => self.asset(&id).await?.filter(|detail| detail.asset.owner == address),
+            AssetName::Of(who, name) if who.is(owner) => self.owned(&address, &name).await?,
+            AssetName::Of(..) => None,
+            AssetName::Bare(name) => self.owned(&address, &name).await?,
         };
         if let Some(found) = found {
             return Ok(found);
         }
-        let names = self.names_of(owner).await;
+        // For a hint, no more.
+        let owned = self.assets(Some(&address)).await.unwrap_or_default();
+        let names: Vec<String> = owned.into_iter().map(|asset| asset.name).collect();
         let (near, name) = (near(name, names.iter().map(String::as_str)), name.chars().take(120).collect());
         Err(match near {
             Some(near) => OwnerError::NoAssetBut { name, near: near.to_owned() },
@@ -658,20 +656,64 @@ impl Access {
         })
     }
 
-    /// The names of an owner's assets, as far as they can be had: for a hint, no more.
-    async fn names_of(&self, owner: &AccountPublic) -> Vec<String> {
-        let address = owner.address();
+    /// The asset that has this name among its owner's: one that it registered, or that it was given.
+    ///
+    /// # Errors
+    /// [`OwnerError`].
+    pub async fn owned(&self, owner: &Address, name: &str) -> Result<Option<AssetDetail>, OwnerError> {
+        let client = match self {
+            Access::Local(ledger) => {
+                let found = ledger.asset_owned(owner, name)?;
+                return Ok(found.map(|asset| detail(ledger, asset)).transpose()?.flatten());
+            }
+            Access::Serving(client) => client,
+        };
+        let registered = AssetId::of(&self.genesis().await?.chain_id(), owner, name);
+        let registered = client.asset(&registered).await?.filter(|detail| detail.asset.owner == *owner);
+        if registered.is_some() {
+            return Ok(registered);
+        }
+        match self.assets(Some(owner)).await?.into_iter().find(|asset| asset.name == name) {
+            Some(given) => self.asset(&given.id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// All assets, or all of one owner.
+    ///
+    /// # Errors
+    /// [`OwnerError`].
+    pub async fn assets(&self, owner: Option<&Address>) -> Result<Vec<AssetView>, OwnerError> {
         match self {
             Access::Local(ledger) => {
-                let assets = ledger.assets().unwrap_or_default();
-                assets.into_iter().filter(|asset| asset.owner == address).map(|asset| asset.name).collect()
+                let mut assets = ledger.assets()?;
+                assets.retain(|asset| owner.is_none_or(|owner| asset.owner == *owner));
+                Ok(assets)
             }
             Access::Serving(client) => {
-                let search = Search { owner: Some(Who::Address(address)), ..Search::default() };
-                let found = client.catalogue(&search).await.map(|(found, _)| found).unwrap_or_default();
-                found.into_iter().map(|listed| listed.asset.name).collect()
+                let search = Search { owner: owner.copied().map(Who::Address), ..Search::default() };
+                Ok(client.catalogue(&search).await?.0.into_iter().map(|listed| listed.asset).collect())
             }
         }
+    }
+
+    /// An account.
+    ///
+    /// # Errors
+    /// [`OwnerError`].
+    pub async fn account(&self, address: &Address) -> Result<Option<AccountView>, OwnerError> {
+        match self {
+            Access::Local(ledger) => Ok(ledger.account(address)?),
+            Access::Serving(client) => Ok(client.account(address).await?),
+        }
+    }
+
+    /// The last block that may hold what is signed now.
+    ///
+    /// # Errors
+    /// [`OwnerError`].
+    pub async fn expiry(&self) -> Result<BlockHeight, OwnerError> {
+        Ok(self.head().await?.plus(EXPIRY_BLOCKS))
     }
 
     /// Signs and submits a transaction of the owner's; durable when this returns.

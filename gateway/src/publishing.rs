@@ -166,7 +166,10 @@ async fn prepare(
 ) -> Result<Prepared, PublishError> {
     let genesis = access.genesis().await?;
     let schema = manifest.schema();
-    let asset = AssetId::of(&genesis.chain_id(), &owner.account().address(), manifest.asset_name());
+    let (own, name) = (owner.account().address(), manifest.asset_name());
+    // One that was given to this owner keeps its id.
+    let given = access.owned(&own, name).await?.map(|detail| detail.asset.id);
+    let asset = given.unwrap_or_else(|| AssetId::of(&genesis.chain_id(), &own, name));
     let existing = access.asset(&asset).await?;
     if let Some(detail) = &existing {
         check_existing(manifest, &detail.asset)?;

@@ -6,7 +6,7 @@ use sealgate_ledger::checkpoint::Checkpoint;
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId};
 use sealgate_ledger::light::LightError;
 use sealgate_ledger::standing::{AssetStanding, SignedHead, Standing, StandingError};
-use sealgate_ledger::state::{AccountView, GrantView};
+use sealgate_ledger::state::{AccountView, GrantView, SUCCESSIONS_MAX};
 use sealgate_ledger::trie::{LeafDigest, StateKey};
 use serde::Serialize;
 
@@ -84,6 +84,42 @@ impl Session<'_> {
         }
         standing.verify(&StateKey::grant(asset, to), leaf).map_err(refused)?;
         Ok((standing, as_of))
+    }
+
+    /// What holds for an account on an asset, by the contract's rule: what it was granted itself, or else
+    /// the first of its [predecessors](Session::predecessors); or that nothing does.
+    ///
+    /// # Errors
+    /// As [`Session::list`].
+    pub async fn holding(
+        &self,
+        asset: &AssetId,
+        account: &Address,
+        predecessors: &[Address],
+    ) -> Result<(Option<GrantView>, AsOf), AskFailure> {
+        let (mut standing, mut as_of) = self.granted(asset, account).await?;
+        for before in predecessors {
+            if standing.value.is_some() {
+                break;
+            }
+            (standing, as_of) = self.granted(asset, before).await?;
+        }
+        Ok((standing.value, as_of))
+    }
+
+    /// The accounts that this one succeeds, the nearest first: what each was granted holds for it.
+    ///
+    /// # Errors
+    /// As [`Session::list`].
+    pub async fn predecessors(&self, account: &Address) -> Result<Vec<Address>, AskFailure> {
+        let (mut found, mut last) = (Vec::new(), *account);
+        while found.len() < SUCCESSIONS_MAX {
+            let (standing, _) = self.proven_account(&last).await?;
+            let Some(before) = standing.value.and_then(|view| view.succeeds) else { break };
+            found.push(before);
+            last = before;
+        }
+        Ok(found)
     }
 
     /// The account with that address, or that there is none.

@@ -208,6 +208,15 @@ impl Replay {
         Ok(query::version(&self.index, asset, number)?)
     }
 
+    /// What holds for an account on an asset: what it was granted itself, or else an account that it
+    /// succeeds.
+    ///
+    /// # Errors
+    /// As above.
+    pub fn grant(&self, asset: &AssetId, account: &Address) -> Result<Option<GrantView>, AuditError> {
+        Ok(query::holding(&self.index, asset, account)?)
+    }
+
     /// An asset's list.
     ///
     /// # Errors

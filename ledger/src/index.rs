@@ -148,20 +148,6 @@ impl<'a, I: Index + ?Sized> Overlay<'a, I> {
         under.map(|(key, value)| (key.clone(), value.clone())).collect()
     }
 
-    /// Up to `limit` keys that begin with `prefix`, in ascending order.
-    pub(crate) fn keys(&self, prefix: &[u8], limit: usize) -> Result<Vec<Vec<u8>>, IndexError> {
-        let from = (Bound::Included(prefix), Bound::Unbounded);
-        let layer = |layer: &BTreeMap<Vec<u8>, Option<Vec<u8>>>| -> Vec<(Vec<u8>, bool)> {
-            let pairs = layer.range::<[u8], _>(from).take_while(|(key, _)| key.starts_with(prefix));
-            pairs.map(|(key, value)| (key.clone(), value.is_some())).collect()
-        };
-        let on_top: BTreeMap<Vec<u8>, bool> = layer(&self.block).into_iter().chain(layer(&self.scratch)).collect();
-        let below = self.base.scan(prefix, None, limit.saturating_add(on_top.len()))?;
-        let mut all: BTreeMap<Vec<u8>, bool> = below.into_iter().map(|(key, _)| (key, true)).collect();
-        all.extend(on_top);
-        Ok(all.into_iter().filter(|(_, there)| *there).map(|(key, _)| key).take(limit).collect())
-    }
-
     pub(crate) fn put<T: BorshSerialize>(&mut self, key: Vec<u8>, value: &T) {
         self.scratch.insert(key, Some(encode(value)));
     }

@@ -435,6 +435,45 @@ mod tests {
         assert!(root(&tiles, 71).is_err());
     }
 
+    /// Every proof that differs in one bit of its encoding, as far as it can be read.
+    fn altered(proof: &[NodeHash]) -> impl Iterator<Item = Vec<NodeHash>> {
+        let bytes = crate::codec::encode(&proof.to_vec());
+        (0..bytes.len() * 8).filter_map(move |bit| {
+            let mut bytes = bytes.clone();
+            bytes[bit / 8] ^= 1 << (bit % 8);
+            crate::codec::decode::<Vec<NodeHash>>("proof", &bytes).ok()
+        })
+    }
+
+    #[test]
+    fn no_altered_bit_of_a_proof_of_a_small_tree_holds() {
+        let (tiles, leaves) = tree(11);
+        let mut read = 0;
+        for size in 1..=11u64 {
+            let root = root(&tiles, size).unwrap();
+            for index in 0..size {
+                let leaf = leaves[index as usize];
+                let path = prove_inclusion(&tiles, index, size).unwrap().unwrap();
+                verify_inclusion(leaf, index, size, &path, &root).unwrap();
+                for other in altered(&path) {
+                    read += 1;
+                    assert!(verify_inclusion(leaf, index, size, &other, &root).is_err(), "{index} of {size}");
+                }
+            }
+            for old in 1..size {
+                let old_root = LogRoot(naive(&leaves[..old as usize]).0);
+                let proof = prove_consistency(&tiles, old, size).unwrap().unwrap();
+                verify_consistency(old, &old_root, size, &root, &proof).unwrap();
+                for other in altered(&proof) {
+                    read += 1;
+                    assert!(verify_consistency(old, &old_root, size, &root, &other).is_err(), "{old} in {size}");
+                }
+            }
+        }
+        // All bits of all hashes; none of a length, which then is another than what follows.
+        assert!(read > 50_000 && read % 256 == 0, "{read} alterations decode");
+    }
+
     proptest! {
         #[test]
         fn larger_trees_agree_and_altered_proofs_fail(n in 2u64..700, a in any::<u64>(), bit in any::<u16>()) {

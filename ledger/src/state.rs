@@ -14,7 +14,7 @@ pub(crate) mod tree;
 pub(crate) mod verify;
 mod views;
 
-pub use rejection::{ExecuteError, OWNERS_MAX, REPLACED_MAX, Rejection};
+pub use rejection::{ExecuteError, HANDED_MAX, OWNERS_MAX, Rejection, SUCCESSIONS_MAX};
 pub use tree::ContractView;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use crate::ids::{Address, AssetId, BlockHeight, ChainId, Digest, SampleSeed, TxH
 use crate::member::Change;
 
 mod bounds;
+mod consent;
 
 pub use bounds::{
     ACCESS_BYTES_MAX, ASSET_NAME_BYTES_MAX, BUDGET_BITS_MAX, CHARGES_BYTES_MAX, CIPHER_SUITES, DESCRIPTION_BYTES_MAX,
@@ -21,6 +22,7 @@ pub use bounds::{
     SEALED_BYTES_MIN, SEALED_OVERHEAD_BYTES, TABLE, TEXT_BYTES_MAX, TEXT_COPIES_MAX, TITLE_BYTES_MAX, TxError,
 };
 pub(crate) use bounds::{check_columns, check_terms, check_version};
+pub use consent::{Consent, Handing};
 
 /// Largest signed transaction, in bytes of its canonical encoding.
 pub const TX_BYTES_MAX: usize = 384 * 1024;
@@ -149,12 +151,15 @@ pub enum TxBody {
         /// Why.
         reason: DeclineReason,
     },
-    /// Gives an asset to another account. Owner only.
+    /// Gives an asset to another account, which has agreed to it. By its owner; or by an account that
+    /// succeeds a closed owner's, to itself.
     Transfer {
         /// The asset.
         asset: AssetId,
         /// Its owner from now on.
         to: Address,
+        /// That account's word.
+        consent: Consent,
     },
     /// Ends an asset: nothing of it is granted or answered any more, its name stays taken. Owner
     /// only.
@@ -162,8 +167,8 @@ pub enum TxBody {
         /// The asset.
         asset: AssetId,
     },
-    /// Replaces the sender's account by another, with other keys: its assets and what it was
-    /// granted are the successor's, and the sender may send nothing more.
+    /// Replaces the sender's account by another, with other keys: what it was granted holds for the
+    /// successor, who may take its assets over, and the sender may send nothing more.
     ReplaceAccount {
         /// The account from now on; not enrolled yet.
         successor: AccountPublic,

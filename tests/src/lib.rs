@@ -15,6 +15,7 @@ use tempfile::TempDir;
 
 pub mod chance;
 pub mod npm;
+pub mod page;
 pub mod postgres;
 pub mod snarkjs;
 
@@ -204,6 +205,14 @@ impl World {
         let mut all = vec!["grant", "--data-dir", &owner, "--asset", asset, "--to", to];
         all.extend(args);
         sealgate(&all)
+    }
+
+    /// Gives the owner's asset with this id to `home`, which agrees to it, through the gateway that serves it.
+    pub fn transfer(&self, url: &str, id: &str, home: &str) -> Run {
+        let (owner, home, consent) = (self.path("owner"), self.path(home), self.path("consent.json"));
+        let accept = ["asset", "accept", "--home", &home, "--gateway", url, "--asset", id, "--out", &consent];
+        let to = text(&sealgate(&accept).ok()["to"]);
+        sealgate(&["asset", "transfer", "--data-dir", &owner, "--asset", id, "--to", &to, "--consent", &consent])
     }
 
     /// Serves the owner's folder on a free port.

@@ -11,6 +11,7 @@ use sealgate_gateway::account_file;
 use sealgate_gateway::owner::{Owner, signed};
 use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::block::Receipt;
+use sealgate_ledger::ids::{Address, AssetId};
 use sealgate_ledger::tx::{GrantTerms, TxBody};
 use sealgate_ledger::{Ledger, SubmitError};
 use sealgate_tests::{Run, Table, World, answers, copy_folder, http, sealgate, text};
@@ -61,6 +62,21 @@ fn submit(world: &World, who: &AccountSecret, body: TxBody) -> Result<Receipt, S
     let owner = Owner::open(world.path("owner").as_ref()).unwrap();
     let ledger = Ledger::open(&owner.ledger_folder(), owner.account().clone()).unwrap();
     ledger.submit(signed(ledger.genesis(), ledger.head().height, who, body).unwrap())
+}
+
+/// The transfer of an asset as it stands to an account that agrees to it.
+fn transfer(world: &World, asset: AssetId, to: &AccountSecret) -> TxBody {
+    let owner = Owner::open(world.path("owner").as_ref()).unwrap();
+    let ledger = Ledger::open(&owner.ledger_folder(), owner.account().clone()).unwrap();
+    let (view, chain) = (ledger.asset(&asset).unwrap().unwrap(), ledger.genesis().chain_id());
+    let consent = view.handing(chain, to.address(), ledger.head().height.plus(10)).sign(to);
+    TxBody::Transfer { asset, to: to.address(), consent }
+}
+
+/// The id of the owner's asset.
+fn shop(world: &World) -> AssetId {
+    let owner = account_file::load(world.path("owner").as_ref()).unwrap().address();
+    AssetId::of(&world.fingerprint.parse().unwrap(), &owner, "shop")
 }
 
 #[test]
@@ -202,6 +218,84 @@ fn a_replaced_account_keeps_what_it_was_granted_and_its_old_key_opens_nothing() 
 }
 
 #[test]
+fn an_asset_of_a_name_of_its_own_is_found_under_its_owner_and_goes_over_to_its_successor() {
+    let world = World::with(&Table::shops(10));
+    let (giver, taker) = (world.account("giver"), world.account("taker"));
+    let [giver, taker] = [giver, taker].map(|address| address.parse::<Address>().unwrap());
+    for home in ["giver", "taker"] {
+        enrol(&world, home, &[]).ok();
+    }
+    let server = world.serve();
+    let url = server.url.as_str();
+    let id = shop(&world);
+    world.transfer(url, &id.to_string(), "giver").ok();
+    let listed =
+        |name: String| sealgate(&["grants", "--home", &world.path("auditor"), "--gateway", url, "--asset", &name]);
+    assert!(listed(format!("{giver}/shop")).ok().to_string().contains(&id.to_string()));
+    // From home to home: the owner's software is a data folder's, so the transfer is made here.
+    drop(server);
+    let [of_giver, of_taker] = ["giver", "taker"].map(|home| account_file::load(world.path(home).as_ref()).unwrap());
+    submit(&world, &of_giver, transfer(&world, id, &of_taker)).unwrap();
+    let server = world.serve();
+    let url = server.url.as_str();
+    let successor = text(&replace(&world, url, "taker").ok()["address"]);
+    let owner = || {
+        let (_, body) = http(url, &format!("GET /v1/assets/{id} HTTP/1.1"), b"");
+        let detail: Value = serde_json::from_slice(&body).unwrap();
+        (text(&detail["asset"]["owner"]), detail["asset"]["handed"].as_array().unwrap().len())
+    };
+    assert_eq!(owner(), (successor.clone(), 3));
+    assert_ne!(successor, taker.to_string());
+    let again = sealgate(&["asset", "take-over", "--home", &world.path("taker"), "--gateway", url]);
+    assert!(again.error().contains("nothing was taken over"));
+    // A home finds it under its owner's DID, and proves the three steps that led there.
+    let did = account_file::load(world.path("taker").as_ref()).unwrap().public().did();
+    for name in [format!("{did}/shop"), format!("{successor}/shop"), id.to_string(), "shop".into()] {
+        let sql = format!("SELECT name FROM \"{name}\" WHERE id = 1");
+        let error = world.ask(url, "requester", "tax", "x.json", &sql).error();
+        assert!(error.contains("answers for no asset"), "{name}: {error}");
+    }
+    let gone = world.ask(url, "requester", "tax", "x.json", &format!("SELECT name FROM \"{did}/shap\" WHERE id = 1"));
+    assert!(gone.error().contains("has no asset"));
+    world.audit_gateway(url, "auditor").ok();
+    drop(server);
+    world.audit_owner().ok();
+}
+
+#[test]
+fn one_pseudonym_asks_under_two_grants() {
+    let world = World::audited_with(&Table::shops(10));
+    let other = Table { name: "fees".into(), ..Table::shops(10) };
+    world.publish(&other.write(world.dir.path())).ok();
+    let pseudonym = world.account("pseudonym");
+    enrol(&world, "pseudonym", &["--real-name", REAL_NAME]).ok();
+    for asset in ["shop", "fees"] {
+        world.grant(asset, &pseudonym, &GRANT).ok();
+    }
+    let server = world.serve();
+    let url = server.url.as_str();
+    for asset in ["shop", "fees"] {
+        let sql = format!("SELECT name FROM {asset} WHERE id = 1");
+        world.ask(url, "pseudonym", "tax", "answer.json", &sql).ok();
+    }
+    // Whoever reads the ledger sees that it is one party, and the auditor who.
+    let trail = world.trail(url, "auditor");
+    let by: Vec<String> = trail.iter().map(|line| text(&line["requester"])).collect();
+    assert_eq!(by, [pseudonym.clone(), pseudonym.clone()]);
+    assert_eq!(identity(&world, url, "auditor", &pseudonym).ok()["real_name"], REAL_NAME);
+    // Its successor is the same to both owners' lists.
+    let successor = text(&replace(&world, url, "pseudonym").ok()["address"]);
+    for asset in ["shop", "fees"] {
+        let sql = format!("SELECT name FROM {asset} WHERE id = 2");
+        world.ask(url, "pseudonym", "tax", "answer.json", &sql).ok();
+        let args = ["list", asset, "--gateway", url, "--home", &world.path("auditor"), "--address", &successor];
+        assert_eq!(sealgate(&args).ok()["grants"][0]["to"], pseudonym.as_str());
+    }
+    world.revoke("shop", &successor).ok();
+    assert!(ask(&world, url, "pseudonym", 3).error().contains("granted the sender nothing"));
+}
+
+#[test]
 fn accounts_end_by_their_own_word_or_by_their_member_s() {
     let world = World::with(&Table::shops(10));
     let [own, lost] = ["own", "lost"].map(|home| world.account(home));
@@ -241,15 +335,26 @@ fn who_gave_an_asset_away_can_do_nothing_to_it_any_more() {
     let stranger = world.account("stranger");
     let server = world.serve();
     ask(&world, &server.url, "requester", 1).ok();
-    let error = asset(&world, "transfer", "shop", &["--to", &stranger]).error();
+    let id = shop(&world).to_string();
+    let error = world.transfer(&server.url, &id, "stranger").error();
     assert!(error.contains("has no account on this ledger"), "{error}");
     enrol(&world, "stranger", &[]).ok();
-    let id = text(&asset(&world, "transfer", "shop", &["--to", &stranger]).ok()["asset"]);
+    // What another agreed to, or to be given another asset, is no consent.
+    let consent = world.path("consent.json");
+    let wrong = |to: &str| {
+        let error = asset(&world, "transfer", "shop", &["--to", to, "--consent", &consent]).error();
+        assert!(error.contains("ask the receiver for another"), "{error}");
+    };
+    wrong(&world.requester);
+    let written = std::fs::read_to_string(&consent).unwrap();
+    std::fs::write(&consent, written.replace("\"handed\": 0", "\"handed\": 1")).unwrap();
+    wrong(&stranger);
+    world.transfer(&server.url, &id, "stranger").ok();
     for run in [
         world.grant("shop", &stranger, &GRANT),
         world.revoke("shop", &world.requester),
         asset(&world, "withdraw", "shop", &[]),
-        asset(&world, "transfer", &id, &["--to", &world.requester]),
+        world.transfer(&server.url, &id, "requester"),
     ] {
         let error = run.error();
         assert!(error.contains("has published no asset"), "{error}");
@@ -281,7 +386,7 @@ fn who_gave_an_asset_away_can_do_nothing_to_it_any_more() {
         TxBody::Grant { asset, to, terms: terms.clone() },
         TxBody::Revoke { asset, to },
         TxBody::Withdraw { asset },
-        TxBody::Transfer { asset, to: operator.address() },
+        transfer(&world, asset, &operator),
     ] {
         let error = submit(&world, &operator, body.clone()).unwrap_err().to_string();
         assert!(error.contains(&format!("belongs to {}", owner.address())), "{body:?}: {error}");
@@ -289,7 +394,7 @@ fn who_gave_an_asset_away_can_do_nothing_to_it_any_more() {
     for body in [TxBody::Grant { asset, to, terms }, TxBody::Revoke { asset, to }, TxBody::Withdraw { asset }] {
         submit(&world, &owner, body).unwrap();
     }
-    let error = submit(&world, &owner, TxBody::Transfer { asset, to: operator.address() }).unwrap_err().to_string();
+    let error = submit(&world, &owner, transfer(&world, asset, &operator)).unwrap_err().to_string();
     assert!(error.contains("was withdrawn in block"), "{error}");
     world.audit_owner().ok();
 }

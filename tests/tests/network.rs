@@ -1,6 +1,7 @@
 //! A ledger that four organisations share, as real processes: the main job across two of them,
 //! nodes killed and started in any order, members that come and go.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -12,7 +13,7 @@ use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::BlockHeight;
 use sealgate_ledger::tx::{Tx, TxBody};
-use sealgate_tests::{Server, Table, sealgate, text};
+use sealgate_tests::{Server, Table, page, sealgate, text};
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -229,7 +230,10 @@ fn the_main_job_across_two_members_while_nodes_are_killed() {
     let keys = members["members"][1]["account"].clone();
     let account: sealgate_ledger::account::AccountPublic = serde_json::from_value(keys).unwrap();
     let to = account.address().to_string();
-    sealgate(&["asset", "transfer", "--data-dir", &network.data(0), "--asset", "shop", "--to", &to]).ok();
+    let (asset, consent) = (text(&answer["asset"]), network.path("consent.json"));
+    sealgate(&["asset", "accept", "--data-dir", &network.data(1), "--asset", &asset, "--out", &consent]).ok();
+    let give = ["asset", "transfer", "--data-dir", &network.data(0), "--asset", "shop", "--to", &to];
+    sealgate(&[&give[..], &["--consent", &consent]].concat()).ok();
     network.kill(1);
     let (from, into) = (network.data(0), network.data(1));
     for part in ["keys", "store"] {
@@ -237,17 +241,21 @@ fn the_main_job_across_two_members_while_nodes_are_killed() {
     }
     std::fs::copy(Path::new(&from).join("root.key"), Path::new(&into).join("root.key")).unwrap();
     network.start(1);
-    let asset = text(&answer["asset"]);
-    let question = format!("SELECT status FROM \"{asset}\" WHERE id = 11");
+    let question = format!("SELECT status FROM \"{}/shop\" WHERE id = 11", account.did());
     wait("an answer from the new owner", || network.ask(2, "bank", "e.json", &question).code == 0);
     for file in ["a.json", "e.json"] {
         sealgate(&["verify", "--home", &network.path("bank"), &network.path(file)]).ok();
     }
     let mut altered: Value = serde_json::from_slice(&std::fs::read(network.path("e.json")).unwrap()).unwrap();
     assert_eq!(altered["handed"].as_array().unwrap().len(), 1);
+    // Neither without the step nor with another's keys in it.
+    let mut others = altered.clone();
+    others["handed"][0]["by"] = others["owner"].clone();
     altered.as_object_mut().unwrap().remove("handed");
-    std::fs::write(network.path("f.json"), format!("{altered:#}\n")).unwrap();
-    sealgate(&["verify", "--home", &network.path("bank"), &network.path("f.json")]).error();
+    for altered in [altered, others] {
+        std::fs::write(network.path("f.json"), format!("{altered:#}\n")).unwrap();
+        sealgate(&["verify", "--home", &network.path("bank"), &network.path("f.json")]).error();
+    }
 }
 
 #[test]
@@ -331,5 +339,16 @@ fn a_member_joins_and_another_leaves_while_the_ledger_runs() {
     wait("an answer with the new key", || {
         network.ask(1, "bank", "d.json", "SELECT status FROM shop WHERE id = 4").code == 0
     });
+
+    // What members decided tells what the page of the ledger's contents says, and no more.
+    let mut told = BTreeSet::new();
+    for height in 1..=network.height(1) {
+        page::fields(&get(&network.url(1), &format!("/v1/blocks/{height}")), "", &mut told);
+    }
+    let unsaid: Vec<_> = told.difference(&page::named_in_the_page()).cloned().collect();
+    assert_eq!(unsaid, [] as [String; 0]);
+    for field in ["Endorse.proposal", "Propose.change.leave.account", "Propose.change.replace.account", "member.peer"] {
+        assert!(told.contains(field), "{field} is not in {told:?}");
+    }
     network.agree(&[0, 1, 2], network.height(0));
 }

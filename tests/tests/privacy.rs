@@ -20,7 +20,8 @@ use sealgate_ledger::genesis::{Genesis, Network};
 use sealgate_ledger::ids::{Address, BlockHeight, Digest, SampleSeed, TxHash};
 use sealgate_ledger::member::{Certificate, Change, Member};
 use sealgate_ledger::tx::{Damage, DeclineReason, GrantTerms, SampleOutcome, TextContent, TxBody};
-use sealgate_tests::{Table, World, sealgate, text, workspace};
+use sealgate_tests::page::{fields, named_in_the_page};
+use sealgate_tests::{Table, World, sealgate, text};
 use serde_json::Value;
 
 const PURPOSE: &str = "licence check";
@@ -173,12 +174,9 @@ fn people(world: &World, url: &str) {
 /// Assets change hands and end; small texts are put.
 fn holdings(world: &World, url: &str) {
     let owner = world.path("owner");
-    let public = |home: &str| account_file::load(world.path(home).as_ref()).unwrap().public().address().to_string();
-    for name in ["spare", "ended"] {
-        world.publish(&named_table(name).write(world.dir.path())).ok();
-    }
-    let given =
-        sealgate(&["asset", "transfer", "--data-dir", &owner, "--asset", "spare", "--to", &public("whole")]).ok();
+    let [spare, _] =
+        ["spare", "ended"].map(|name| text(&world.publish(&named_table(name).write(world.dir.path())).ok()["asset"]));
+    let given = world.transfer(url, &spare, "whole").ok();
     sealgate(&["member", "propose", "--data-dir", &owner, "withdraw", given["asset"].as_str().unwrap()]).ok();
     sealgate(&["asset", "withdraw", "--data-dir", &owner, "--asset", "ended"]).ok();
     let sql = format!("SELECT v FROM ended WHERE k = '{}'", table("eins").rows[3][0]);
@@ -430,71 +428,6 @@ fn found<'a>(seen: &Seen, secrets: &'a [Secret]) -> Option<&'a Secret> {
         needles.extend(secret.spellings().into_iter().map(|spelling| (spelling, index)));
     }
     first_found(&seen.bytes, &needles).map(|index| &secrets[index])
-}
-
-/// The names that the page gives to the fields of a JSON value.
-fn fields(value: &Value, path: &str, names: &mut BTreeSet<String>) {
-    match value {
-        Value::Object(members) => {
-            for (name, member) in members {
-                fields(member, &format!("{path}.{name}"), names);
-            }
-        }
-        Value::Array(items) if items.iter().any(Value::is_object) => {
-            items.iter().for_each(|item| fields(item, path, names));
-        }
-        Value::Array(_) if path == ".entries" => {}
-        _ => drop(names.insert(named(path))),
-    }
-}
-
-/// A path under the name of the structure that it lies in.
-fn named(path: &str) -> String {
-    let path = path.trim_start_matches('.');
-    for (inner, name) in [
-        (".account.", "account"),
-        (".operator.", "account"),
-        (".auditor.", "account"),
-        (".successor.", "account"),
-        (".join.", "member"),
-        (".member.", "member"),
-        (".members.", "member"),
-        (".policy.", "policy"),
-        (".version.", "version"),
-        (".schema.", "schema"),
-        (".terms.", "terms"),
-    ] {
-        let outside = !path.contains(".outcome.") && (inner != ".version." || !path.contains(".Answer."));
-        if let Some((_, rest)) = path.split_once(inner).filter(|_| outside) {
-            return format!("{name}.{rest}");
-        }
-    }
-    for (before, name) in [
-        ("entries.body.transaction.tx.tx.body.", ""),
-        ("entries.body.transaction.tx.tx.", "tx."),
-        ("entries.body.transaction.tx.", "tx."),
-        ("entries.body.transaction.", ""),
-        ("entries.body.", ""),
-        ("entries.", "entry."),
-    ] {
-        if let Some(rest) = path.strip_prefix(before) {
-            return format!("{name}{rest}");
-        }
-    }
-    path.to_owned()
-}
-
-/// The fields that the page's tables have lines for.
-fn named_in_the_page() -> BTreeSet<String> {
-    let page = std::fs::read_to_string(workspace().join("docs/spec/privacy.md")).unwrap();
-    let rows = page.lines().filter_map(|line| line.strip_prefix("| `")?.split_once('`'));
-    let mut names = BTreeSet::new();
-    for (name, rest) in rows {
-        assert!(names.insert(name.to_owned()), "{name} has two lines");
-        let cells: Vec<&str> = rest.trim_start_matches(" |").split(" |").map(str::trim).collect();
-        assert!(!cells[0].is_empty(), "the line of {name} does not say what it tells");
-    }
-    names
 }
 
 /// Which kinds of things a block holds. Whoever adds one adds it here, to the job above, and to the

@@ -3,6 +3,7 @@
 
 use std::convert::Infallible;
 
+use sealgate_ledger::state::Rejection as Rejected;
 use sealgate_ledger::{LedgerError, SubmitError};
 use warp::http::{HeaderValue, StatusCode, header};
 use warp::reject::Rejection;
@@ -224,6 +225,8 @@ fn respond(problem: &Problem, retry_s: u32) -> Response {
 impl From<SubmitError> for ApiError {
     fn from(error: SubmitError) -> Self {
         match error {
+            // The next block takes it.
+            SubmitError::Rejected(why @ Rejected::MembersChanged(_)) => ApiError::Busy(why.to_string()),
             SubmitError::Rejected(why) => ApiError::Refused(why.to_string()),
             SubmitError::Busy | SubmitError::TooFast(_) | SubmitError::Undecided => ApiError::Busy(error.to_string()),
             SubmitError::Undone(_) | SubmitError::Stopped(_) => ApiError::internal(error),

@@ -15,10 +15,11 @@ use crate::asking::Session;
 use crate::auditing;
 use crate::client::Client;
 use crate::files::read_json;
+use crate::handing;
 use crate::home::Home;
 use crate::identity;
 use crate::journal::{Journal, What};
-use crate::owner::{Owner, signed};
+use crate::owner::{Access, Owner, signed};
 
 #[derive(Debug, Subcommand)]
 pub(super) enum AccountCommand {
@@ -30,7 +31,8 @@ pub(super) enum AccountCommand {
     Enrol(Enrol),
     /// Show who stands behind a pseudonym, to those it was sealed to.
     Identity(Identity),
-    /// Replace a home's keys: what was granted to the account is its successor's.
+    /// Replace a home's keys: what was granted to the account holds for its successor, which takes over
+    /// what it owns.
     Replace(OnLedger),
     /// End an account: a home's own, or one that this member enrolled.
     Close(Close),
@@ -189,6 +191,10 @@ async fn replace(args: OnLedger, output: &Output) -> Result<(), Failure> {
     let body = TxBody::ReplaceAccount { successor: successor.public().clone() };
     let receipt = client.submit(&signed(&session.genesis, session.head, &account, body)?).await?;
     account_file::succeed(home.folder())?;
+    let access = Access::Serving(client.clone());
+    for asset in access.assets(Some(&account.address())).await?.iter().filter(|asset| asset.withdrawn.is_none()) {
+        handing::take_over(&access, asset, &successor).await?;
+    }
     done("replaced by", address, &receipt, output);
     Ok(())
 }

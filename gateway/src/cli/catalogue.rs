@@ -135,7 +135,7 @@ fn found(replay: &Replay, search: &Search, me: Option<&Address>) -> Result<Found
         let (Some(version), Some(owner)) = (version, owner) else { continue };
         let listed = Listed { asset, version, owner: owner.account };
         let grant = match me {
-            Some(me) => replay.grants(&listed.asset.id)?.into_iter().find(|grant| grant.to == *me),
+            Some(me) => replay.grant(&listed.asset.id, me)?,
             None => None,
         };
         let mine = me.is_none_or(|me| grant.is_some() || listed.asset.owner == *me);

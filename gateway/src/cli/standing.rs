@@ -48,10 +48,11 @@ pub(super) async fn list(args: List, output: &Output) -> Result<(), Failure> {
     let operator = session.genesis.operator.address();
     let asset = args.asset.parse().unwrap_or_else(|_| AssetId::of(&session.genesis.chain_id(), &operator, &args.asset));
     if let Some(address) = args.address {
-        let (standing, as_of) = session.granted(&asset, &address).await?;
-        let result = result(asset, None, standing.value.iter().collect(), false, &as_of);
+        let predecessors = session.predecessors(&address).await?;
+        let (value, as_of) = session.holding(&asset, &address, &predecessors).await?;
+        let result = result(asset, None, value.iter().collect(), false, &as_of);
         output.result(&result, || {
-            let says = match &standing.value {
+            let says = match &value {
                 Some(grant) => lines(grant, None).join("\n"),
                 None => format!("{address} is not on the list of {asset}"),
             };

@@ -59,7 +59,7 @@ pub fn describe(body: &TxBody) -> Vec<String> {
             format!("question and answer are hidden in {binding}, the sealed answer has hash {sealed}"),
         ],
         TxBody::Decline { request, reason } => vec![format!("declined the request {request}: {reason}")],
-        TxBody::Transfer { asset, to } => vec![format!("gave {asset} to {to}")],
+        TxBody::Transfer { asset, to, .. } => vec![format!("gave {asset} to {to}")],
         TxBody::Withdraw { asset } => vec![format!("withdrew {asset}")],
         TxBody::ReplaceAccount { successor } => {
             vec![format!("replaced the sender's account by {}, called '{}'", successor.address(), successor.name)]

@@ -212,8 +212,6 @@ impl Held {
                     changed.push(*asset);
                 }
                 TxBody::RegisterAsset { name, .. } => changed.push(AssetId::of(chain, &tx.tx.sender, name)),
-                // What was granted to it, and what it owned, is its successor's.
-                TxBody::ReplaceAccount { .. } => changed.extend(self.replay.assets()?.iter().map(|asset| asset.id)),
                 _ => {}
             }
         }

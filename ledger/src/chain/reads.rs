@@ -103,6 +103,16 @@ impl Ledger {
         self.core().guard(query::assets_named(&self.core().index, name))
     }
 
+    /// The asset that has this name among its owner's.
+    ///
+    /// # Errors
+    /// [`LedgerError::Index`].
+    pub fn asset_owned(&self, owner: &Address, name: &str) -> Result<Option<AssetView>, LedgerError> {
+        let index = &self.core().index;
+        let found = query::owned(index, owner, name).and_then(|id| id.map_or(Ok(None), |id| query::asset(index, &id)));
+        self.core().guard(found)
+    }
+
     /// A version of an asset.
     ///
     /// # Errors
@@ -111,12 +121,13 @@ impl Ledger {
         self.core().guard(query::version(&self.core().index, asset, number))
     }
 
-    /// What `to` was granted on `asset`.
+    /// What holds for `account` on `asset`: what it was granted itself, or else an account that it
+    /// succeeds (docs/spec/members.md#accounts).
     ///
     /// # Errors
     /// [`LedgerError::Index`].
-    pub fn grant(&self, asset: &AssetId, to: &Address) -> Result<Option<GrantView>, LedgerError> {
-        self.core().guard(query::grant(&self.core().index, asset, to))
+    pub fn grant(&self, asset: &AssetId, account: &Address) -> Result<Option<GrantView>, LedgerError> {
+        self.core().guard(query::holding(&self.core().index, asset, account))
     }
 
     /// An asset's list, by address.

@@ -9,6 +9,7 @@ use crate::genesis::{Genesis, Network};
 use crate::ids::Address;
 use crate::member::{Certificate, Change, Member};
 use crate::state::verify::verify_new;
+use crate::state::{ExecuteError, Rejection};
 use crate::testing::*;
 use crate::tx::{SignedTx, TxBody};
 use crate::{Ledger, SoloConfig};
@@ -193,54 +194,98 @@ fn member(seed: u8) -> Member {
     }
 }
 
-/// Executes one transaction as the next block.
-fn block(chain: &mut Chain, tx: SignedTx) -> Header {
+/// Executes transactions as the next block, and says which are refused.
+fn block(chain: &mut Chain, txs: Vec<SignedTx>) -> (Header, Vec<Rejection>) {
     let core = chain.core().clone();
     let head = core.head();
-    let verified = verify_new(&core.genesis.chain_id(), [tx], &core.index).pop().unwrap().unwrap();
+    let verified = verify_new(&core.genesis.chain_id(), txs, &core.index);
     let mut builder = chain.begin(&core, &head, head.time_ms + 1).unwrap();
-    builder.add(&verified).unwrap();
-    chain.commit(builder).unwrap()
+    let mut refused = Vec::new();
+    for tx in verified {
+        match builder.add(&tx.unwrap()) {
+            Err(ExecuteError::Rejected(why)) => refused.push(why),
+            other => drop(other.unwrap()),
+        }
+    }
+    (chain.commit(builder).unwrap(), refused)
+}
+
+/// Executes one transaction as the next block, signed by `nodes`.
+fn certified(chain: &mut Chain, tx: SignedTx, nodes: &[&AccountSecret]) {
+    let (header, refused) = block(chain, vec![tx]);
+    assert_eq!(refused, []);
+    certify(chain, header, nodes);
+}
+
+/// Records the checkpoint of a block, signed by `nodes`.
+fn certify(chain: &Chain, header: Header, nodes: &[&AccountSecret]) {
+    let id = header.chain;
+    let signatures: Vec<_> = nodes
+        .iter()
+        .map(|node| NodeSecret::of(node))
+        .map(|node| (node.verify_key(), Checkpoint::of(&header).signature(&id, &node)))
+        .collect();
+    let note = Checkpoint::of(&header).with(&id, &signatures);
+    chain.core().certify(header, note);
+}
+
+/// A ledger of one member, with the blocks that `make` makes.
+fn of_one_member(make: impl FnOnce(&Genesis, &mut Chain)) -> (tempfile::TempDir, Genesis, Ledger) {
+    let dir = tempfile::tempdir().unwrap();
+    let network = Network { authority: Certificate(vec![1]), members: vec![member(1)] };
+    let operator = secret("member", 1).public().clone();
+    let genesis = Genesis { operator, network: Some(network), ..genesis().0 };
+    let opening = Opening::create(dir.path(), genesis.clone()).unwrap();
+    let ledger = opening.with(|mut chain| {
+        make(&genesis, &mut chain);
+        Ok::<_, LedgerError>(Box::new(Idle) as Box<dyn Engine>)
+    });
+    (dir, genesis, ledger.unwrap())
 }
 
 /// A ledger of one member, which takes in a second and leaves: its handovers.
 fn handovers() -> (tempfile::TempDir, Genesis, Vec<Handover>) {
-    let dir = tempfile::tempdir().unwrap();
-    let (first, second) = (secret("member", 1), secret("member", 2));
-    let network = Network { authority: Certificate(vec![1]), members: vec![member(1)] };
-    let genesis = Genesis { operator: first.public().clone(), network: Some(network), ..genesis().0 };
-    let ledger = Opening::create(dir.path(), genesis.clone())
-        .unwrap()
-        .with(|mut chain| {
-            let id = genesis.chain_id();
-            let core = chain.core().clone();
-            let certify = |header: Header, nodes: &[&AccountSecret]| {
-                let signatures: Vec<_> = nodes
-                    .iter()
-                    .map(|node| NodeSecret::of(node))
-                    .map(|node| (node.verify_key(), Checkpoint::of(&header).signature(&id, &node)))
-                    .collect();
-                let note = Checkpoint::of(&header).with(&id, &signatures);
-                core.certify(header, note);
-            };
-            let join = TxBody::Propose { change: Change::Join(member(2)) };
-            certify(block(&mut chain, sign(&genesis, &first, 1, 50, join)), &[&first]);
-            // A block in between ends nothing.
-            let body = TxBody::OpenAccount { account: secret("x", 9).public().clone(), identity: vec![] };
-            certify(block(&mut chain, sign(&genesis, &first, 2, 50, body)), &[&first, &second]);
-            let leave = TxBody::Propose { change: Change::Leave { account: first.address() } };
-            let proposed = sign(&genesis, &first, 3, 50, leave);
-            let proposal = proposed.hash();
-            certify(block(&mut chain, proposed), &[&first, &second]);
-            let endorse = sign(&genesis, &second, 4, 50, TxBody::Endorse { proposal });
-            certify(block(&mut chain, endorse), &[&first, &second]);
-            Ok::<_, LedgerError>(Box::new(Idle) as Box<dyn Engine>)
-        })
-        .unwrap();
+    let (first, second) = (&secret("member", 1), &secret("member", 2));
+    let (dir, genesis, ledger) = of_one_member(|genesis, chain| {
+        let join = TxBody::Propose { change: Change::Join(member(2)) };
+        certified(chain, sign(genesis, first, 1, 50, join), &[first]);
+        // A block in between ends nothing.
+        let body = TxBody::OpenAccount { account: secret("x", 9).public().clone(), identity: vec![] };
+        certified(chain, sign(genesis, first, 2, 50, body), &[first, second]);
+        let leave = TxBody::Propose { change: Change::Leave { account: first.address() } };
+        let proposed = sign(genesis, first, 3, 50, leave);
+        let proposal = proposed.hash();
+        certified(chain, proposed, &[first, second]);
+        let endorse = sign(genesis, second, 4, 50, TxBody::Endorse { proposal });
+        certified(chain, endorse, &[first, second]);
+    });
     let found = ledger.handovers(0).unwrap();
     assert_eq!(ledger.handovers(1).unwrap(), found[1..]);
     assert_eq!(ledger.handovers(2).unwrap(), []);
     (dir, genesis, found)
+}
+
+#[test]
+fn changes_that_come_together_are_followed_one_by_one() {
+    let first = &secret("member", 1);
+    let nodes = [2, 3].map(|seed| secret("node", seed));
+    let with_node = |at: usize| Member { node_key: nodes[at].public().verify_key, ..member(1) };
+    let (_dir, genesis, ledger) = of_one_member(|genesis, chain| {
+        let replace = |at: usize| {
+            let change = Change::Replace { account: first.address(), member: with_node(at) };
+            sign(genesis, first, 1 + at as u64, 50, TxBody::Propose { change })
+        };
+        // Either is done with the only member's word.
+        let (header, refused) = block(chain, vec![replace(0), replace(1)]);
+        assert_eq!(refused, [Rejection::MembersChanged(header.height)]);
+        certify(chain, header, &[first]);
+        // The very transaction that was refused, in a block that the node between signs.
+        certified(chain, replace(1), &[&nodes[0]]);
+    });
+    let found = ledger.handovers(0).unwrap();
+    let last = walk(&genesis.chain_id(), &genesis.members(), &found).unwrap();
+    assert_eq!((last.epoch, last.members), (2, vec![with_node(1)]));
+    assert_eq!(ledger.members().unwrap().epoch, last.epoch);
 }
 
 #[test]

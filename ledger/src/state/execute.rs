@@ -6,7 +6,7 @@ use sealgate_circuits::schema::Schema;
 
 use super::keys;
 use super::query;
-use super::rejection::{ExecuteError, OWNERS_MAX, Rejection};
+use super::rejection::{ExecuteError, HANDED_MAX, OWNERS_MAX, Rejection};
 use super::tree::settle;
 use super::verify::VerifiedTx;
 use super::views::{AccountView, Asked, AssetView, GrantView, RequestStatus, TextView, VersionView};
@@ -20,7 +20,9 @@ use crate::log;
 use crate::member::{MemberSet, Policy};
 use crate::merkle::{self, NodeHash, Tiles, TilesMut};
 use crate::trie;
-use crate::tx::{EXPIRY_BLOCKS_MAX, GrantTerms, TextContent, TxBody, VersionInfo, check_terms, check_version};
+use crate::tx::{
+    Consent, EXPIRY_BLOCKS_MAX, GrantTerms, Handing, TextContent, TxBody, VersionInfo, check_terms, check_version,
+};
 
 /// Where a block lies in the log and in the tree.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, borsh::BorshSerialize, borsh::BorshDeserialize)]
@@ -69,7 +71,7 @@ pub(crate) struct BlockBuilder<'a, I: Index + ?Sized> {
     pub(super) members: MemberSet,
     pub(super) policy: Policy,
     /// Of the members before this block.
-    epoch: u64,
+    pub(super) epoch: u64,
     pub(super) overlay: Overlay<'a, I>,
     entries: Vec<Entry>,
     /// The requests among them.
@@ -268,7 +270,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             TxBody::Request { .. } => self.request(hash, sender, &tx.body),
             TxBody::Answer { .. } => self.answer(hash, sender, &tx.body),
             TxBody::Decline { request, reason } => self.decline(sender, request, *reason),
-            TxBody::Transfer { asset, to } => self.transfer(sender, asset, to),
+            TxBody::Transfer { asset, to, consent } => self.transfer(sender, asset, to, consent),
             TxBody::Withdraw { asset } => self.withdraw(sender, asset),
             TxBody::ReplaceAccount { successor } => self.replace_account(sender, successor),
             TxBody::CloseAccount { account } => self.close_account(sender, account),
@@ -292,7 +294,8 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             return Ok(Outcome::Accepted);
         };
         let id = AssetId::of(&self.chain, &owner, name);
-        if query::asset(&self.overlay, &id)?.is_some() || query::text(&self.overlay, &id)?.is_some() {
+        self.check_no_asset(&owner, name, id)?;
+        if query::text(&self.overlay, &id)?.is_some() {
             return Err(Rejection::AssetExists { name: name.clone(), asset: id }.into());
         }
         if version.number != 1 {
@@ -315,9 +318,22 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             entry_index: self.next_entry(),
         };
         self.overlay.put(keys::asset_name(name, &id), &());
-        self.overlay.put(keys::owned_asset(&owner, &id), &());
+        self.overlay.put(keys::owned(&owner, name), &id);
         self.overlay.put(keys::asset(&id), &view);
         self.put_version(id, version, schema)
+    }
+
+    /// Refuses a name that an asset of its owner's has, or under which the owner registered one that is
+    /// another's now: its id, `id`, is taken.
+    fn check_no_asset(&self, owner: &Address, name: &str, id: AssetId) -> Result<(), ExecuteError> {
+        let taken = match query::owned(&self.overlay, owner, name)? {
+            Some(asset) => Some(asset),
+            None => query::asset(&self.overlay, &id)?.map(|asset| asset.id),
+        };
+        match taken {
+            Some(asset) => Err(Rejection::AssetExists { name: name.to_owned(), asset }.into()),
+            None => Ok(()),
+        }
     }
 
     fn put_text(
@@ -328,9 +344,7 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         content: &TextContent,
     ) -> Result<Outcome, ExecuteError> {
         let id = AssetId::of(&self.chain, &owner, name);
-        if query::asset(&self.overlay, &id)?.is_some() {
-            return Err(Rejection::AssetExists { name: name.to_owned(), asset: id }.into());
-        }
+        self.check_no_asset(&owner, name, id)?;
         let view = TextView {
             id,
             owner,
@@ -357,31 +371,58 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
         if view.owner != sender {
             return Err(Rejection::NotOwner { asset: *asset, owner: view.owner, sender }.into());
         }
-        match view.withdrawn {
-            Some(height) => Err(Rejection::Withdrawn { asset: *asset, height }.into()),
-            None => Ok(view),
-        }
+        view.check_stands()?;
+        Ok(view)
     }
 
-    fn transfer(&mut self, sender: Address, asset: &AssetId, to: &Address) -> Result<Outcome, ExecuteError> {
-        let view = self.owned(sender, asset)?;
-        let receiver = query::account(&self.overlay, to)?.ok_or(Rejection::UnknownSender(*to))?;
-        receiver.check_open()?;
-        self.give(view, *to)?;
+    /// Makes `to` the owner of an asset: by its owner, or by `to` itself where it succeeds an owner whose
+    /// account was closed.
+    fn transfer(
+        &mut self,
+        sender: Address,
+        asset: &AssetId,
+        to: &Address,
+        consent: &Consent,
+    ) -> Result<Outcome, ExecuteError> {
+        let mut view = query::asset(&self.overlay, asset)?.ok_or(Rejection::UnknownAsset(*asset))?;
+        let handed_max = if view.owner == sender {
+            OWNERS_MAX
+        } else if *to == sender && query::succeeds(&self.overlay, to, &view.owner)? {
+            HANDED_MAX
+        } else {
+            return Err(Rejection::NotOwner { asset: *asset, owner: view.owner, sender }.into());
+        };
+        view.check_stands()?;
+        let handed = view.handed.len();
+        if handed >= handed_max {
+            return Err(Rejection::TooManyOwners { asset: *asset, handed }.into());
+        }
+        self.check_consent(&view, to, consent)?;
+        let texts = AssetId::of(&self.chain, to, &view.name);
+        if query::owned(&self.overlay, to, &view.name)?.is_some() || query::text(&self.overlay, &texts)?.is_some() {
+            return Err(Rejection::NameTaken { name: view.name, to: *to }.into());
+        }
+        view.handed.push(self.next_entry());
+        self.overlay.delete(keys::owned(&view.owner, &view.name));
+        self.overlay.put(keys::owned(to, &view.name), asset);
+        view.owner = *to;
+        self.overlay.put(keys::asset(asset), &view);
         Ok(Outcome::Accepted)
     }
 
-    /// Makes `to` the owner of an asset.
-    pub(super) fn give(&mut self, mut view: AssetView, to: Address) -> Result<(), ExecuteError> {
-        if view.handed.len() >= OWNERS_MAX {
-            return Err(Rejection::TooManyOwners(view.id).into());
+    /// That an open account has agreed to be given this asset now.
+    fn check_consent(&self, asset: &AssetView, to: &Address, consent: &Consent) -> Result<(), ExecuteError> {
+        let receiver = query::account(&self.overlay, to)?.ok_or(Rejection::UnknownSender(*to))?;
+        receiver.check_open()?;
+        let (height, expiry) = (self.height(), consent.expiry);
+        if expiry < height {
+            return Err(Rejection::ConsentExpired { expiry, height }.into());
         }
-        view.handed.push(self.next_entry());
-        self.overlay.delete(keys::owned_asset(&view.owner, &view.id));
-        self.overlay.put(keys::owned_asset(&to, &view.id), &());
-        view.owner = to;
-        self.overlay.put(keys::asset(&view.id), &view);
-        Ok(())
+        let handing = asset.handing(self.chain, *to, expiry);
+        handing.verify(&receiver.account, &consent.signature).map_err(|_| {
+            let Handing { asset, from, to, handed, .. } = handing;
+            Rejection::NoConsent { asset, from, to, handed }.into()
+        })
     }
 
     fn withdraw(&mut self, sender: Address, asset: &AssetId) -> Result<Outcome, ExecuteError> {
@@ -425,19 +466,30 @@ impl<'a, I: Index + ?Sized> BlockBuilder<'a, I> {
             granted_by: hash,
             height: self.height(),
         };
+        self.take_back(asset, to)?;
         self.overlay.put(keys::grant(asset, to), &grant);
-        self.overlay.put(keys::granted_asset(to, asset), &());
         Ok(Outcome::Accepted)
     }
 
     fn revoke(&mut self, sender: Address, asset: &AssetId, to: &Address) -> Result<Outcome, ExecuteError> {
         self.owned(sender, asset)?;
-        if query::grant(&self.overlay, asset, to)?.is_none() {
-            return Err(Rejection::NoSuchGrant { asset: *asset, to: *to }.into());
+        match self.take_back(asset, to)? {
+            true => Ok(Outcome::Accepted),
+            false => Err(Rejection::NoSuchGrant { asset: *asset, to: *to }.into()),
         }
-        self.overlay.delete(keys::grant(asset, to));
-        self.overlay.delete(keys::granted_asset(to, asset));
-        Ok(Outcome::Accepted)
+    }
+
+    /// Removes all that holds for an account on an asset, also as a successor, and says whether anything
+    /// did: what is older never comes to light again.
+    fn take_back(&mut self, asset: &AssetId, to: &Address) -> Result<bool, ExecuteError> {
+        let mut any = false;
+        for holder in std::iter::once(*to).chain(query::predecessors(&self.overlay, to)?) {
+            if query::grant(&self.overlay, asset, &holder)?.is_some() {
+                self.overlay.delete(keys::grant(asset, &holder));
+                any = true;
+            }
+        }
+        Ok(any)
     }
 }
 

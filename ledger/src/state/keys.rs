@@ -112,27 +112,9 @@ pub(crate) fn text(id: &AssetId) -> Vec<u8> {
     join(TEXTS, &[&id.0])
 }
 
-/// Assets by owner.
-pub(crate) fn owned(owner: &Address) -> Vec<u8> {
-    join(b"u", &[&owner.0])
-}
-
-pub(crate) fn owned_asset(owner: &Address, asset: &AssetId) -> Vec<u8> {
-    join(&owned(owner), &[&asset.0])
-}
-
-/// Assets on whose lists an account is.
-pub(crate) fn granted(to: &Address) -> Vec<u8> {
-    join(b"w", &[&to.0])
-}
-
-pub(crate) fn granted_asset(to: &Address, asset: &AssetId) -> Vec<u8> {
-    join(&granted(to), &[&asset.0])
-}
-
-/// The asset that ends a key.
-pub(crate) fn last_asset(key: &[u8]) -> Option<AssetId> {
-    key.last_chunk::<32>().map(|bytes| AssetId(*bytes))
+/// Which asset of its owner's has this name.
+pub(crate) fn owned(owner: &Address, name: &str) -> Vec<u8> {
+    join(b"u", &[&owner.0, name.as_bytes()])
 }
 
 /// Where the root of the state tree is named.

@@ -3,12 +3,12 @@
 use super::execute::BlockBuilder;
 use super::keys;
 use super::query;
-use super::rejection::{ExecuteError, REPLACED_MAX, Rejection};
+use super::rejection::{ExecuteError, Rejection};
 use super::views::AccountView;
 use crate::account::AccountPublic;
 use crate::block::Outcome;
-use crate::ids::{Address, AssetId, TxHash};
-use crate::index::{Index, IndexError};
+use crate::ids::{Address, TxHash};
+use crate::index::Index;
 use crate::member::{Change, PROPOSAL_BLOCKS, ProposalStatus, ProposalView};
 
 impl<I: Index + ?Sized> BlockBuilder<'_, I> {
@@ -54,46 +54,30 @@ impl<I: Index + ?Sized> BlockBuilder<'_, I> {
         }
         // Whoever enrolled the first of them may close the last: a stolen key does not escape by this.
         let new = AccountView::enrolled(successor, self.height(), old.enrolled_by);
-        self.overlay.put(keys::account(&to), &AccountView { identity: old.identity.clone(), ..new });
-        let owned = self.assets_under(&keys::owned(&sender))?;
-        let granted = self.assets_under(&keys::granted(&sender))?;
-        if owned.len().max(granted.len()) > REPLACED_MAX {
-            return Err(Rejection::TooMuchToReplace(sender).into());
-        }
-        for id in owned {
-            let asset = query::asset(&self.overlay, &id)?.ok_or(Rejection::UnknownAsset(id))?;
-            self.give(asset, to)?;
-        }
-        for id in granted {
-            let Some(mut grant) = query::grant(&self.overlay, &id, &sender)? else { continue };
-            grant.to = to;
-            self.overlay.delete(keys::grant(&id, &sender));
-            self.overlay.delete(keys::granted_asset(&sender, &id));
-            self.overlay.put(keys::grant(&id, &to), &grant);
-            self.overlay.put(keys::granted_asset(&to, &id), &());
-        }
-        old.closed = Some(self.height());
-        old.successor = Some(to);
-        self.overlay.put(keys::account(&sender), &old);
+        let new = AccountView { identity: old.identity.clone(), succeeds: Some(sender), ..new };
+        self.overlay.put(keys::account(&to), &new);
+        self.end_account(&mut old, Some(to));
         Ok(Outcome::Accepted)
     }
 
-    /// Assets that end the keys under `prefix`, one more than may move at most.
-    fn assets_under(&self, prefix: &[u8]) -> Result<Vec<AssetId>, ExecuteError> {
-        let found = self.overlay.keys(prefix, REPLACED_MAX + 1)?;
-        let asset = |key: &Vec<u8>| keys::last_asset(key).ok_or_else(|| IndexError::value(key, "no asset id").into());
-        found.iter().map(asset).collect()
+    /// Closes an account. Nothing that is its moves, so that nobody can make this too much work: what it
+    /// was granted is found from its successor, and what it owns the successor takes over.
+    fn end_account(&mut self, account: &mut AccountView, successor: Option<Address>) {
+        account.closed = Some(self.height());
+        account.successor = successor;
+        self.overlay.put(keys::account(&account.address), account);
     }
 
     pub(super) fn close_account(&mut self, sender: Address, account: &Address) -> Result<Outcome, ExecuteError> {
         let mut view = self.ordinary(*account)?;
         view.check_open()?;
-        let enroller = view.enrolled_by == sender && self.members.member(&sender).is_some();
+        let by = view.enrolled_by;
+        let enroller =
+            self.members.member(&sender).is_some() && (by == sender || query::succeeds(&self.overlay, &sender, &by)?);
         if sender != *account && !enroller {
             return Err(Rejection::NotOwnAccount { sender, account: *account }.into());
         }
-        view.closed = Some(self.height());
-        self.overlay.put(keys::account(account), &view);
+        self.end_account(&mut view, None);
         Ok(Outcome::Accepted)
     }
 
@@ -152,10 +136,18 @@ impl<I: Index + ?Sized> BlockBuilder<'_, I> {
         if behind >= self.members.quorum() {
             proposal.status = ProposalStatus::Done { height: self.height() };
             if let Some(next) = next {
+                self.check_same_epoch()?;
                 for member in &next.members {
                     self.enrol_member(&member.account)?;
                 }
                 self.overlay.put(keys::MEMBERS.to_vec(), &next);
+            }
+            if let Change::Replace { account, member } = &proposal.change
+                && member.address() != *account
+            {
+                // Whoever has its keys may be the reason.
+                let mut old = query::account(&self.overlay, account)?.ok_or(Rejection::UnknownSender(*account))?;
+                self.end_account(&mut old, Some(member.address()));
             }
             if let Change::Policy(policy) = &proposal.change {
                 self.overlay.put(keys::POLICY.to_vec(), policy);
@@ -166,6 +158,12 @@ impl<I: Index + ?Sized> BlockBuilder<'_, I> {
         }
         self.overlay.put(keys::proposal(&proposal.hash), &proposal);
         Ok(Outcome::Accepted)
+    }
+
+    /// Refuses another change of members in a block that holds one: nobody signs for the epoch
+    /// between, so no handover would lead across it.
+    fn check_same_epoch(&self) -> Result<(), ExecuteError> {
+        if self.members.epoch == self.epoch { Ok(()) } else { Err(Rejection::MembersChanged(self.height()).into()) }
     }
 
     fn enrol_member(&mut self, account: &AccountPublic) -> Result<(), ExecuteError> {

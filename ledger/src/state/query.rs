@@ -2,6 +2,7 @@
 
 use super::execute::BlockPlace;
 use super::keys;
+use super::rejection::SUCCESSIONS_MAX;
 use super::views::{AccountView, AssetView, GrantView, RequestView, TextView, VersionView};
 use crate::block::{Header, Receipt};
 use crate::ids::{Address, AssetId, BlockHeight, TxHash};
@@ -36,6 +37,56 @@ pub(crate) fn grant<R: Read + ?Sized>(
     to: &Address,
 ) -> Result<Option<GrantView>, IndexError> {
     load(state, &keys::grant(asset, to))
+}
+
+/// What holds for `account` on `asset`: what it was granted itself, or else the nearest of those that it
+/// succeeds, at most [`SUCCESSIONS_MAX`] of them.
+pub(crate) fn holding<R: Read + ?Sized>(
+    state: &R,
+    asset: &AssetId,
+    account: &Address,
+) -> Result<Option<GrantView>, IndexError> {
+    let own = grant(state, asset, account)?;
+    if own.is_some() {
+        return Ok(own);
+    }
+    for before in predecessors(state, account)? {
+        let found = grant(state, asset, &before)?;
+        if found.is_some() {
+            return Ok(found);
+        }
+    }
+    Ok(None)
+}
+
+/// The accounts whose grants hold for `account`, the nearest first: at most [`SUCCESSIONS_MAX`].
+pub(crate) fn predecessors<R: Read + ?Sized>(state: &R, account: &Address) -> Result<Vec<Address>, IndexError> {
+    let mut found = Vec::new();
+    let mut last = *account;
+    while found.len() < SUCCESSIONS_MAX {
+        let Some(before) = self::account(state, &last)?.and_then(|view| view.succeeds) else { break };
+        found.push(before);
+        last = before;
+    }
+    Ok(found)
+}
+
+/// Whether `account` succeeds the closed account `of`, over at most [`SUCCESSIONS_MAX`] steps.
+pub(crate) fn succeeds<R: Read + ?Sized>(state: &R, account: &Address, of: &Address) -> Result<bool, IndexError> {
+    let mut last = *of;
+    for _ in 0..SUCCESSIONS_MAX {
+        match self::account(state, &last)?.and_then(|view| view.successor) {
+            Some(next) if next == *account => return Ok(true),
+            Some(next) => last = next,
+            None => break,
+        }
+    }
+    Ok(false)
+}
+
+/// The asset that has this name among its owner's.
+pub(crate) fn owned<R: Read + ?Sized>(state: &R, owner: &Address, name: &str) -> Result<Option<AssetId>, IndexError> {
+    load(state, &keys::owned(owner, name))
 }
 
 pub(crate) fn receipt<R: Read + ?Sized>(state: &R, hash: &TxHash) -> Result<Option<Receipt>, IndexError> {

@@ -6,11 +6,15 @@ use crate::index::IndexError;
 use crate::member::MemberError;
 use crate::tx::{DeclineReason, EXPIRY_BLOCKS_MAX, TxError};
 
-/// Most assets, and most grants, that move with a replaced account.
-pub const REPLACED_MAX: usize = 256;
+/// Through how many successions what was an account's is its successors'.
+pub const SUCCESSIONS_MAX: usize = 16;
 
-/// How often an asset changes hands at most: each time is shown with every answer.
+/// How often an asset is given away at most: each time is shown with every answer.
 pub const OWNERS_MAX: usize = 32;
+
+/// How often an asset is handed over at most, given away or taken over by a successor. What lies between
+/// is for successors alone, so that nobody else uses it up.
+pub const HANDED_MAX: usize = 2 * OWNERS_MAX;
 
 /// Why the ledger refuses a transaction.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -75,12 +79,48 @@ pub enum Rejection {
         /// Who replaced it, if anybody did.
         successor: Option<Address>,
     },
-    /// An account owns or was granted too much to be replaced in one transaction.
-    #[error("{0} has more than {REPLACED_MAX} assets or grants: transfer its assets one by one first")]
-    TooMuchToReplace(Address),
     /// An asset has had too many owners.
-    #[error("{0} has changed hands {OWNERS_MAX} times: publish it as a new asset")]
-    TooManyOwners(AssetId),
+    #[error(
+        "{asset} has changed hands {handed} times, and that is the most: withdraw it, and publish it as a new asset"
+    )]
+    TooManyOwners {
+        /// The asset.
+        asset: AssetId,
+        /// How often.
+        handed: usize,
+    },
+    /// The receiver has not agreed to this transfer.
+    #[error(
+        "{to} has not agreed to be given {asset} by {from}: a consent is for one asset, owner and handing over, here number {handed}; ask for another ('sealgate asset accept')"
+    )]
+    NoConsent {
+        /// The asset.
+        asset: AssetId,
+        /// Its owner.
+        from: Address,
+        /// Who was to have it.
+        to: Address,
+        /// How often it was handed over before.
+        handed: u32,
+    },
+    /// The receiver's consent is past.
+    #[error("the receiver's consent expired at block {expiry}; the next block is {height}: ask for another")]
+    ConsentExpired {
+        /// Its last block.
+        expiry: BlockHeight,
+        /// The next block.
+        height: BlockHeight,
+    },
+    /// The receiver has something of that name already.
+    #[error(
+        "{to} has an asset or a text named '{name}' already, and a name is one thing's: it cannot be given another"
+    )]
+    NameTaken {
+        /// The name.
+        name: String,
+        /// Who was to have it.
+        to: Address,
+    },
     /// A member's account is replaced by proposal, not by itself.
     #[error("{0} is a member's account: members replace and close it by proposal")]
     MemberAccount(Address),
@@ -90,6 +130,12 @@ pub enum Rejection {
     /// An embedded ledger has no members to decide about.
     #[error("this ledger has one member for good: its operator; make a network to share one")]
     Embedded,
+    /// One change of members a block: the members of each epoch sign its last block, whose state names
+    /// those of the next.
+    #[error(
+        "block {0} changes the members already, and a block changes them once: nothing of this is recorded; endorse again, or propose again, for the next block"
+    )]
+    MembersChanged(BlockHeight),
     /// The change does not fit the members there are.
     #[error("{0}; compare with 'sealgate member list'")]
     Change(#[from] MemberError),

@@ -32,7 +32,7 @@ impl<I: Index + ?Sized> BlockBuilder<'_, I> {
         };
         let view = query::asset(&self.overlay, asset)?.ok_or(Rejection::UnknownAsset(*asset))?;
         check_fits(&asked, &view)?;
-        let grant = query::grant(&self.overlay, asset, &sender)?;
+        let grant = query::holding(&self.overlay, asset, &sender)?;
         let decision = match view.withdrawn {
             Some(_) => Err(DenyReason::Withdrawn),
             None => decide(grant.as_ref(), &asked, purpose, self.time_ms),
@@ -40,7 +40,7 @@ impl<I: Index + ?Sized> BlockBuilder<'_, I> {
         let (status, outcome) = match decision {
             Ok(grant) => {
                 let used = GrantView { used: grant.used.saturating_add(asked.counts()), ..grant.clone() };
-                self.overlay.put(keys::grant(asset, &sender), &used);
+                self.overlay.put(keys::grant(asset, &grant.to), &used);
                 self.await_answer(&view, &asked)?
             }
             Err(reason) => {
@@ -304,7 +304,7 @@ impl<I: Index + ?Sized> BlockBuilder<'_, I> {
 
     /// What became of the grant under which the request was asked.
     fn standing_grant(&self, request: &RequestView) -> Result<Standing, IndexError> {
-        Ok(match query::grant(&self.overlay, &request.asset, &request.sender)? {
+        Ok(match query::holding(&self.overlay, &request.asset, &request.sender)? {
             None => Standing::Revoked,
             Some(grant) if Some(grant.granted_by) != request.grant => Standing::Replaced,
             Some(grant) => Standing::Listed(Box::new(grant)),

@@ -10,12 +10,12 @@ use super::*;
 use crate::account::AccountSecret;
 use crate::block::{Block, DenyReason, Header, Outcome, Receipt};
 use crate::genesis::{Genesis, Network};
-use crate::ids::{AssetId, BlockHeight, Digest, StateRoot};
+use crate::ids::{Address, AssetId, BlockHeight, Digest, StateRoot};
 use crate::index::{Index, MemoryIndex};
 use crate::member::{Certificate, Change, Member, MemberError, Policy, ProposalStatus};
 use crate::testing::*;
 use crate::trie::{self, LeafDigest, StateKey, StatePrefix};
-use crate::tx::{SealedText, TextContent, TxBody};
+use crate::tx::{Consent, Handing, SealedText, TextContent, TxBody};
 
 mod whole;
 
@@ -82,9 +82,15 @@ impl World {
 
     /// Proposes by the first member and endorses by the next two.
     fn decide(&mut self, change: Change) {
-        let proposal = self.member(0, TxBody::Propose { change }).unwrap().hash;
-        for at in [1, 2] {
-            self.member(at, TxBody::Endorse { proposal }).unwrap();
+        self.decide_but(3, change);
+    }
+
+    /// The same by all but one of the four.
+    fn decide_but(&mut self, without: usize, change: Change) {
+        let by: Vec<usize> = (0..4).filter(|at| *at != without).collect();
+        let proposal = self.member(by[0], TxBody::Propose { change }).unwrap().hash;
+        for at in &by[1..] {
+            self.member(*at, TxBody::Endorse { proposal }).unwrap();
         }
         let view = query::proposal(&self.index, &proposal).unwrap().unwrap();
         assert_eq!(view.status, ProposalStatus::Done { height: self.head.height });
@@ -93,6 +99,18 @@ impl World {
     fn asset(&mut self, at: usize, name: &str) -> AssetId {
         self.member(at, register(name)).unwrap();
         asset_id(&self.genesis, &self.members[at].address(), name)
+    }
+
+    /// What `to` would agree to who is given the asset as it stands.
+    fn handing(&self, asset: AssetId, to: Address) -> Handing {
+        let view = query::asset(&self.index, &asset).unwrap().unwrap();
+        view.handing(self.genesis.chain_id(), to, BlockHeight(self.head.height.0 + 50))
+    }
+
+    /// The asset's transfer as it stands to `to`, who agrees to it.
+    fn transfer(&self, asset: AssetId, to: &AccountSecret) -> TxBody {
+        let consent = self.handing(asset, to.address()).sign(to);
+        TxBody::Transfer { asset, to: to.address(), consent }
     }
 
     /// The leaf that the head's state root proves under the key.
@@ -173,34 +191,201 @@ fn an_embedded_ledger_has_one_member_for_good() {
 }
 
 #[test]
-fn a_replaced_account_leaves_its_assets_and_grants_to_its_successor() {
+fn what_a_replaced_account_was_granted_holds_for_its_successor_which_takes_over_its_assets() {
     let mut w = network();
     let (owner, new) = (secret("Licences", 21), secret("Licences", 22));
     w.send(&owner, TxBody::OpenAccount { account: owner.public().clone(), identity: vec![4, 2] }).unwrap();
     w.send(&owner, register("licences")).unwrap();
-    let asset = asset_id(&w.genesis, &owner.address(), "licences");
+    w.send(&owner, register("ended")).unwrap();
+    let [asset, ended] = ["licences", "ended"].map(|name| asset_id(&w.genesis, &owner.address(), name));
+    w.send(&owner, TxBody::Withdraw { asset: ended }).unwrap();
     let others = w.asset(0, "villages");
     w.member(0, TxBody::Grant { asset: others, to: owner.address(), terms: terms() }).unwrap();
     w.send(&owner, TxBody::ReplaceAccount { successor: new.public().clone() }).unwrap();
     let view = query::account(&w.index, &new.address()).unwrap().unwrap();
-    assert_eq!((view.enrolled_by, view.identity), (owner.address(), vec![4, 2]));
-    assert_eq!(query::asset(&w.index, &asset).unwrap().unwrap().owner, new.address());
-    assert!(query::grant(&w.index, &others, &owner.address()).unwrap().is_none());
-    let grant = query::grant(&w.index, &others, &new.address()).unwrap().unwrap();
-    assert_eq!(w.proven(StateKey::grant(&others, &new.address())), Some(grant.leaf()));
-    assert_eq!(w.proven(StateKey::grant(&others, &owner.address())), None);
+    assert_eq!(
+        (view.enrolled_by, view.identity.clone(), view.succeeds),
+        (owner.address(), vec![4, 2], Some(owner.address()))
+    );
+    assert_eq!(w.proven(StateKey::account(&new.address())), Some(view.leaf()));
     let closed =
         Rejection::AccountClosed { account: owner.address(), height: w.head.height, successor: Some(new.address()) };
     let revoke = TxBody::Revoke { asset, to: owner.address() };
     assert_eq!(w.send(&owner, revoke.clone()), Err(closed));
-    assert_eq!(w.send(&new, revoke), Err(Rejection::NoSuchGrant { asset, to: owner.address() }));
+    // The grant stands where it stood.
+    let grant = query::holding(&w.index, &others, &new.address()).unwrap().unwrap();
+    assert_eq!(grant.to, owner.address());
+    assert_eq!(w.proven(StateKey::grant(&others, &owner.address())), Some(grant.leaf()));
+    assert_eq!(w.proven(StateKey::grant(&others, &new.address())), None);
     let asked = w.send(&new, request(others, vec![Item::Disclose(1)])).unwrap();
     assert!(matches!(asked.outcome, Outcome::Granted { .. }));
+    assert_eq!(query::grant(&w.index, &others, &owner.address()).unwrap().unwrap().used, 1);
+    // So do the assets, until the successor takes them over: nobody else does, and to nobody else.
+    let stranger = w.members[3].clone();
+    assert!(matches!(w.send(&new, revoke.clone()), Err(Rejection::NotOwner { .. })));
+    for (by, to) in [(&stranger, &new), (&stranger, &stranger), (&new, &stranger)] {
+        assert!(matches!(w.send(by, w.transfer(asset, to)), Err(Rejection::NotOwner { .. })));
+    }
+    w.send(&new, w.transfer(asset, &new)).unwrap();
+    let view = query::asset(&w.index, &asset).unwrap().unwrap();
+    assert_eq!((view.owner, view.handed.len()), (new.address(), 1));
+    assert_eq!(w.send(&new, revoke), Err(Rejection::NoSuchGrant { asset, to: owner.address() }));
+    // What was withdrawn stays.
+    assert!(matches!(w.send(&new, w.transfer(ended, &new)), Err(Rejection::Withdrawn { .. })));
     let member_account = w.members[1].address();
     assert_eq!(
         w.member(1, TxBody::ReplaceAccount { successor: secret("x", 30).public().clone() }),
         Err(Rejection::MemberAccount(member_account))
     );
+}
+
+#[test]
+fn nobody_can_keep_an_account_from_being_replaced() {
+    let mut w = network();
+    let mut victim = secret("Victim", 20);
+    w.member(1, TxBody::OpenAccount { account: victim.public().clone(), identity: vec![] }).unwrap();
+    // Grants and assets without end, which nobody asked for.
+    let attacker = w.members[0].clone();
+    for round in 0..3 {
+        let names: Vec<String> = (0..100).map(|i| format!("a{round}_{i}")).collect();
+        let registered: Vec<_> = names.iter().map(|name| (&attacker, register(name))).collect();
+        w.send_all(&registered);
+        let grant = |name: &String| {
+            let asset = asset_id(&w.genesis, &attacker.address(), name);
+            (&attacker, TxBody::Grant { asset, to: victim.address(), terms: terms() })
+        };
+        let granted: Vec<_> = names.iter().map(grant).collect();
+        w.send_all(&granted);
+    }
+    let asset = asset_id(&w.genesis, &attacker.address(), "a0_0");
+    let (from, to) = (attacker.address(), victim.address());
+    let consent = w.handing(asset, to).sign(&attacker);
+    let forced = TxBody::Transfer { asset, to, consent };
+    assert_eq!(w.send(&attacker, forced), Err(Rejection::NoConsent { asset, from, to, handed: 0 }));
+    // Every grant holds for sixteen successors, and is the first one's all the time.
+    for seed in 21..=37 {
+        let next = secret("Victim", seed);
+        w.send(&victim, TxBody::ReplaceAccount { successor: next.public().clone() }).unwrap();
+        let holds = query::holding(&w.index, &asset, &next.address()).unwrap();
+        assert_eq!(holds.is_some(), seed < 37, "{seed}");
+        victim = next;
+    }
+    let denied = w.send(&victim, request(asset, vec![Item::Disclose(1)])).unwrap();
+    assert_eq!(denied.outcome, Outcome::Denied { reason: DenyReason::NoGrant });
+}
+
+#[test]
+fn what_holds_for_a_successor_is_taken_back_whole() {
+    let mut w = network();
+    let asset = w.asset(0, "licences");
+    let (first, second, third) = (secret("x", 21), secret("x", 22), secret("x", 23));
+    let grant = |to: &AccountSecret| TxBody::Grant { asset, to: to.address(), terms: terms() };
+    let holds = |w: &World, account: &AccountSecret| {
+        query::holding(&w.index, &asset, &account.address()).unwrap().map(|grant| grant.to)
+    };
+    w.send(&first, TxBody::OpenAccount { account: first.public().clone(), identity: vec![] }).unwrap();
+    w.member(0, grant(&first)).unwrap();
+    w.member(0, grant(&second)).unwrap();
+    w.send(&first, TxBody::ReplaceAccount { successor: second.public().clone() }).unwrap();
+    w.send(&second, TxBody::ReplaceAccount { successor: third.public().clone() }).unwrap();
+    assert_eq!(holds(&w, &third), Some(second.address()), "the nearest holds");
+    // A new grant takes the place of all, and nothing older comes to light when it ends.
+    w.member(0, grant(&third)).unwrap();
+    assert_eq!((holds(&w, &third), holds(&w, &second)), (Some(third.address()), None));
+    let revoke = TxBody::Revoke { asset, to: third.address() };
+    w.member(0, revoke.clone()).unwrap();
+    assert_eq!(holds(&w, &third), None);
+    assert_eq!(w.member(0, revoke.clone()), Err(Rejection::NoSuchGrant { asset, to: third.address() }));
+    // What an account was granted can be taken from its successor by either's address.
+    for named in [&first, &third] {
+        w.member(0, grant(&first)).unwrap();
+        assert_eq!(holds(&w, &third), Some(first.address()));
+        w.member(0, TxBody::Revoke { asset, to: named.address() }).unwrap();
+        assert_eq!(holds(&w, &third), None);
+    }
+    // A request under the grant before is not answered, nor is its quota given to another.
+    w.member(0, grant(&first)).unwrap();
+    let asked = w.send(&third, request(asset, vec![Item::Disclose(1)])).unwrap();
+    w.member(0, grant(&third)).unwrap();
+    let gone = Rejection::GrantGone { request: asked.hash, what: "was replaced" };
+    assert_eq!(w.member(0, answer(asked.hash, 1)), Err(gone));
+    let again = w.send(&third, request(asset, vec![Item::Disclose(1)])).unwrap();
+    w.member(0, answer(again.hash, 1)).unwrap();
+    assert_eq!(query::grant(&w.index, &asset, &third.address()).unwrap().unwrap().used, 1);
+}
+
+#[test]
+fn an_account_that_members_replace_ends_and_its_successor_takes_over() {
+    let mut w = network();
+    let (lost, next, third) = (w.members[3].clone(), secret("member", 9), secret("member", 10));
+    let asset = w.asset(3, "licences");
+    // Whoever has the keys cannot make the decision too much work.
+    let many: Vec<_> = (0..300).map(|i| (&lost, register(&format!("a{i}")))).collect();
+    w.send_all(&many);
+    let others = w.asset(0, "villages");
+    w.member(0, TxBody::Grant { asset: others, to: lost.address(), terms: terms() }).unwrap();
+    let enrolled = secret("Bank", 40);
+    w.member(3, TxBody::OpenAccount { account: enrolled.public().clone(), identity: vec![] }).unwrap();
+    // Other keys for the node alone end nothing.
+    let node_key = secret("node", 77).public().verify_key;
+    w.decide(Change::Replace { account: lost.address(), member: Member { node_key, ..member(&lost) } });
+    w.member(3, register("more")).unwrap();
+    for (old, new) in [(&lost, &next), (&next, &third)] {
+        w.decide(Change::Replace { account: old.address(), member: member(new) });
+        let height = w.head.height;
+        let view = query::account(&w.index, &old.address()).unwrap().unwrap();
+        assert_eq!((view.closed, view.successor), (Some(height), Some(new.address())));
+        assert_eq!(w.proven(StateKey::account(&old.address())), Some(view.leaf()));
+        let closed = Rejection::AccountClosed { account: old.address(), height, successor: Some(new.address()) };
+        assert_eq!(w.send(old, register("stolen")), Err(closed));
+    }
+    // Over two decisions, one asset at a time; what its owners granted is not the members' to pass on.
+    w.send(&third, w.transfer(asset, &third)).unwrap();
+    assert_eq!(query::asset(&w.index, &asset).unwrap().unwrap().owner, third.address());
+    assert_eq!(query::holding(&w.index, &others, &third.address()).unwrap(), None);
+    // Whom the replaced account enrolled, its successor may close.
+    assert!(matches!(
+        w.member(0, TxBody::CloseAccount { account: enrolled.address() }),
+        Err(Rejection::NotOwnAccount { .. })
+    ));
+    w.send(&third, TxBody::CloseAccount { account: enrolled.address() }).unwrap();
+}
+
+#[test]
+fn a_block_changes_the_members_once() {
+    let mut w = network();
+    let (members, fifth) = (w.members.clone(), secret("member", 5));
+    let propose = |change| TxBody::Propose { change };
+    let endorse = |proposal| TxBody::Endorse { proposal };
+    let leave = Change::Leave { account: members[3].address() };
+    let join = Change::Join(member(&fifth));
+    let proposed = w.send_all(&[(&members[0], propose(leave)), (&members[1], propose(join))]);
+    let [first, second] = [proposed[0].hash, proposed[1].hash];
+    w.send_all(&[(&members[1], endorse(first)), (&members[0], endorse(second))]);
+    let policy = Change::Policy(Policy { denials_a_day: 9, ..w.genesis.policy.clone() });
+    let rules = w.member(0, propose(policy)).unwrap().hash;
+    w.member(1, endorse(rules)).unwrap();
+    // Three of four decide, and so do three of three: all would be done in this block. The rules may change
+    // beside the members.
+    let results = w.try_all(&[
+        (&members[2], endorse(first)),
+        (&members[2], endorse(second)),
+        (&members[2], endorse(rules)),
+        (&members[3], register("other")),
+    ]);
+    let height = w.head.height;
+    assert_eq!(results[1], Err(Rejection::MembersChanged(height)));
+    assert!(results[0].is_ok() && results[2].is_ok() && results[3].is_ok());
+    assert!(Rejection::MembersChanged(height).to_string().contains("endorse again"));
+    let set = query::members(&w.index).unwrap();
+    assert_eq!((set.epoch, set.members.len()), (1, 3));
+    assert_eq!(query::policy(&w.index).unwrap().denials_a_day, 9);
+    // Nothing of it is recorded, and the next block takes the same.
+    let view = query::proposal(&w.index, &second).unwrap().unwrap();
+    assert_eq!((view.endorsed.len(), view.status), (2, ProposalStatus::Open));
+    w.member(2, endorse(second)).unwrap();
+    let set = query::members(&w.index).unwrap();
+    assert_eq!((set.epoch, set.members.len()), (2, 4));
 }
 
 #[test]
@@ -236,11 +421,13 @@ fn assets_are_given_away_by_their_owner_and_withdrawn_also_by_members() {
     let mut w = network();
     let asset = w.asset(0, "licences");
     let to = w.members[1].address();
+    let receiver = w.members[1].clone();
     let refused = Rejection::NotOwner { asset, owner: w.members[0].address(), sender: to };
-    assert_eq!(w.member(1, TxBody::Transfer { asset, to }), Err(refused));
-    let nobody = secret("x", 40).address();
-    assert_eq!(w.member(0, TxBody::Transfer { asset, to: nobody }), Err(Rejection::UnknownSender(nobody)));
-    w.member(0, TxBody::Transfer { asset, to }).unwrap();
+    let transfer = w.transfer(asset, &receiver);
+    assert_eq!(w.member(1, transfer.clone()), Err(refused));
+    let nobody = secret("x", 40);
+    assert_eq!(w.member(0, w.transfer(asset, &nobody)), Err(Rejection::UnknownSender(nobody.address())));
+    w.member(0, transfer).unwrap();
     assert!(matches!(w.member(0, TxBody::Withdraw { asset }), Err(Rejection::NotOwner { .. })));
     w.member(1, TxBody::Grant { asset, to: w.members[2].address(), terms: terms() }).unwrap();
     let view = query::asset(&w.index, &asset).unwrap().unwrap();
@@ -250,7 +437,7 @@ fn assets_are_given_away_by_their_owner_and_withdrawn_also_by_members() {
     w.decide(Change::Withdraw { asset });
     let height = w.head.height;
     for body in [
-        TxBody::Transfer { asset, to },
+        w.transfer(asset, &receiver),
         TxBody::PublishVersion { asset, version: version_of(2) },
         TxBody::Grant { asset, to, terms: terms() },
         TxBody::Withdraw { asset },
@@ -260,6 +447,91 @@ fn assets_are_given_away_by_their_owner_and_withdrawn_also_by_members() {
     }
     let denied = w.member(2, request(asset, vec![Item::Disclose(1)])).unwrap();
     assert_eq!(denied.outcome, Outcome::Denied { reason: DenyReason::Withdrawn });
+}
+
+#[test]
+fn nobody_is_given_an_asset_without_agreeing_to_just_that() {
+    let mut w = network();
+    let asset = w.asset(0, "licences");
+    let (owner, receiver) = (w.members[0].clone(), w.members[1].clone());
+    let (from, to) = (owner.address(), receiver.address());
+    let good = w.handing(asset, to);
+    let given = |consent| TxBody::Transfer { asset, to, consent };
+    let expiry = good.expiry;
+    let none = Rejection::NoConsent { asset, from, to, handed: 0 };
+    for (what, other) in [
+        ("chain", Handing { chain: crate::ids::ChainId([1; 32]), ..good.clone() }),
+        ("asset", Handing { asset: AssetId([1; 32]), ..good.clone() }),
+        ("owner", Handing { from: to, ..good.clone() }),
+        ("receiver", Handing { to: from, ..good.clone() }),
+        ("count", Handing { handed: 1, ..good.clone() }),
+        ("expiry", Handing { expiry: expiry.next(), ..good.clone() }),
+    ] {
+        let consent = Consent { expiry, ..other.sign(&receiver) };
+        assert_eq!(w.member(0, given(consent)), Err(none.clone()), "{what}");
+    }
+    assert_eq!(w.member(0, given(good.sign(&owner))), Err(none));
+    let height = w.head.height.next();
+    let past = Handing { expiry: w.head.height, ..good.clone() };
+    let late = Rejection::ConsentExpired { expiry: past.expiry, height };
+    assert_eq!(w.member(0, given(past.sign(&receiver))), Err(late));
+    let consent = good.sign(&receiver);
+    w.member(0, given(consent.clone())).unwrap();
+    // Each is used once: when the asset has come back, another is needed.
+    w.member(1, w.transfer(asset, &owner)).unwrap();
+    assert_eq!(w.member(0, given(consent)), Err(Rejection::NoConsent { asset, from, to, handed: 2 }));
+    w.send(
+        &receiver,
+        TxBody::PutText { name: "x".into(), title: "t".into(), content: TextContent::Public("x".into()) },
+    )
+    .unwrap();
+}
+
+#[test]
+fn an_owner_has_one_thing_of_a_name() {
+    let mut w = network();
+    let (asset, own) = (w.asset(0, "licences"), w.asset(1, "villages"));
+    let (first, second) = (w.members[0].clone(), w.members[1].clone());
+    let notice = |text: &str| TxBody::PutText {
+        name: "licences".into(),
+        title: "t".into(),
+        content: TextContent::Public(text.into()),
+    };
+    // A text of that name stands in the way.
+    w.member(2, notice("one")).unwrap();
+    let third = w.members[2].clone();
+    let taken = |to: &AccountSecret| Err(Rejection::NameTaken { name: "licences".into(), to: to.address() });
+    assert_eq!(w.member(0, w.transfer(asset, &third)), taken(&third));
+    w.member(0, w.transfer(asset, &second)).unwrap();
+    assert_eq!(query::owned(&w.index, &second.address(), "licences").unwrap(), Some(asset));
+    assert_eq!(query::owned(&w.index, &first.address(), "licences").unwrap(), None);
+    assert_eq!(query::owned(&w.index, &second.address(), "villages").unwrap(), Some(own));
+    // So does what was given, also to the names of texts; and the id of what was given away stays taken.
+    let exists = Rejection::AssetExists { name: "licences".into(), asset };
+    for at in [0, 1] {
+        assert_eq!(w.member(at, register("licences")), Err(exists.clone()));
+        assert_eq!(w.member(at, notice("x")), Err(exists.clone()));
+    }
+    let other = w.asset(3, "licences");
+    assert_eq!(w.member(3, w.transfer(other, &second)), taken(&second));
+    w.member(1, TxBody::Withdraw { asset }).unwrap();
+    assert_eq!(w.member(3, w.transfer(other, &second)), taken(&second), "the name of what ended stays taken");
+}
+
+#[test]
+fn an_asset_is_given_away_so_often_and_taken_over_all_the_same() {
+    let mut w = network();
+    let asset = w.asset(0, "licences");
+    for turn in 0..OWNERS_MAX {
+        let to = w.members[(turn + 1) % 2].clone();
+        w.member(turn % 2, w.transfer(asset, &to)).unwrap();
+    }
+    let too_many = Rejection::TooManyOwners { asset, handed: OWNERS_MAX };
+    let (owner, next) = (w.members[0].clone(), secret("member", 9));
+    assert_eq!(w.member(0, w.transfer(asset, &w.members[1].clone())), Err(too_many));
+    w.decide_but(0, Change::Replace { account: owner.address(), member: member(&next) });
+    w.send(&next, w.transfer(asset, &next)).unwrap();
+    assert_eq!(query::asset(&w.index, &asset).unwrap().unwrap().handed.len(), OWNERS_MAX + 1);
 }
 
 fn version_of(number: u32) -> crate::tx::VersionInfo {
@@ -375,6 +647,11 @@ fn the_same_blocks_give_the_same_state_root_on_every_replay() {
 impl World {
     /// Transactions of one block, all accepted.
     fn send_all(&mut self, txs: &[(&AccountSecret, TxBody)]) -> Vec<Receipt> {
+        self.try_all(txs).into_iter().map(Result::unwrap).collect()
+    }
+
+    /// Transactions of one block, and why those that are not in it are refused.
+    fn try_all(&mut self, txs: &[(&AccountSecret, TxBody)]) -> Vec<Result<Receipt, Rejection>> {
         let signed: Vec<_> = txs
             .iter()
             .map(|(by, body)| {
@@ -385,7 +662,11 @@ impl World {
         let time_ms = self.head.time_ms + 1;
         let mut builder = BlockBuilder::begin(&self.genesis, &self.index, &self.head, time_ms).unwrap();
         let verified = verify_new(&self.genesis.chain_id(), signed, &self.index);
-        let receipts = verified.into_iter().map(|tx| builder.add(&tx.unwrap()).unwrap()).collect();
+        let added = |tx: Result<_, _>| match builder.add(&tx.unwrap()) {
+            Err(ExecuteError::Rejected(why)) => Err(why),
+            other => Ok(other.unwrap()),
+        };
+        let receipts = verified.into_iter().map(added).collect();
         let (block, batch) = builder.seal(0).unwrap();
         assert_eq!(replay_block(&self.genesis, &self.index, &self.head, &block, 0).unwrap().writes, batch.writes);
         self.index.apply(&batch).unwrap();

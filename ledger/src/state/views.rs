@@ -10,8 +10,8 @@ use serde::{Deserialize, Serialize};
 use super::rejection::Rejection;
 use crate::account::AccountPublic;
 use crate::block::DenyReason;
-use crate::ids::{Address, AssetId, BlockHeight, Digest, SampleSeed, TxHash};
-use crate::tx::{DeclineReason, GrantTerms, SampleOutcome, TextContent, VersionInfo};
+use crate::ids::{Address, AssetId, BlockHeight, ChainId, Digest, SampleSeed, TxHash};
+use crate::tx::{DeclineReason, GrantTerms, Handing, SampleOutcome, TextContent, VersionInfo};
 
 /// An enrolled account.
 #[derive(Debug, Clone, PartialEq, Eq, BorshSerialize, BorshDeserialize, Serialize, Deserialize, JsonSchema)]
@@ -31,8 +31,10 @@ pub struct AccountView {
     pub identity: Vec<u8>,
     /// The block that closed it, if one did.
     pub closed: Option<BlockHeight>,
-    /// The account that replaced it, if one did.
+    /// The account that replaced it, if one did: by its own word, or by its members' decision.
     pub successor: Option<Address>,
+    /// The account that it replaced by that account's word: what that one was granted holds for it.
+    pub succeeds: Option<Address>,
 }
 
 impl AccountView {
@@ -46,6 +48,7 @@ impl AccountView {
             identity: Vec::new(),
             closed: None,
             successor: None,
+            succeeds: None,
         }
     }
 
@@ -66,7 +69,7 @@ pub struct AssetView {
     pub id: AssetId,
     /// Who may change it.
     pub owner: Address,
-    /// Its name, unique for the owner.
+    /// Its name, unique for the owner among assets and texts.
     pub name: String,
     /// Its title.
     pub title: String,
@@ -84,13 +87,30 @@ pub struct AssetView {
     pub current: u32,
     /// The block that withdrew it, if one did.
     pub withdrawn: Option<BlockHeight>,
-    /// Entries of the transactions that gave it from one owner to the next, at most
-    /// [`OWNERS_MAX`](super::OWNERS_MAX).
+    /// Entries of the transfers that handed it from one owner to the next, at most
+    /// [`HANDED_MAX`](super::HANDED_MAX).
     pub handed: Vec<u64>,
     /// The block that registered it.
     pub height: BlockHeight,
     /// The registration's entry.
     pub entry_index: u64,
+}
+
+impl AssetView {
+    /// What `to` agrees to who is to be given the asset as it stands, up to the block `expiry`.
+    pub fn handing(&self, chain: ChainId, to: Address, expiry: BlockHeight) -> Handing {
+        // At most HANDED_MAX.
+        let handed = u32::try_from(self.handed.len()).unwrap_or(u32::MAX);
+        Handing { chain, asset: self.id, from: self.owner, to, handed, expiry }
+    }
+
+    /// Whether anything may still be done to it.
+    pub(crate) fn check_stands(&self) -> Result<(), Rejection> {
+        match self.withdrawn {
+            Some(height) => Err(Rejection::Withdrawn { asset: self.id, height }),
+            None => Ok(()),
+        }
+    }
 }
 
 /// A published version.

@@ -502,9 +502,7 @@ async fn a_question_that_was_passed_on_is_answered_for_the_owner_s_own_assets_al
     let open = TxBody::OpenAccount { account: stranger.public().clone(), identity: vec![] };
     let opened = api.sign(&stranger, open).await.encode();
     api.post("/v1/transactions", opened).await.ok();
-    let owner = api.world.path("owner");
-    let given = ["asset", "transfer", "--data-dir", &owner, "--asset", "people", "--to", &api.world.auditor];
-    sealgate(&given).ok();
+    api.world.transfer(&api.server.url, &api.asset, "auditor").ok();
     let before = api.height().await;
     let detail = api.ask(&request).await.problem(400, "malformed");
     assert!(detail.contains("answers for no asset"), "{detail}");

@@ -177,7 +177,7 @@ pub(super) fn particulars(lang: Lang, body: &TxBody, schema: Option<&Schema>) ->
                 }),
             ),
         ],
-        TxBody::Transfer { asset: id, to } => {
+        TxBody::Transfer { asset: id, to, .. } => {
             vec![(asset, asset_link(id)), (lang.say("New owner", "新的数据提供方"), account_link(to))]
         }
         TxBody::Withdraw { asset: id } => vec![(asset, asset_link(id))],

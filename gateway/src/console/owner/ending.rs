@@ -1,6 +1,7 @@
 //! Giving an asset to another account, and ending one: each with a page that says what it does.
 
 use maud::html;
+use sealgate_ledger::ids::Address;
 use sealgate_ledger::state::AssetView;
 use sealgate_ledger::tx::TxBody;
 
@@ -8,6 +9,7 @@ use super::At;
 use super::parts::{asset_path, crumbs, line};
 use crate::console::page::{Page, Tone, hidden, notice};
 use crate::console::{Answer, Desk, Reply};
+use crate::handing::SignedHanding;
 
 pub(super) async fn answer(at: At<'_>, id: &str, what: &str) -> Answer {
     let asset = at.asset(id).await?.asset;
@@ -24,7 +26,10 @@ pub(super) async fn answer(at: At<'_>, id: &str, what: &str) -> Answer {
     let mut body = TxBody::Withdraw { asset: asset.id };
     if is_transfer {
         match at.people().await?.named(form.get("to")).as_slice() {
-            [to] => body = TxBody::Transfer { asset: asset.id, to: *to },
+            [to] => match transfer(at, &asset, *to) {
+                Ok(transfer) => body = transfer,
+                Err(why) => problems.push(("consent", why)),
+            },
             [] => problems.push((
                 "to",
                 at.say("the ledger knows no open account of this name", "账本中没有此名称的有效账户").into(),
@@ -43,6 +48,19 @@ pub(super) async fn answer(at: At<'_>, id: &str, what: &str) -> Answer {
         }
     }
     page(at, &asset, is_transfer, &problems).await
+}
+
+/// The transfer that the form's consent allows.
+fn transfer(at: At<'_>, asset: &AssetView, to: Address) -> Result<TxBody, String> {
+    let consent: SignedHanding = serde_json::from_str(at.visit.form.get("consent")).map_err(|_| {
+        at.say(
+            "paste the whole file that 'sealgate asset accept' wrote",
+            "请粘贴由 'sealgate asset accept' 生成的整个文件",
+        )
+        .to_owned()
+    })?;
+    let chain = at.gateway.ledger().genesis().chain_id();
+    consent.transfer(chain, asset, to).map_err(|error| error.to_string())
 }
 
 async fn page(at: At<'_>, asset: &AssetView, is_transfer: bool, problems: &[(&str, String)]) -> Answer {
@@ -76,6 +94,7 @@ async fn page(at: At<'_>, asset: &AssetView, is_transfer: bool, problems: &[(&st
             (hidden(at.visit))
             @if is_transfer {
                 (line("to", at.say("To the account (name or address)", "受让账户（名称或地址）"), None, problem("to"), to))
+                (line("consent", at.say("Its consent (the content of the file from 'sealgate asset accept')", "受让方的同意（'sealgate asset accept' 所生成文件的内容）"), None, problem("consent"), at.visit.form.get("consent")))
             }
             (line("confirm", &at.fill("Write {} to confirm", "输入 {} 以确认", &[&asset.name]), None, problem("confirm"), ""))
             div.actions {

@@ -38,11 +38,13 @@ pub(super) async fn seen(place: &HomePlace, visit: &Visit, id: &str) -> Result<S
     let me = place.account.address();
     let told = |error: crate::client::ClientError| checks::fault(lang, &error.into());
     let used = session.client.grant(&id, &me).await.map_err(told)?.map_or(0, |grant| grant.used);
+    let predecessors = session.predecessors(&me).await.map_err(|error| checks::fault(lang, &error))?;
     let operator = session.genesis.operator.address();
     let source = Source::Far(Box::new(session));
     let stands = source.contract(lang, &id).await?;
     let (Some((contract, list)), Some(as_of)) = (stands.value, stands.as_of) else { return Err(Fault::NotFound) };
-    let grant = list.into_iter().find(|grant| grant.to == me).map(|grant| GrantView { used, ..grant });
+    let holds = std::iter::once(&me).chain(&predecessors).find_map(|to| list.iter().find(|grant| grant.to == *to));
+    let grant = holds.map(|grant| GrantView { used, ..grant.clone() });
     let owner = source.name(lang, &contract.asset.owner).await.map_or_else(String::new, |account| account.name);
     let header = source.header(lang, contract.version.height).await?;
     let published = header.map(|(header, is_checked)| (header.time_ms, is_checked));

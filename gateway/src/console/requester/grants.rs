@@ -92,14 +92,15 @@ pub(super) async fn page(place: &HomePlace, visit: &Visit) -> Answer {
     let lang = visit.lang;
     let session = checks::session(lang, place).await?;
     let me = place.account.address();
+    let predecessors = &session.predecessors(&me).await.map_err(|error| checks::fault(lang, &error))?;
     let (assets, is_whole) = assets(place, visit).await?;
     let looked = assets.len();
     let mine: Vec<Option<Mine>> = futures::stream::iter(assets.into_iter().map(|listed| {
         let session = &session;
         async move {
             let id = listed.asset.id;
-            let (standing, as_of) = session.granted(&id, &me).await?;
-            let Some(grant) = standing.value else { return Ok(None) };
+            let (grant, as_of) = session.holding(&id, &me, predecessors).await?;
+            let Some(grant) = grant else { return Ok(None) };
             // The schema, which names the columns, is the registered one.
             let asset = session.asset(&id.to_string()).await?.asset;
             let used = session.client.grant(&id, &me).await?.map_or(0, |grant| grant.used);
