@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::words::Lang;
+use super::words::{Lang, agreed};
 use super::{Desk, Shown};
 
 /// A page, without its frame.
@@ -185,9 +185,16 @@ pub fn card(heading: &str, content: Markup) -> Markup {
     html! { section.card { h2 { (heading) } (content) } }
 }
 
-/// Numbers with what they count.
-pub fn figures(figures: &[(String, &str)]) -> Markup {
-    html! { div.figures { @for (number, what) in figures { div.figure { b { (number) } span { (what) } } } } }
+/// Numbers with what they count; of `[key|keys]` the word that agrees with the number.
+pub fn figures(figures: &[(u64, &str)]) -> Markup {
+    html! { div.figures { @for (number, what) in figures {
+        div.figure { b { (count(*number)) } span { (agreed(what, *number == 1)) } }
+    } } }
+}
+
+/// Commands as they are typed, which scroll by themselves where they are long.
+pub fn command(text: &str) -> Markup {
+    html! { pre tabindex="0" { code { (text) } } }
 }
 
 /// Names and values.
@@ -195,15 +202,22 @@ pub fn facts(facts: &[(&str, Markup)]) -> Markup {
     html! { dl.facts { @for (name, value) in facts { dt { (name) } dd { (value) } } } }
 }
 
-/// A table that scrolls by itself on a narrow screen; `empty` stands there when it has no rows.
+/// A table, whose rows are stacked on a narrow screen; `empty` stands there when it has no rows.
 pub fn table(headings: &[&str], rows: &[Vec<Markup>], empty: &str) -> Markup {
     if rows.is_empty() {
         return html! { p.empty { (empty) } };
     }
-    html! { div.scroll tabindex="0" { table {
+    html! { div.scroll tabindex="0" { table.stacked { (head_and_body(headings, rows)) } } }
+}
+
+/// A table's head, and its rows with each cell's heading, which stands beside it where rows are stacked.
+pub fn head_and_body(headings: &[&str], rows: &[Vec<Markup>]) -> Markup {
+    html! {
         thead { tr { @for heading in headings { th scope="col" { (heading) } } } }
-        tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
-    } } }
+        tbody { @for row in rows { tr { @for (at, cell) in row.iter().enumerate() {
+            td data-heading=[headings.get(at)] { (cell) }
+        } } } }
+    }
 }
 
 /// One check of a checklist.

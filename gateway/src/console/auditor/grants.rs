@@ -148,7 +148,7 @@ pub(super) fn terms(visit: &Visit, terms: &GrantTerms, schema: &Schema) -> Marku
         @if !terms.whole.is_empty() { li { (visit.say("fetch all of ", "获取整列 ")) code { (names(&terms.whole)) } } }
         @for predicate in &terms.prove { li { (visit.say("have proven ", "证明 ")) code { (predicate.display(schema)) } } }
         @if terms.existence { li { (visit.say("ask whether records exist", "查询记录是否存在")) } }
-        @if let Some(quota) = terms.quota { li { (visit.lang.fill("about {} keys at most", "至多 {} 个主键", &[&count(quota)])) } }
-        @if let Some(bits) = terms.bits { li { (visit.lang.fill("be told {} bits of a field at most", "每字段至多 {} 比特", &[&bits])) } }
+        @if let Some(quota) = terms.quota { li { (visit.lang.fill("about {} [key|keys] at most", "至多 {} 个主键", &[&count(quota)])) } }
+        @if let Some(bits) = terms.bits { li { (visit.lang.fill("be told {} [bit|bits] of a field at most", "每字段至多 {} 比特", &[&bits])) } }
     } }
 }
