@@ -125,8 +125,8 @@ url = "file:store"
 # questions_waiting = 64
 # requests_per_second = 100
 # burst = 1000
-# The header in which a proxy on this machine names its client; believed from nobody else. Under
-# tls = "proxy" it is this one unless another is named.
+# The header in which a proxy on this machine names its client; believed from nobody else. Where a proxy
+# encrypts it is this one unless another is named.
 # client_header = "x-forwarded-for"
 
 # Folders of this machine from which the console's publish pages read manifests, tables and passwords of

@@ -251,8 +251,9 @@ fn the_attacker() {
     let files: usize = files.split_whitespace().next().unwrap().parse().unwrap_or(1 << 20);
     let connections = CONNECTIONS.min(files.saturating_sub(200));
     let nested = [b"[".repeat(1 << 20), br#"{"a":"#.repeat(1 << 18)];
+    let account = std::env::var(ACCOUNT).unwrap();
     std::thread::scope(|scope| {
-        let attack = &attack;
+        let (attack, account) = (&attack, &account);
         for _ in 0..HOLDERS {
             scope.spawn(move || attack.hold(connections / HOLDERS));
         }
@@ -322,9 +323,8 @@ fn the_attacker() {
                 get(calls[round as usize % calls.len()])
             });
         });
-        let account = std::env::var(ACCOUNT).unwrap();
         for _ in 0..EXPLORERS {
-            scope.spawn(|| {
+            scope.spawn(move || {
                 // Pages that anybody may look at, and that go through hundreds of blocks.
                 let pages = [
                     format!("/console/explorer/accounts/{account}"),

@@ -188,8 +188,9 @@ async fn what_is_wrong_is_said_beside_the_field() {
     std::os::unix::fs::symlink(world.path("owner/account.key"), &link).unwrap();
     let beyond = "is not where this console reads";
     let secret = std::fs::read_to_string(world.path("owner/account.key")).unwrap();
+    let mut last = none;
     for path in [world.path("owner/account.key").as_str(), &world.path("owner/sealgate.toml"), &link, "/etc/passwd"] {
-        let opened = desk.post(&none, &format!("{PUBLISH}/open"), &[("path", path)]).await;
+        let opened = desk.post(&last, &format!("{PUBLISH}/open"), &[("path", path)]).await;
         opened.says(&[beyond, "id=\"path-problem\""]).lacks(&[secret.trim(), "root:"]);
         let looked = desk.post(&opened, &format!("{PUBLISH}/infer"), &[("source", path)]).await;
         looked.says(&[beyond, "id=\"source-problem\""]).lacks(&[secret.trim(), "root:"]);
@@ -197,9 +198,10 @@ async fn what_is_wrong_is_said_beside_the_field() {
         let typed = [("manifest", manifest.as_str()), ("folder", "/")];
         let shown = desk.post(&looked, &format!("{PUBLISH}/preview"), &typed).await;
         shown.says(&[beyond, "id=\"manifest-problem\""]).lacks(&[secret.trim(), "root:"]);
+        last = shown;
     }
     let database = [("source", "postgres://me@db.example/r"), ("table", "t"), ("password_file", "/etc/passwd")];
-    desk.post(&none, &format!("{PUBLISH}/infer"), &database).await.says(&[beyond]);
+    desk.post(&last, &format!("{PUBLISH}/infer"), &database).await.says(&[beyond]);
 
     let published = publish_shops(&world, &mut desk, 30).await;
     published.says(&["is published"]);

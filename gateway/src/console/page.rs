@@ -192,9 +192,14 @@ pub fn figures(figures: &[(u64, &str)]) -> Markup {
     } } }
 }
 
-/// Commands as they are typed, which scroll by themselves where they are long.
+/// Commands as they are typed, one a line; a long one is broken before an option and nowhere else.
 pub fn command(text: &str) -> Markup {
-    html! { pre tabindex="0" { code { (text) } } }
+    html! { pre.command tabindex="0" { code { @for (number, line) in text.lines().enumerate() {
+        @if number > 0 { "\n" }
+        @for (number, part) in line.split(" --").enumerate() {
+            @if number > 0 { " " span.nowrap { "--" (part) } } @else { span.nowrap { (part) } }
+        }
+    } } } }
 }
 
 /// Names and values.
@@ -304,6 +309,14 @@ mod tests {
         assert!(short(&"é".repeat(30)).into_string().contains("…"));
         assert_eq!(time(0), "1970-01-01 00:00:00 UTC");
         assert_eq!(time(u64::MAX), "—");
+    }
+
+    #[test]
+    fn commands_stay_what_is_typed() {
+        let shown = command("a b --c D --e 'F'\na --g").into_string();
+        let parts = ["<span class=\"nowrap\">", "</span>", "<code>", "</code>", "</pre>"];
+        let typed = parts.iter().fold(shown, |text, part| text.replace(part, ""));
+        assert_eq!(typed, "<pre class=\"command\" tabindex=\"0\">a b --c D --e 'F'\na --g");
     }
 
     #[test]

@@ -76,8 +76,8 @@ impl Console {
         let visit = self.visit(&asked, form.as_deref());
         let mut response = match &visit {
             Ok(visit) => match visit.parts().as_slice() {
-                ["style.css"] => asset("text/css; charset=utf-8", STYLE.to_owned()),
-                ["icon.svg"] => asset("image/svg+xml", page::icon()),
+                ["style.css"] if !visit.is_post => asset("text/css; charset=utf-8", STYLE.to_owned()),
+                ["icon.svg"] if !visit.is_post => asset("image/svg+xml", page::icon()),
                 _ => self.page(visit).await,
             },
             Err((status, why)) => plain(*status, why),

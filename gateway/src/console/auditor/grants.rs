@@ -7,6 +7,7 @@ use sealgate_ledger::state::AssetView;
 use sealgate_ledger::tx::GrantTerms;
 
 use super::{Names, Study};
+use crate::console::explorer::in_block;
 use crate::console::page::{Tone, badge, count, field, notice, table, text_field, tick, time};
 use crate::console::{Answer, Visit};
 use crate::journal::What;
@@ -114,8 +115,8 @@ fn list(
             terms(visit, &grant.terms, &asset.schema),
             html! { @if grant.terms.purpose.is_empty() { (visit.say("any", "任意")) } @else { (grant.terms.purpose) } },
             window(visit, &grant.terms, time_ms),
-            html! { (visit.lang.fill("block {}", "区块 {}", &[&stint.from])) },
-            html! { @match stint.until { Some(until) => (visit.lang.fill("block {}", "区块 {}", &[&until])), None => "—" } },
+            in_block(visit.lang, stint.from),
+            html! { @match stint.until { Some(until) => (in_block(visit.lang, until)), None => "—" } },
         ]
     };
     let rows: Vec<_> = stints.iter().map(row).collect();
