@@ -199,7 +199,11 @@ fn what_could_be_asked_what_stands_out_and_what_was_used() {
     now.lacks(&["pseudonym</", &stage.scene.pseudonym]);
     for height in [given, taken - 1] {
         let page = grants(&mut browser, &format!("block={height}"));
-        page.has(&[&format!("As it stood when block {height} "), &stage.scene.pseudonym, &format!("block {taken}")]);
+        page.has(&[
+            &format!("As it stood when block {height} "),
+            &stage.scene.pseudonym,
+            &format!("/console/explorer/blocks/{taken}\""),
+        ]);
     }
     for height in [given - 1, taken] {
         grants(&mut browser, &format!("block={height}")).lacks(&[&stage.scene.pseudonym]);

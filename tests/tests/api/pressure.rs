@@ -3,11 +3,12 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
 use sealgate_gateway::account_file;
 use sealgate_gateway::messages::AskRequest;
 use sealgate_ledger::tx::SignedTx;
 
-use super::{Api, BASE64, Engine as _};
+use super::{Api, BASE64};
 
 /// Longer than anything here may take.
 const PATIENCE: Duration = Duration::from_secs(120);
