@@ -115,11 +115,11 @@ impl Tried {
             self.right_looks(route, path).await;
         }
         if route.how.sends() && route.path != "/console/enter" {
-            assert!(must_sign_in(&self.nobody.send(path, &[]).await), "{path}");
-            assert!(must_sign_in(&self.ended.send(path, &[]).await), "{path}");
+            assert!(must_sign_in(&self.nobody.send(path, &[("x", "y")]).await), "{path}");
+            assert!(must_sign_in(&self.ended.send(path, &[("x", "y")]).await), "{path}");
         }
         if !route.how.sends() {
-            assert!(must_sign_in(&self.nobody.send(path, &[]).await), "{path}");
+            assert!(must_sign_in(&self.nobody.send(path, &[("x", "y")]).await), "{path}");
             assert_eq!(send(&mut self.right, path).await.status, StatusCode::NOT_FOUND, "{path}");
         }
     }
@@ -127,7 +127,7 @@ impl Tried {
     async fn closed(&mut self, route: &Route, path: &str) {
         for visitor in [&mut self.nobody, &mut self.ended] {
             assert!(must_sign_in(&visitor.get(path).await), "{path}");
-            assert!(must_sign_in(&visitor.send(path, &[]).await), "{path}");
+            assert!(must_sign_in(&visitor.send(path, &[("x", "y")]).await), "{path}");
         }
         for wrong in &mut self.wrong {
             let looked = wrong.get(path).await;
@@ -147,7 +147,7 @@ impl Tried {
             // No form is taken that is not this session's, or that was sent before.
             let foreign = self.right.send(path, &[("form_token", "x"), ("form_number", "x")]).await;
             assert_eq!(foreign.status, StatusCode::UNPROCESSABLE_ENTITY, "{path}");
-            let elsewhere = self.right.send_from_elsewhere(path, &[]).await;
+            let elsewhere = self.right.send_from_elsewhere(path, &[("x", "y")]).await;
             assert_eq!(elsewhere.status, StatusCode::FORBIDDEN, "{path}");
             let page = self.right.get("/console").await;
             let (token, number) = (page.input("form_token"), page.input("form_number"));
