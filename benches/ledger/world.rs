@@ -1,5 +1,5 @@
 //! What the benchmarks of ledgers share: one asset, accounts that may ask it, and their requests,
-//! submitted by many threads; and what only verifies their signatures or writes their bytes.
+//! submitted many at a time; and what only verifies their signatures or writes their bytes.
 
 use std::cell::Cell;
 use std::collections::VecDeque;

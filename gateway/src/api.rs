@@ -10,7 +10,7 @@ use std::time::Duration;
 use futures::{Stream, StreamExt as _};
 use sealgate_ledger::ids::Address;
 use serde::Serialize;
-use tokio::sync::{RwLock, Semaphore};
+use tokio::sync::RwLock;
 use warp::http::Method;
 use warp::http::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap};
 use warp::hyper::body::{Buf, Bytes};
@@ -21,6 +21,7 @@ use warp::{Filter, Reply};
 use crate::config::Limits;
 use crate::console::{self, Console};
 use crate::gateway::Gateway;
+use crate::turns::{NoTurn, Reads};
 
 mod acts;
 mod clients;
@@ -44,15 +45,17 @@ pub use problem::{ApiError, Code};
 pub use route::{Route, Who};
 pub use server::Caller;
 
-use edge::{Edge, RouteName};
+pub(crate) use edge::RouteName;
+pub(crate) use problem::RETRY_S;
+
+use edge::Edge;
 use route::{Answer, Call};
 
 /// Largest body of an ask, in bytes.
 const ASK_BYTES_MAX: u64 = 12 << 20;
-/// Reads of the ledger at the same time; more wait their turn.
-const READS_AT_ONCE: usize = 16;
-/// How long a stop waits for answers that were granted.
-const STOP: Duration = Duration::from_secs(120);
+/// How long a stop waits for what is under way: answers that are being sent, and what was granted, which is
+/// recorded. Whoever stops the process (ops/systemd, ops/container) waits longer.
+pub const STOP: Duration = Duration::from_secs(120);
 
 /// Every route of a gateway's API, in the order of the document.
 pub fn routes() -> impl Iterator<Item = &'static Route> {
@@ -67,9 +70,7 @@ pub(crate) struct Api {
     /// What lies in the owner's folder.
     token: String,
     metrics: metrics::Counting,
-    turns: Arc<Semaphore>,
-    /// Reads under way and waiting.
-    queue: Arc<Semaphore>,
+    reads: Arc<Reads>,
     /// Held for reading while something that was granted is being answered.
     granted: Arc<RwLock<()>>,
     ready: ready::Readiness,
@@ -81,19 +82,31 @@ pub struct Serving {
     pub listener: tokio::net::TcpListener,
     /// The certificate; none for plain HTTP.
     pub certificates: Option<Arc<tls::Certificates>>,
+    /// Whether a proxy on this machine encrypts.
+    pub tls_at_proxy: bool,
     /// What it takes at once.
     pub limits: Limits,
 }
 
+impl Serving {
+    /// In the clear.
+    pub fn plain(listener: tokio::net::TcpListener, limits: Limits) -> Serving {
+        Serving { listener, certificates: None, tls_at_proxy: false, limits }
+    }
+}
+
 impl Api {
-    fn new(console: Arc<Console>, gateway: Option<Arc<Gateway>>, token: String, limits: &Limits) -> Api {
+    fn new(console: Arc<Console>, gateway: Option<Arc<Gateway>>, token: String) -> Api {
+        let reads = match &gateway {
+            Some(gateway) => gateway.reads().clone(),
+            None => Arc::new(Reads::new(Limits::default().reads_waiting)),
+        };
         Api {
+            reads,
             console,
             gateway,
             token,
             metrics: metrics::Counting::default(),
-            turns: Arc::new(Semaphore::new(READS_AT_ONCE)),
-            queue: Arc::new(Semaphore::new(READS_AT_ONCE.saturating_add(limits.reads_waiting))),
             granted: Arc::default(),
             ready: ready::Readiness::default(),
         }
@@ -101,7 +114,7 @@ impl Api {
 }
 
 /// Serves API and console of a gateway until `stop` resolves. What is being answered then is answered, and
-/// what was granted is recorded, within two minutes.
+/// what was granted is recorded, within [`STOP`].
 ///
 /// # Errors
 /// [`tls::TlsError`] when the certificate cannot be used.
@@ -112,16 +125,16 @@ pub async fn serve(
     token: String,
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<(), tls::TlsError> {
-    let api = Arc::new(Api::new(console.clone(), Some(gateway), token, &serving.limits));
+    let api = Arc::new(Api::new(console.clone(), Some(gateway), token));
     let all = console::routes(console).or(routed(api.clone())).unify().recover(problem::recover);
-    let edge = Arc::new(Edge::new(serving.limits, api.metrics.clone()));
+    let edge = Arc::new(Edge::new(serving.limits, serving.tls_at_proxy, api.metrics.clone()));
     let acceptor = serving.certificates.as_ref().map(tls::Certificates::acceptor).transpose()?;
     let renewing = serving.certificates.map(|certificates| tokio::spawn(certificates.keep_current()));
-    server::serve(serving.listener, all, edge, acceptor, stop).await;
+    let end = server::serve(serving.listener, all, edge, acceptor, stop).await;
     if let Some(renewing) = renewing {
         renewing.abort();
     }
-    if tokio::time::timeout(STOP, api.granted.write()).await.is_err() {
+    if tokio::time::timeout_at(end, api.granted.write()).await.is_err() {
         tracing::warn!("stopping while answers are being made: their requesters can send the same questions again");
     }
     Ok(())
@@ -133,12 +146,12 @@ pub async fn serve_console(
     console: Arc<Console>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
-    let limits = Limits::default();
-    let api = Arc::new(Api::new(console.clone(), None, String::new(), &limits));
+    let api = Arc::new(Api::new(console.clone(), None, String::new()));
     let start =
         warp::path::end().map(|| warp::redirect::see_other(warp::http::Uri::from_static("/console")).into_response());
     let all = console::routes(console).or(start).unify().or(routed(api.clone())).unify().recover(problem::recover);
-    server::serve(listener, all, Arc::new(Edge::new(limits, api.metrics.clone())), None, stop).await;
+    let edge = Arc::new(Edge::new(Limits::default(), false, api.metrics.clone()));
+    server::serve(listener, all, edge, None, stop).await;
 }
 
 /// Listens on an address; port 0 takes a free one.
@@ -243,18 +256,12 @@ async fn in_turn<T: Send + 'static>(
     api: &Api,
     work: impl FnOnce() -> Result<T, ApiError> + Send + 'static,
 ) -> Result<T, ApiError> {
-    let _queued = api.queue.clone().try_acquire_owned().map_err(|_| {
-        api.metrics.refused("reads");
-        ApiError::Busy("too many reads are waiting; try again in a few seconds".into())
-    })?;
-    let turn = api.turns.clone().acquire_owned().await;
-    let span = tracing::Span::current();
-    let work = move || {
-        // Until the work is done, whether or not its caller is still there.
-        let _turn = turn;
-        span.in_scope(work)
-    };
-    tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(ApiError::internal(error)))
+    api.reads.take(work).await.map_err(|error| {
+        if matches!(error, NoTurn::Full) {
+            api.metrics.refused("reads");
+        }
+        ApiError::from(error)
+    })?
 }
 
 fn finish(result: Result<Response, ApiError>) -> Response {
@@ -291,7 +298,7 @@ impl Api {
         if !self.token.is_empty() && shown.as_bytes().ct_eq(self.token.as_bytes()).into() {
             return Visitor::Owner;
         }
-        let Some(session) = self.console.sessions.session(shown) else { return Visitor::Nobody };
+        let Some(session) = self.console.session(shown) else { return Visitor::Nobody };
         match &self.gateway {
             Some(gateway) if gateway.owner().account().address() == session.address => Visitor::Owner,
             _ => Visitor::Account(session.address),

@@ -68,6 +68,9 @@ pub struct Config {
     pub serve: Serve,
     /// How much it takes at once.
     pub limits: Limits,
+    /// Folders from which the owner's desk reads manifests and tables, beside those of scheduled manifests and
+    /// `manifests` in the data folder.
+    pub folders: Vec<PathBuf>,
 }
 
 /// A table that is published again and again, whether or not it changed.
@@ -98,13 +101,15 @@ pub const TEMPLATE: &str = r#"# Configuration of this data folder. The gateway r
 url = "file:store"
 
 # Where the gateway listens ('sealgate serve --listen' goes before this), and whether connections are
-# encrypted: "off"; "generated", a certificate that the gateway makes for itself and whose fingerprint it
-# says; or your own, PEM files that are read again when they change. Requesters give a generated
-# certificate, serving.pem in this folder, to their commands with --gateway-ca.
+# encrypted: "off"; "proxy", by a proxy on this machine (docs/production.md has its configuration);
+# "generated", a certificate that the gateway makes for itself and whose fingerprint it says; or your own,
+# PEM files that are read again when they change. Requesters give a generated certificate, serving.pem in
+# this folder, to their commands with --gateway-ca.
 # The names are those, besides its address, by which browsers and signatures may call it.
 # [serve]
 # listen = "127.0.0.1:8080"
 # names = ["gateway.example.org", "gateway.example.org:8080"]
+# tls = "proxy"
 # tls = "generated"
 # tls = { certificate = "/etc/sealgate/chain.pem", key = "/etc/sealgate/key.pem" }
 
@@ -120,8 +125,14 @@ url = "file:store"
 # questions_waiting = 64
 # requests_per_second = 100
 # burst = 1000
-# Behind a proxy on this machine, the header in which it names its client; believed from nobody else.
+# The header in which a proxy on this machine names its client; believed from nobody else. Where a proxy
+# encrypts it is this one unless another is named.
 # client_header = "x-forwarded-for"
+
+# Folders of this machine from which the console's publish pages read manifests, tables and passwords of
+# databases, beside those of scheduled manifests and the folder 'manifests' here. Commands read anything.
+# [console]
+# folders = ["/srv/tables"]
 
 # A table to publish again while the gateway serves, whether or not it changed; one section each. Periods
 # are counted from 1970-01-01 UTC, so "1h" is on the hour; a version appears when a tenth of it has passed.
@@ -199,10 +210,20 @@ impl Config {
             ConfigError::Content { path: path.to_owned(), line: 1 + before.matches('\n').count(), what }
         };
         let serve = raw.serve.map(|raw| raw.checked(folder)).transpose().map_err(located)?.unwrap_or_default();
-        let limits = raw.limits.map(serve::RawLimits::checked).transpose().map_err(located)?.unwrap_or_default();
+        let mut limits = raw.limits.map(serve::RawLimits::checked).transpose().map_err(located)?.unwrap_or_default();
+        if serve.tls == Tls::Proxy {
+            limits.client_header.get_or_insert_with(|| serve::CLIENT_HEADER.to_owned());
+        }
         Ok(Config {
             serve,
             limits,
+            folders: raw
+                .console
+                .map(|raw| raw.folders)
+                .unwrap_or_default()
+                .iter()
+                .map(|path| folder.join(path))
+                .collect(),
             store,
             sync: sync.collect::<Result<_, _>>()?,
             rehash: rehash.transpose()?,
@@ -221,6 +242,13 @@ struct RawConfig {
     versions: Option<RawVersions>,
     serve: Option<serve::RawServe>,
     limits: Option<serve::RawLimits>,
+    console: Option<RawConsole>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct RawConsole {
+    folders: Vec<PathBuf>,
 }
 
 #[derive(Deserialize)]
@@ -313,12 +341,12 @@ mod tests {
             .lines()
             .map(|line| line.strip_prefix("# ").filter(|l| l.contains(" = ") || l.contains('[')).unwrap_or(line))
             .collect();
-        // Of the two ways to say 'tls' a file has one.
-        let [own, generated] = ["tls = {", "tls = \""].map(|other| {
-            parse(&examples.iter().copied().filter(|l| !l.starts_with(other)).collect::<Vec<_>>().join("\n"))
+        // Of the ways to say 'tls' a file has one.
+        let [all, generated, proxied] = ["tls = {", "tls = \"generated", "tls = \"proxy"].map(|way| {
+            let kept = examples.iter().copied().filter(|line| !line.starts_with("tls = ") || line.starts_with(way));
+            parse(&kept.collect::<Vec<_>>().join("\n")).unwrap()
         });
-        let (all, generated) = (generated.unwrap(), own.unwrap());
-        assert_eq!(generated.serve.tls, Tls::Generated);
+        assert_eq!((generated.serve.tls, proxied.serve.tls), (Tls::Generated, Tls::Proxy));
         assert_eq!(all.serve.names, ["gateway.example.org", "gateway.example.org:8080"]);
         assert_eq!(all.serve.listen.as_deref(), Some("127.0.0.1:8080"));
         let files = ["/etc/sealgate/chain.pem", "/etc/sealgate/key.pem"].map(std::path::PathBuf::from);
@@ -329,6 +357,20 @@ mod tests {
         assert_eq!(all.sync, [hourly]);
         let weekly = RehashSchedule { every: Duration::from_secs(7 * 86_400), rate: Rate(20_000_000) };
         assert_eq!(all.rehash, Some(weekly));
+        assert_eq!((default.folders.as_slice(), all.folders), (&[][..], vec!["/srv/tables".into()]));
+    }
+
+    #[test]
+    fn a_proxy_that_encrypts_is_believed_by_a_header() {
+        let header = |more: &str| {
+            parse(&format!("[serve]\nnames = [\"gate.example\"]\ntls = \"proxy\"\n{more}"))
+                .unwrap()
+                .limits
+                .client_header
+        };
+        assert_eq!(header("").as_deref(), Some("x-forwarded-for"));
+        assert_eq!(header("[limits]\nclient_header = \"X-Real-IP\"").as_deref(), Some("x-real-ip"));
+        assert_eq!(parse("[serve]\nnames = [\"gate.example\"]").unwrap().limits.client_header, None);
     }
 
     #[test]
@@ -367,6 +409,7 @@ mod tests {
             ("[serve]\nlisten = \"8080\"", "line 2: '8080' is no address: write for example"),
             ("[serve]\ntls = \"on\"", "line 2: 'on' is no way to encrypt: write"),
             ("[serve]\ntls = { certificate = \"a\" }", "line 2"),
+            ("[serve]\n\ntls = \"proxy\"", "line 3: say in 'names' how the proxy is called"),
             ("[limits]\nconnections = 2", "line 2: 2 is too few: at least 8"),
             ("[limits]\nconnections = -2", "line 2"),
             ("[limits]\n\nhead_time = \"2h\"", "line 3: '2h' is no time to wait: write"),

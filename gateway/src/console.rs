@@ -1,11 +1,10 @@
 //! The console: server-rendered pages for owner, requester, auditor and operator, and the block
-//! explorer for everybody (docs/spec/console.md). Only this file and `api` name HTTP types; desks see
-//! a [`Visit`] and give a [`Reply`].
+//! explorer for everybody (docs/spec/console.md). Only `console/visiting` and `api` name HTTP types;
+//! desks see a [`Visit`] and give a [`Reply`].
 //!
 //! Pages hold no script. What changes something is a form of the own session, sent once; what takes
 //! long is a job with a page of its own.
 
-use std::convert::Infallible;
 use std::sync::{Arc, LazyLock};
 
 use maud::{Markup, html};
@@ -14,16 +13,13 @@ use sealgate_ledger::account::AccountPublic;
 use sealgate_ledger::genesis::Genesis;
 use sealgate_ledger::ids::Address;
 use subtle::ConstantTimeEq as _;
-use warp::http::header::{ACCEPT_LANGUAGE, COOKIE, HOST, HeaderMap, HeaderName, HeaderValue, ORIGIN};
-use warp::http::{Method, Response, StatusCode};
-use warp::path::FullPath;
-use warp::{Filter, Rejection};
 
 use crate::client::Client;
 use crate::gateway::Gateway;
 use crate::home::Home;
 use crate::sessions::{Session, Sessions};
 use crate::trail::following::Follower;
+use crate::turns::NoTurn;
 
 pub mod auditor;
 mod entering;
@@ -34,15 +30,17 @@ pub mod own;
 mod owner;
 pub mod page;
 mod requester;
+pub mod table;
 pub mod telling;
+mod visiting;
 pub mod words;
+
+pub use visiting::routes;
 
 use jobs::Jobs;
 use page::{Page, Tone, notice};
 use words::Lang;
 
-/// Largest form, in bytes.
-const FORM_BYTES_MAX: u64 = 1 << 20;
 /// Fields of a form or an address that are read.
 const FIELDS_MAX: usize = 2_000;
 
@@ -110,20 +108,18 @@ impl Console {
 pub struct Names {
     names: Vec<String>,
     port: u16,
-    /// Whether it is reached by TLS.
-    pub is_secure: bool,
 }
 
 impl Names {
     /// Those of a process that listens on an address, and `more` that its configuration names.
-    pub fn of(address: std::net::SocketAddr, more: &[String], is_secure: bool) -> Names {
+    pub fn of(address: std::net::SocketAddr, more: &[String]) -> Names {
         let port = address.port();
         let mut names = vec![address.to_string()];
         if address.ip().is_loopback() || address.ip().is_unspecified() {
             names.extend(["127.0.0.1", "localhost", "[::1]"].map(|host| format!("{host}:{port}")));
         }
         names.extend(more.iter().map(|name| name.to_lowercase()));
-        Names { names, port, is_secure }
+        Names { names, port }
     }
 
     /// Whether `name` is one of them.
@@ -132,9 +128,10 @@ impl Names {
         self.names.contains(&name)
     }
 
-    /// Cookies are not told apart by port, so their names are.
-    fn cookie(&self, what: &str) -> String {
-        let prefix = if self.is_secure { "__Host-" } else { "" };
+    /// Cookies are not told apart by port, so their names are. Over an encrypted connection the name has the
+    /// prefix by which browsers take a cookie over nothing else, and for this very host (RFC 6265bis).
+    fn cookie(&self, what: &str, is_secure: bool) -> String {
+        let prefix = if is_secure { "__Host-" } else { "" };
         format!("{prefix}sealgate-{what}-{}", self.port)
     }
 }
@@ -157,6 +154,10 @@ pub enum Desk {
 }
 
 impl Desk {
+    /// All of them.
+    pub const ALL: [Desk; 6] =
+        [Desk::Start, Desk::Owner, Desk::Operator, Desk::Requester, Desk::Auditor, Desk::Explorer];
+
     /// Where it begins.
     pub fn path(self) -> &'static str {
         match self {
@@ -249,6 +250,10 @@ pub struct Visit {
     pub theme: Option<String>,
     /// Who is signed in.
     pub session: Option<Session>,
+    /// Whether the browser's connection is encrypted, here or by a proxy on this machine.
+    pub is_secure: bool,
+    /// How the browser calls this process, `host:port`.
+    pub host: String,
     token: Option<String>,
 }
 
@@ -318,8 +323,19 @@ pub enum Fault {
     Refused(String),
     /// A gateway elsewhere, or the ledger, failed or lied: the words are for the visitor.
     Failed(String),
+    /// Too many pages are being made: come back in a few seconds.
+    Busy,
     /// A fault of ours; the text is logged, not shown.
     Internal(String),
+}
+
+impl From<NoTurn> for Fault {
+    fn from(error: NoTurn) -> Fault {
+        match error {
+            NoTurn::Full => Fault::Busy,
+            NoTurn::Broken(what) => Fault::Internal(what),
+        }
+    }
 }
 
 impl Fault {
@@ -354,7 +370,19 @@ struct Shown<'a> {
     fingerprint: String,
 }
 
-/// Runs what blocks (files, the ledger's index, proofs) off the async threads.
+/// Reads a gateway's ledger, files or keys off the async threads, in the turns that its API's reads take too:
+/// who looks at pages may be anybody.
+///
+/// # Errors
+/// The work's own; [`Fault::Busy`] when too many wait, [`Fault::Internal`] when it broke off.
+pub async fn in_turn<T: Send + 'static>(
+    gateway: &Gateway,
+    work: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    gateway.reads().take(work).await?
+}
+
+/// Runs what blocks off the async threads, where nobody but the machine's own user is served.
 ///
 /// # Errors
 /// The work's own, or [`Fault::Internal`] when it broke off.
@@ -380,17 +408,29 @@ impl Console {
         desks
     }
 
-    /// The open account with this address, as far as this place knows: who may sign in.
+    /// The open account with this address, as far as this place knows: who may sign in. The gateway's own may
+    /// before its ledger knows it, and no longer than it is open.
     pub fn account(&self, address: &Address) -> Option<AccountPublic> {
         match &self.place {
-            Place::Gateway(gateway) => {
-                let view = gateway.ledger().account(address).ok().flatten();
-                let open = view.filter(|view| view.closed.is_none()).map(|view| view.account);
-                let own = gateway.owner().account().public();
-                open.or_else(|| (own.address() == *address).then(|| own.clone()))
-            }
+            Place::Gateway(gateway) => match gateway.ledger().account(address).ok()? {
+                Some(view) => view.closed.is_none().then_some(view.account),
+                None => {
+                    let own = gateway.owner().account().public();
+                    (own.address() == *address).then(|| own.clone())
+                }
+            },
             Place::Home(place) => (place.account.address() == *address).then(|| place.account.clone()),
         }
+    }
+
+    /// Whose session a token is, while the account is open.
+    pub fn session(&self, token: &str) -> Option<Session> {
+        let session = self.sessions.session(token)?;
+        if self.account(&session.address).is_none() {
+            self.sessions.close(token);
+            return None;
+        }
+        Some(session)
     }
 
     async fn answer(self: &Arc<Self>, visit: &Visit) -> Answer {
@@ -406,27 +446,25 @@ impl Console {
             Some(_) => Err(Fault::NotFound),
             None => Err(Fault::SignIn),
         };
-        match (parts.as_slice(), &self.place) {
-            ([], _) => Ok(self.start(visit).into()),
-            (["sign-in" | "enter" | "leave" | "set"], _) => entering::answer(self, visit),
-            (["jobs", ..], _) => entering::job(self, visit),
-            (["explorer", ..], _) => explorer::answer(self, visit).await,
-            (["owner", ..], Place::Gateway(gateway)) => {
-                desk(Desk::Owner)?;
-                owner::answer(self, gateway, visit).await
-            }
-            (["operator", ..], Place::Gateway(gateway)) => {
-                desk(Desk::Operator)?;
-                operator::answer(self, gateway, visit).await
-            }
-            (["requester", ..], Place::Home(place)) => {
-                desk(Desk::Requester)?;
-                requester::answer(self, place, visit).await
-            }
-            (["auditor", ..], Place::Home(place)) => {
-                desk(Desk::Auditor)?;
-                auditor::answer(self, place, visit).await
-            }
+        let of = Desk::ALL.into_iter().find(|of| parts.first().copied() == of.path().strip_prefix("/console/"));
+        match (of, &self.place) {
+            (Some(of @ (Desk::Owner | Desk::Operator)), Place::Gateway(_)) => desk(of)?,
+            (Some(of @ (Desk::Requester | Desk::Auditor)), Place::Home(_)) => desk(of)?,
+            _ => {}
+        }
+        // Nothing is answered that the table does not have.
+        let route = table::at(&visit.path, visit.is_post).ok_or(Fault::NotFound)?;
+        match (route.desk, &self.place) {
+            (Desk::Start, _) => match parts.as_slice() {
+                [] => Ok(self.start(visit).into()),
+                ["jobs", ..] => entering::job(self, visit),
+                _ => entering::answer(self, visit),
+            },
+            (Desk::Explorer, _) => explorer::answer(self, visit).await,
+            (Desk::Owner, Place::Gateway(gateway)) => owner::answer(self, gateway, visit).await,
+            (Desk::Operator, Place::Gateway(gateway)) => operator::answer(self, gateway, visit).await,
+            (Desk::Requester, Place::Home(place)) => requester::answer(self, place, visit).await,
+            (Desk::Auditor, Place::Home(place)) => auditor::answer(self, place, visit).await,
             _ => Err(Fault::NotFound),
         }
     }
@@ -470,10 +508,10 @@ impl Console {
                     "您尚未登录：区块浏览器对所有人开放，工作台仅供相应账户使用。",
                 )) a href="/console/sign-in" { (visit.say("Sign in", "登录")) } } }))
             } @else if desks.len() <= 2 {
-                (notice(Tone::Info, html! { p { (visit.say(
-                    "This is a department's gateway. As a requester or auditor you work at your own console, which checks everything on your own machine:",
-                    "这是某部门的网关。数据使用方和审计方应使用自己的控制台，由其在本机完成全部验证：",
-                )) " " code { "sealgate console --home DIR --gateway URL" } } }))
+                (notice(Tone::Info, html! {
+                    p { (entering::elsewhere(visit)) }
+                    (page::command(&entering::own_console(visit)))
+                }))
             }
             div.grid { @for desk in desks.iter().filter(|desk| **desk != Desk::Start) {
                 section.card { h2 { a href=(desk.path()) { (desk.title(visit.lang)) } } p.soft { (about(*desk, visit.lang)) } }
@@ -487,31 +525,6 @@ impl Console {
         let fingerprint = self.genesis.chain_id().to_string();
         let shown = Shown { visit, desks: self.desks(visitor), ledger_name: &self.genesis.name, fingerprint };
         page::document(page, &shown)
-    }
-
-    fn respond(&self, visit: &Visit, answer: Answer) -> Response<String> {
-        let (status, page) = match answer {
-            Ok(Reply::Page(page)) => (StatusCode::OK, *page),
-            Ok(Reply::SeeOther(to)) => return see_other(&to),
-            Ok(Reply::Entered(_)) => return see_other("/console"),
-            Ok(Reply::Download { .. }) => (StatusCode::INTERNAL_SERVER_ERROR, fault_page(visit, None)),
-            Err(Fault::SignIn) => {
-                return see_other(&format!("/console/sign-in?back={}", page::encoded(&visit.address())));
-            }
-            Err(Fault::NotFound) => (StatusCode::NOT_FOUND, not_found_page(visit)),
-            Err(Fault::Refused(why)) => (StatusCode::UNPROCESSABLE_ENTITY, fault_page(visit, Some(&why))),
-            Err(Fault::Failed(why)) => (StatusCode::BAD_GATEWAY, fault_page(visit, Some(&why))),
-            Err(Fault::Internal(what)) => {
-                tracing::error!(error = %what, "a page of the console failed");
-                (StatusCode::INTERNAL_SERVER_ERROR, fault_page(visit, None))
-            }
-        };
-        let mut response = Response::new(self.render(visit, &page));
-        *response.status_mut() = status;
-        if let Some(refresh) = page.refresh_s.and_then(|s| HeaderValue::from_str(&s.to_string()).ok()) {
-            response.headers_mut().insert(HeaderName::from_static("refresh"), refresh);
-        }
-        response
     }
 }
 
@@ -549,205 +562,17 @@ fn fault_page(visit: &Visit, why: Option<&str>) -> Page {
     Page::new(Desk::Start, visit.say("That did not work", "操作未成功"), body)
 }
 
+fn busy_page(visit: &Visit) -> Page {
+    let text = visit.say(
+        "Too many pages are being made just now: load this one again in a few seconds.",
+        "目前正在生成的页面过多：请数秒后重新载入本页。",
+    );
+    Page::new(Desk::Start, visit.say("Come back in a moment", "请稍后再来"), notice(Tone::Warn, html! { p { (text) } }))
+}
+
 fn not_found_page(visit: &Visit) -> Page {
     let text = visit.say("There is nothing at this address.", "此地址没有内容。");
     Page::new(Desk::Start, visit.say("Not found", "未找到"), html! { p { (text) } (back_link(visit)) })
-}
-
-fn see_other(to: &str) -> Response<String> {
-    let mut response = Response::new(String::new());
-    *response.status_mut() = StatusCode::SEE_OTHER;
-    let to = HeaderValue::from_str(to).unwrap_or(HeaderValue::from_static("/console"));
-    response.headers_mut().insert(warp::http::header::LOCATION, to);
-    response
-}
-
-/// Headers of every response of the console. There is no script at all, so none can be smuggled in.
-const HEADERS: [(&str, &str); 7] = [
-    (
-        "content-security-policy",
-        "default-src 'none'; style-src 'self'; img-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'",
-    ),
-    ("x-content-type-options", "nosniff"),
-    ("x-frame-options", "DENY"),
-    ("referrer-policy", "same-origin"),
-    ("cross-origin-opener-policy", "same-origin"),
-    ("cross-origin-resource-policy", "same-origin"),
-    ("permissions-policy", "camera=(), geolocation=(), microphone=()"),
-];
-
-type Body = warp::hyper::body::Bytes;
-
-/// The console's routes, all under `/console`.
-pub fn routes(
-    console: Arc<Console>,
-) -> impl Filter<Extract = (warp::reply::Response,), Error = Rejection> + Clone + Send + Sync + 'static {
-    let state = console.clone();
-    let looks = warp::get().and(query()).and(warp::header::headers_cloned()).and(warp::path::full()).then(
-        move |query: String, headers: HeaderMap, path: FullPath| {
-            let console = state.clone();
-            async move { console.visited(Method::GET, &path, &query, &headers, &[]).await }
-        },
-    );
-    let sends = warp::post()
-        .and(warp::body::content_length_limit(FORM_BYTES_MAX))
-        .and(query())
-        .and(warp::header::headers_cloned())
-        .and(warp::path::full())
-        .and(warp::body::bytes())
-        .then(move |query: String, headers: HeaderMap, path: FullPath, body: Body| {
-            let console = console.clone();
-            async move { console.visited(Method::POST, &path, &query, &headers, &body).await }
-        });
-    warp::path("console").and(looks.or(sends).unify())
-}
-
-fn query() -> impl Filter<Extract = (String,), Error = Infallible> + Copy {
-    warp::query::raw().or(warp::any().map(String::new)).unify()
-}
-
-impl Console {
-    async fn visited(
-        self: Arc<Self>,
-        method: Method,
-        path: &FullPath,
-        query: &str,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> warp::reply::Response {
-        let visit = self.visit(&method, path.as_str(), query, headers, body);
-        let mut response = match &visit {
-            Ok(visit) => match visit.parts().as_slice() {
-                ["style.css"] => asset("text/css; charset=utf-8", STYLE.to_owned()),
-                ["icon.svg"] => asset("image/svg+xml", page::icon()),
-                _ => self.page(visit).await,
-            },
-            Err((status, why)) => plain(*status, why),
-        };
-        for (name, value) in HEADERS {
-            response.headers_mut().insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-        }
-        if self.names.is_secure {
-            let year = HeaderValue::from_static("max-age=31536000");
-            response.headers_mut().insert(HeaderName::from_static("strict-transport-security"), year);
-        }
-        response
-    }
-
-    async fn page(self: &Arc<Self>, visit: &Visit) -> warp::reply::Response {
-        let answer = self.answer(visit).await;
-        let cookies = entering::cookies(self, visit, &answer);
-        let mut response = match answer {
-            Ok(Reply::Download { name, kind, content }) => download(&name, kind, content),
-            answer => {
-                let html = self.respond(visit, answer).map(warp::hyper::body::Bytes::from);
-                let mut response = warp::reply::Reply::into_response(html.map(|body| body.to_vec()));
-                let kind = HeaderValue::from_static("text/html; charset=utf-8");
-                response.headers_mut().insert(warp::http::header::CONTENT_TYPE, kind);
-                response
-            }
-        };
-        let headers = response.headers_mut();
-        headers.insert(warp::http::header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
-        for cookie in cookies {
-            if let Ok(cookie) = HeaderValue::from_str(&cookie) {
-                headers.append(warp::http::header::SET_COOKIE, cookie);
-            }
-        }
-        response
-    }
-
-    /// Reads a request. What is not from one of our own pages, or for another name than ours, is
-    /// refused before anything else is looked at.
-    fn visit(
-        &self,
-        method: &Method,
-        path: &str,
-        query: &str,
-        headers: &HeaderMap,
-        body: &[u8],
-    ) -> Result<Visit, (StatusCode, String)> {
-        let header = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-        let host = header(&HOST).unwrap_or_default();
-        if !self.names.contains(host) {
-            let host: String = host.chars().take(200).collect();
-            let what = format!(
-                "this console is not called '{host}': use its own address, or add the name to [serve] names in its configuration"
-            );
-            return Err((StatusCode::MISDIRECTED_REQUEST, what));
-        }
-        let is_post = *method == Method::POST;
-        if is_post && !is_from_here(headers, host) {
-            return Err((StatusCode::FORBIDDEN, "forms are taken from this console's own pages alone".into()));
-        }
-        let path = path.strip_prefix("/console").unwrap_or_default().trim_matches('/');
-        let parts = path.split('/').filter(|part| !part.is_empty());
-        let path = parts.map(percent_decoded).collect::<Option<Vec<String>>>();
-        let path = path.ok_or((StatusCode::BAD_REQUEST, "the address cannot be read".to_owned()))?;
-        let cookies = header(&COOKIE).unwrap_or_default();
-        let cookie = |what: &str| {
-            let name = self.names.cookie(what);
-            let pairs = cookies.split(';').filter_map(|pair| pair.trim().split_once('='));
-            pairs.filter(|(found, _)| *found == name).map(|(_, value)| value.to_owned()).next()
-        };
-        let token = cookie("session");
-        let session = token.as_deref().and_then(|token| self.sessions.session(token));
-        let lang = cookie("lang").and_then(|tag| Lang::of_tag(&tag));
-        Ok(Visit {
-            is_post,
-            path,
-            query: Fields::read(query.as_bytes()),
-            form: Fields::read(body),
-            lang: lang.unwrap_or_else(|| Lang::preferred(header(&ACCEPT_LANGUAGE).unwrap_or_default())),
-            theme: cookie("theme").filter(|theme| ["light", "dark"].contains(&theme.as_str())),
-            session,
-            token,
-        })
-    }
-}
-
-/// Whether a browser says that a form was sent from a page of this very origin. Every browser that is
-/// maintained says so, in one header or the other.
-fn is_from_here(headers: &HeaderMap, host: &str) -> bool {
-    let text = |name: &HeaderName| headers.get(name).and_then(|value| value.to_str().ok());
-    if let Some(site) = text(&HeaderName::from_static("sec-fetch-site")) {
-        return site == "same-origin";
-    }
-    text(&ORIGIN).is_some_and(|origin| origin.split_once("://").is_some_and(|(_, name)| name == host))
-}
-
-fn percent_decoded(part: &str) -> Option<String> {
-    // Only '%' is special in a path; the form decoder also takes '+' for a blank.
-    let pairs: Vec<(String, String)> =
-        serde_urlencoded::from_str(&format!("x={}", part.replace('+', "%2B").replace('&', "%26"))).ok()?;
-    pairs.into_iter().next().map(|(_, value)| value)
-}
-
-fn asset(kind: &'static str, content: String) -> warp::reply::Response {
-    let mut response = warp::reply::Reply::into_response(content);
-    let headers = response.headers_mut();
-    headers.insert(warp::http::header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    let long = HeaderValue::from_static("public, max-age=31536000, immutable");
-    headers.insert(warp::http::header::CACHE_CONTROL, long);
-    response
-}
-
-fn plain(status: StatusCode, text: &str) -> warp::reply::Response {
-    let mut response = warp::reply::Reply::into_response(format!("{text}\n"));
-    *response.status_mut() = status;
-    response
-}
-
-fn download(name: &str, kind: &'static str, content: Vec<u8>) -> warp::reply::Response {
-    let mut response = warp::reply::Reply::into_response(content);
-    let safe: String =
-        name.chars().map(|c| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' }).take(120).collect();
-    let headers = response.headers_mut();
-    headers.insert(warp::http::header::CONTENT_TYPE, HeaderValue::from_static(kind));
-    if let Ok(value) = HeaderValue::from_str(&format!("attachment; filename=\"{safe}\"")) {
-        headers.insert(warp::http::header::CONTENT_DISPOSITION, value);
-    }
-    response
 }
 
 #[cfg(test)]
@@ -756,49 +581,24 @@ mod tests {
 
     #[test]
     fn a_process_knows_its_names() {
-        let names = Names::of("127.0.0.1:8080".parse().unwrap(), &["Gate.Example:443".into()], true);
+        let names = Names::of("127.0.0.1:8080".parse().unwrap(), &["Gate.Example:443".into()]);
         for name in ["127.0.0.1:8080", "localhost:8080", "LOCALHOST:8080", "[::1]:8080", "gate.example:443"] {
             assert!(names.contains(name), "{name}");
         }
         for name in ["", "localhost", "127.0.0.1:8081", "evil.example:8080", "gate.example"] {
             assert!(!names.contains(name), "{name}");
         }
-        assert_eq!(names.cookie("session"), "__Host-sealgate-session-8080");
-        let outside = Names::of("192.0.2.1:80".parse().unwrap(), &[], false);
+        assert_eq!(names.cookie("session", true), "__Host-sealgate-session-8080");
+        assert_eq!(names.cookie("session", false), "sealgate-session-8080");
+        let outside = Names::of("192.0.2.1:80".parse().unwrap(), &[]);
         assert!(outside.contains("192.0.2.1:80") && !outside.contains("localhost:80"));
     }
 
     #[test]
-    fn forms_come_from_the_same_origin() {
-        let from = |pairs: &[(&'static str, &'static str)]| {
-            let mut headers = HeaderMap::new();
-            for (name, value) in pairs {
-                headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
-            }
-            is_from_here(&headers, "localhost:8080")
-        };
-        assert!(from(&[("sec-fetch-site", "same-origin"), ("origin", "null")]));
-        assert!(from(&[("origin", "http://localhost:8080")]) && from(&[("origin", "https://localhost:8080")]));
-        for pairs in [
-            &[][..],
-            &[("sec-fetch-site", "cross-site")],
-            &[("sec-fetch-site", "same-site"), ("origin", "http://localhost:8080")],
-            &[("sec-fetch-site", "none")],
-            &[("origin", "null")],
-            &[("origin", "http://localhost:8081")],
-            &[("origin", "http://evil.example")],
-        ] {
-            assert!(!from(pairs), "{pairs:?}");
-        }
-    }
-
-    #[test]
-    fn fields_and_addresses_are_read() {
+    fn fields_are_read() {
         let fields = Fields::read(b"a=1&b=+x+&a=2&c");
         assert_eq!((fields.get("a"), fields.get("b"), fields.get("c"), fields.get("d")), ("1", "x", "", ""));
         assert_eq!(fields.all("a").collect::<Vec<_>>(), ["1", "2"]);
         assert!(fields.has("c") && !fields.has("d"));
-        assert_eq!(percent_decoded("a%2Fb+c%26").as_deref(), Some("a/b+c&"));
-        assert_eq!(percent_decoded("x&y=1").as_deref(), Some("x&y=1"));
     }
 }

@@ -15,6 +15,7 @@ use crate::asking::{AskFailure, Asking, Session, ask};
 use crate::auditing::{audit_owner, replay};
 use crate::cli::{Failure, Output, requester, stop_signal, trail};
 use crate::client::Client;
+use crate::config::{CONFIG_FILE, TEMPLATE};
 use crate::console::own::OwnConsole;
 use crate::files::{FileError, create_private_dir, write_private};
 use crate::home::Home;
@@ -29,6 +30,8 @@ mod register;
 use plan::Plan;
 
 const PURPOSE: &str = "credit check";
+/// Where the demo's table and manifest lie, in its folder.
+const TABLES: &str = "tables";
 
 /// What the demo takes.
 #[derive(Debug, clap::Args)]
@@ -126,6 +129,8 @@ fn table(folder: &Path, csv: Option<&Path>, manifest: Option<&Path>) -> Result<S
     if let Some(manifest) = manifest {
         return Ok(read_manifest(manifest, csv)?);
     }
+    let folder = folder.join(TABLES);
+    create_private_dir(&folder).map_err(FileError::io(&folder))?;
     let (csv, manifest) = (folder.join("licences.csv"), folder.join("licences.toml"));
     write_private(&csv, register::csv().as_bytes(), false).map_err(FileError::io(&csv))?;
     write_private(&manifest, register::MANIFEST.as_bytes(), false).map_err(FileError::io(&manifest))?;
@@ -145,6 +150,10 @@ async fn prepare(
         let root = RootFile::Key(RootKey::generate()?);
         Owner::init(&parties.owner, "Licensing Department", Some(auditor), None, &root)
     })?;
+    let config = parties.owner.join(CONFIG_FILE);
+    // The department's console reads the demo's tables, and nothing else of its folder.
+    let text = format!("{TEMPLATE}\n[console]\nfolders = [\"../{TABLES}\"]\n");
+    write_private(&config, text.as_bytes(), true).map_err(FileError::io(&config))?;
     let fingerprint = genesis.chain_id();
     let shows = [
         format!("fingerprint {fingerprint}"),

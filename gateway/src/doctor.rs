@@ -98,6 +98,9 @@ pub async fn owner(folder: &Path, url: Option<&str>) -> Report {
         let listen = config.as_ref().and_then(|config| config.serve.listen.as_deref());
         serving::look(folder, listen, inspection, &mut report).await;
     }
+    if let Some(config) = &config {
+        serving::exposure(config, &mut report);
+    }
     match config.as_ref().map(|config| &config.serve.tls) {
         Some(Tls::Files { certificate, .. }) => certificate::look(certificate, &mut report),
         // Made when it is first served; what an earlier configuration left is looked at too.

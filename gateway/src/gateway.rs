@@ -24,7 +24,7 @@ use sealgate_circuits::verifier::VerifyingKey;
 use sealgate_ledger::block::{Outcome, Receipt};
 use sealgate_ledger::ids::{Address, AssetId, Digest, TxHash};
 use sealgate_ledger::standing::SignedHead;
-use sealgate_ledger::state::{AssetView, RequestStatus, RequestView};
+use sealgate_ledger::state::{AssetView, Rejection, RequestStatus, RequestView};
 use sealgate_ledger::tx::{DeclineReason, SignedTx, TxBody};
 use sealgate_ledger::{Ledger, LedgerError, SubmitError};
 use sealgate_ods::table::{Lookup, SealedTable};
@@ -46,10 +46,13 @@ use crate::owner::{Owner, OwnerError, label, signed};
 use crate::parameters::ParameterError;
 use crate::relay::{self, RelayError};
 use crate::syncing::LastSyncs;
+use crate::turns::{NoPlace, Place, Places, Reads};
 use crate::witness::pushing::Cosigned;
 
 /// Proofs of one request that are made before others have their turn.
 const PROOFS_AT_ONCE: usize = 16;
+/// Requests that wait at the same time for this node to catch up with another.
+const CATCHING_UP_MAX: usize = 16;
 /// Sealed tables kept open.
 const TABLES_MAX: usize = 64;
 
@@ -66,8 +69,11 @@ pub struct Gateway {
     /// those before.
     book: Mutex<Book>,
     provers: Semaphore,
-    waiting: Semaphore,
-    waiting_max: usize,
+    reads: Arc<Reads>,
+    /// Questions that are being answered or wait for a prover.
+    waiting: Places,
+    /// Requests that wait for this node to know what they build on.
+    catching_up: Places,
     proofs_made: AtomicU64,
     declined: AtomicU64,
     deliveries: Deliveries,
@@ -99,6 +105,11 @@ pub enum AskError {
     /// Too many questions wait.
     #[error("too many questions are waiting; try again in a few seconds (nothing was recorded)")]
     Busy,
+    /// Too many of this account's do.
+    #[error(
+        "as many questions of this account are waiting as one account may have; try again when one is answered (nothing was recorded)"
+    )]
+    Share,
     /// The request can no longer be answered.
     #[error("{0}")]
     TooLate(String),
@@ -164,7 +175,8 @@ impl Gateway {
             let pair = owner.parameters().load(circuit, ledger.genesis()).map_err(parameters)?;
             keys.insert(circuit, pair);
         }
-        let waiting_max = owner.config().limits.questions_waiting;
+        let limits = &owner.config().limits;
+        let (reads, waiting) = (Arc::new(Reads::new(limits.reads_waiting)), Places::new(limits.questions_waiting));
         Ok(Gateway {
             owner,
             ledger,
@@ -174,8 +186,9 @@ impl Gateway {
             answering: StdMutex::default(),
             book: Mutex::new(book),
             provers: Semaphore::new(std::thread::available_parallelism().map_or(1, usize::from)),
-            waiting: Semaphore::new(waiting_max),
-            waiting_max,
+            reads,
+            waiting,
+            catching_up: Places::new(CATCHING_UP_MAX),
             proofs_made: AtomicU64::new(0),
             declined: AtomicU64::new(0),
             deliveries: Deliveries::default(),
@@ -248,10 +261,8 @@ impl Gateway {
     /// # Errors
     /// [`AskError`].
     pub async fn ask(&self, request: AskRequest, passed_on: bool) -> Result<AskResponse, AskError> {
-        // Before anything is decoded: whoever asks may be anybody.
-        let _waiting = self.wait_turn()?;
-        relay::catch_up(&self.ledger, &request.transaction, request.seen).await;
-        let (tx, asset, secret) = match self.admit(&request)? {
+        let (tx, _place) = self.place_for(&request.transaction, request.seen).await?;
+        let (tx, asset, secret) = match self.admit(&request, tx)? {
             Admitted::Here(here) => *here,
             Admitted::Elsewhere(asset) if passed_on => return Err(RelayError::Passed(asset.id).into()),
             Admitted::Elsewhere(asset) => {
@@ -285,9 +296,31 @@ impl Gateway {
         Ok(AskResponse { proofs: self.proofs(request.seen, &entries)?, sealed: Some(BASE64.encode(sealed)) })
     }
 
-    /// A place among those that wait, if there is one.
-    pub(crate) fn wait_turn(&self) -> Result<tokio::sync::SemaphorePermit<'_>, AskError> {
-        self.waiting.try_acquire().map_err(|_| AskError::Busy)
+    /// The transaction of a request, and a place among those that wait, for its sender. Whoever asks may be
+    /// anybody: what is not signed by an account takes nobody's place, and what has to wait until this node
+    /// knows the account waits elsewhere.
+    pub(crate) async fn place_for(&self, transaction: &str, seen: u64) -> Result<(SignedTx, Place<'_>), AskError> {
+        let tx = BASE64.decode(transaction).map_err(malformed)?;
+        let tx = SignedTx::decode(&tx).map_err(malformed)?;
+        let signed = self.check_signature(&tx)?;
+        relay::catch_up(&self.ledger, &self.catching_up, &tx, seen).await?;
+        if !signed && !self.check_signature(&tx)? {
+            return Err(SubmitError::Rejected(Rejection::UnknownSender(tx.tx.sender)).into());
+        }
+        let place = self.waiting.take(Some(tx.tx.sender))?;
+        Ok((tx, place))
+    }
+
+    /// Whether a transaction's sender is known and signed it; an error if it is known and did not.
+    fn check_signature(&self, tx: &SignedTx) -> Result<bool, AskError> {
+        let Some(sender) = self.ledger.account(&tx.tx.sender).map_err(internal)? else { return Ok(false) };
+        tx.verify(&sender.account).map_err(|error| SubmitError::Rejected(error.into()))?;
+        Ok(true)
+    }
+
+    /// The turns at reading.
+    pub fn reads(&self) -> &Arc<Reads> {
+        &self.reads
     }
 
     /// Whether the keys of every circuit are loaded.
@@ -298,7 +331,7 @@ impl Gateway {
     /// What it has to do just now, and has done.
     pub fn work(&self) -> Work {
         Work {
-            waiting: self.waiting_max.saturating_sub(self.waiting.available_permits()) as u64,
+            waiting: self.waiting.count() as u64,
             proofs: self.proofs_made.load(Ordering::Relaxed),
             declined: self.declined.load(Ordering::Relaxed),
         }
@@ -313,33 +346,28 @@ impl Gateway {
         self.answering.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 
-    /// Everything that can be refused from the request alone, whatever the record: decoding,
-    /// asset, question against shape and commitment. Nothing has been recorded or looked up.
-    fn admit(&self, request: &AskRequest) -> Result<Admitted, AskError> {
-        let malformed =
-            |what: &dyn std::fmt::Display| AskError::Malformed(format!("the request cannot be read: {what}"));
-        let tx = BASE64.decode(&request.transaction).map_err(|error| malformed(&error))?;
-        let tx = SignedTx::decode(&tx).map_err(|error| malformed(&error))?;
+    /// Everything that can be refused from the request alone, whatever the record: asset, question against
+    /// shape and commitment. Nothing has been recorded or looked up.
+    fn admit(&self, request: &AskRequest, tx: SignedTx) -> Result<Admitted, AskError> {
         let TxBody::Request { asset, shape, commitment, .. } = &tx.tx.body else {
-            return Err(malformed(&"the transaction is no request"));
+            return Err(malformed("the transaction is no request"));
         };
         let view = self.ledger.asset(asset).map_err(internal)?.ok_or(AskError::NotServed(*asset))?;
         if view.owner != self.owner.account().address() {
             let elsewhere = relay::is_shared(&self.ledger).then(|| Admitted::Elsewhere(Box::new(view)));
             return elsewhere.ok_or(AskError::NotServed(*asset));
         }
-        let envelope = BASE64.decode(&request.question).map_err(|error| malformed(&error))?;
-        let opened = envelope::open(self.owner.account(), question_purpose(&tx.hash()), &envelope)
-            .map_err(|error| malformed(&error))?;
-        let secret: SecretQuestion =
-            sealgate_ledger::codec::decode("question", &opened).map_err(|error| malformed(&error))?;
+        let envelope = BASE64.decode(&request.question).map_err(malformed)?;
+        let opened =
+            envelope::open(self.owner.account(), question_purpose(&tx.hash()), &envelope).map_err(malformed)?;
+        let secret: SecretQuestion = sealgate_ledger::codec::decode("question", &opened).map_err(malformed)?;
         if secret.question.shape != *shape {
-            return Err(malformed(&"the question has another shape than the request"));
+            return Err(malformed("the question has another shape than the request"));
         }
         if secret.commitment() != *commitment {
-            return Err(malformed(&"the request commits to another question"));
+            return Err(malformed("the request commits to another question"));
         }
-        secret.question.validate(&view.schema).map_err(|error| malformed(&error))?;
+        secret.question.validate(&view.schema).map_err(malformed)?;
         self.check_seen(request.seen)?;
         Ok(Admitted::Here(Box::new((tx, view, secret))))
     }
@@ -721,6 +749,20 @@ fn null_bytes(asked: &Asked<'_>) -> Result<usize, AskError> {
     };
     let present = Present { answers: answers(asked.items, &nulls).map_err(internal)?, shown };
     Ok(sealgate_ledger::codec::encode(&present).len())
+}
+
+/// What cannot be read, told to who sent it.
+pub(crate) fn malformed(what: impl std::fmt::Display) -> AskError {
+    AskError::Malformed(format!("the request cannot be read: {what}"))
+}
+
+impl From<NoPlace> for AskError {
+    fn from(error: NoPlace) -> AskError {
+        match error {
+            NoPlace::Full => AskError::Busy,
+            NoPlace::Share => AskError::Share,
+        }
+    }
 }
 
 /// What went wrong inside, to be logged and not told.

@@ -54,5 +54,6 @@ pub mod set_aside;
 pub mod standing;
 pub mod syncing;
 pub mod trail;
+pub mod turns;
 pub mod verifying;
 pub mod witness;

@@ -12,6 +12,7 @@ use sealgate_ledger::tx::{SignedTx, TxBody};
 
 use crate::client::{Client, ClientError};
 use crate::messages::{AskRequest, AskResponse};
+use crate::turns::{NoPlace, Places};
 
 /// How long a node may lag behind the one that a requester has read from.
 const LAG: Duration = Duration::from_secs(10);
@@ -69,24 +70,30 @@ pub fn gateway_of(ledger: &Ledger, asset: &AssetId, owner: &Address) -> Result<C
 }
 
 /// On a shared ledger, waits until this node knows what the sender of a request saw on another: the
-/// checkpoint of `seen` entries, its account, the asset. Returns in any case; what is still unknown is refused by
-/// whoever looks it up.
-pub async fn catch_up(ledger: &Ledger, transaction: &str, seen: u64) {
-    let Some(tx) = is_shared(ledger).then(|| read(transaction)).flatten() else { return };
+/// checkpoint of `seen` entries, its account, the asset. What is still unknown then is refused by whoever looks
+/// it up. The signature of an account that is known has been checked before; those whose account is not, whoever
+/// they are, share what one account may have waiting.
+///
+/// # Errors
+/// [`NoPlace`] when too many wait already.
+pub async fn catch_up(ledger: &Ledger, waiting: &Places, tx: &SignedTx, seen: u64) -> Result<(), NoPlace> {
     let (TxBody::Request { asset, .. } | TxBody::RequestWhole { asset, .. } | TxBody::RequestSample { asset, .. }) =
         &tx.tx.body
     else {
-        return;
+        return Ok(());
     };
+    let is_known = || ledger.account(&tx.tx.sender).is_ok_and(|account| account.is_some());
+    let knows =
+        || ledger.head().tree_size >= seen && is_known() && ledger.asset(asset).is_ok_and(|asset| asset.is_some());
+    if !is_shared(ledger) || knows() {
+        return Ok(());
+    }
+    let _place = waiting.take(is_known().then_some(tx.tx.sender))?;
     let begun = Instant::now();
-    let knows = || {
-        ledger.head().tree_size >= seen
-            && ledger.account(&tx.tx.sender).is_ok_and(|account| account.is_some())
-            && ledger.asset(asset).is_ok_and(|asset| asset.is_some())
-    };
     while !knows() && begun.elapsed() < LAG {
         tokio::time::sleep(POLL).await;
     }
+    Ok(())
 }
 
 fn read(transaction: &str) -> Option<SignedTx> {

@@ -7,6 +7,7 @@ use sealgate_ledger::genesis::Genesis;
 
 use crate::api;
 use crate::api::tls::{Certificates, TlsError};
+use crate::config::Tls;
 use crate::console::{Console, Names};
 use crate::files::{FileError, write_json};
 use crate::gateway::Gateway;
@@ -21,6 +22,8 @@ use crate::witness::pushing::Peer;
 pub struct Running {
     /// Its address, `http://host:port` or `https://host:port`.
     pub url: String,
+    /// Its address as browsers call it: the proxy's where one encrypts, else its own.
+    public: String,
     /// SHA-256 of the certificate under which it serves, if it does.
     pub certificate: Option<String>,
     /// The ledger it serves.
@@ -94,16 +97,19 @@ pub async fn start_witnessed(owner: Owner, listen: &str, witnesses: Vec<Peer>) -
             .push(tokio::spawn(async move { rehash_by_schedule(gateway.owner(), gateway.ledger(), schedule).await }));
     }
     let (stop, stopped) = tokio::sync::oneshot::channel();
-    let names = Names::of(address, &config.serve.names, certificates.is_some());
+    let names = Names::of(address, &config.serve.names);
     let console = Arc::new(Console::of_gateway(gateway.clone(), names)?);
     let (sessions, account) = (console.sessions.clone(), gateway.owner().account().public().clone());
     let certificate = certificates.as_ref().map(|certificates| certificates.fingerprint());
-    let reached = api::Serving { listener, certificates, limits: config.limits };
+    let tls_at_proxy = config.serve.tls == Tls::Proxy;
+    let public = config.serve.names.first().filter(|_| tls_at_proxy).map(|name| format!("https://{name}"));
+    let reached = api::Serving { listener, certificates, tls_at_proxy, limits: config.limits };
     let served = api::serve(reached, gateway, console, serving.token, async {
         let _ = stopped.await;
     });
     Ok(Running {
         certificate,
+        public: public.unwrap_or_else(|| serving.url.clone()),
         url: serving.url,
         genesis,
         sessions,
@@ -121,7 +127,7 @@ impl Running {
     /// # Errors
     /// [`SessionError::Randomness`].
     pub fn link(&self) -> Result<String, SessionError> {
-        Ok(format!("{}/console/enter?code={}", self.url, self.sessions.code(&self.account)?))
+        Ok(format!("{}/console/enter?code={}", self.public, self.sessions.code(&self.account)?))
     }
 
     /// Stops taking requests, finishes those under way and closes the ledger.

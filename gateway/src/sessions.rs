@@ -162,10 +162,14 @@ struct Inner {
     codes: HashMap<Hashed, Code>,
 }
 
+/// What time it is; one that nobody sets, so that only what passed counts.
+type Clock = Box<dyn Fn() -> Instant + Send + Sync>;
+
 /// All sessions of one process.
 pub struct Sessions {
     chain: ChainId,
     key: Zeroizing<[u8; 32]>,
+    clock: Clock,
     started: Instant,
     inner: Mutex<Inner>,
 }
@@ -176,8 +180,12 @@ impl Sessions {
     /// # Errors
     /// [`SessionError::Randomness`].
     pub fn new(chain: ChainId) -> Result<Sessions, SessionError> {
+        Self::by(chain, Box::new(Instant::now))
+    }
+
+    fn by(chain: ChainId, clock: Clock) -> Result<Sessions, SessionError> {
         let key = Zeroizing::new(random()?);
-        Ok(Sessions { chain, key, started: Instant::now(), inner: Mutex::default() })
+        Ok(Sessions { chain, key, started: clock(), clock, inner: Mutex::default() })
     }
 
     /// A challenge for whoever says to be `address`. Nothing is kept of it.
@@ -214,9 +222,9 @@ impl Sessions {
         let account = account.ok_or(SessionError::Account(claim.address))?;
         claim.verify(account, self.chain).map_err(|_| SessionError::Signature)?;
         {
-            let mut inner = self.inner();
-            inner.used.retain(|_, at| at.elapsed() <= CHALLENGE_LIFE);
-            if inner.used.insert(nonce, Instant::now()).is_some() {
+            let (now, mut inner) = ((self.clock)(), self.inner());
+            inner.used.retain(|_, at| is_within(now, *at, CHALLENGE_LIFE));
+            if inner.used.insert(nonce, now).is_some() {
                 return Err(SessionError::Challenge);
             }
         }
@@ -230,16 +238,16 @@ impl Sessions {
     /// [`SessionError::Randomness`].
     pub fn code(&self, account: &AccountPublic) -> Result<String, SessionError> {
         let code = text()?;
-        let mut inner = self.inner();
-        inner.codes.retain(|_, code| code.given.elapsed() <= CODE_LIFE);
-        inner.codes.insert(hashed(&code), Code { account: account.clone(), given: Instant::now() });
+        let (now, mut inner) = ((self.clock)(), self.inner());
+        inner.codes.retain(|_, code| is_within(now, code.given, CODE_LIFE));
+        inner.codes.insert(hashed(&code), Code { account: account.clone(), given: now });
         Ok(code)
     }
 
     /// Whose code it is, if it can still be exchanged.
     pub fn holder(&self, code: &str) -> Option<AccountPublic> {
-        let inner = self.inner();
-        let code = inner.codes.get(&hashed(code)).filter(|code| code.given.elapsed() <= CODE_LIFE)?;
+        let (now, inner) = ((self.clock)(), self.inner());
+        let code = inner.codes.get(&hashed(code)).filter(|code| is_within(now, code.given, CODE_LIFE))?;
         Some(code.account.clone())
     }
 
@@ -257,20 +265,19 @@ impl Sessions {
         let (token, form_token) = (text()?, text()?);
         let address = account.address();
         let session = Session { address, name: account.name.clone(), form_token };
-        let mut inner = self.inner();
-        inner.sessions.retain(|_, open| open.lives());
+        let (now, mut inner) = ((self.clock)(), self.inner());
+        inner.sessions.retain(|_, open| open.lives(now));
         make_room(&mut inner.sessions, SESSIONS_MAX, |_| true);
         make_room(&mut inner.sessions, SESSIONS_EACH, |open| open.session.address == address);
-        let now = Instant::now();
         inner.sessions.insert(hashed(&token), Open { session, opened: now, used: now, sent: Vec::new() });
         Ok(token)
     }
 
     /// The session with this token, which is used by that.
     pub fn session(&self, token: &str) -> Option<Session> {
-        let mut inner = self.inner();
-        let open = inner.sessions.get_mut(&hashed(token)).filter(|open| open.lives())?;
-        open.used = Instant::now();
+        let (now, mut inner) = ((self.clock)(), self.inner());
+        let open = inner.sessions.get_mut(&hashed(token)).filter(|open| open.lives(now))?;
+        open.used = now;
         Some(open.session.clone())
     }
 
@@ -299,7 +306,7 @@ impl Sessions {
 
     /// Since this process began, so that no clock that is set matters.
     fn now_ms(&self) -> u64 {
-        u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX)
+        u64::try_from((self.clock)().saturating_duration_since(self.started).as_millis()).unwrap_or(u64::MAX)
     }
 
     fn mac(&self, address: &Address, bytes: &[u8]) -> [u8; 32] {
@@ -326,9 +333,13 @@ impl Sessions {
 }
 
 impl Open {
-    fn lives(&self) -> bool {
-        self.used.elapsed() <= IDLE && self.opened.elapsed() <= LIFE
+    fn lives(&self, now: Instant) -> bool {
+        is_within(now, self.used, IDLE) && is_within(now, self.opened, LIFE)
     }
+}
+
+fn is_within(now: Instant, since: Instant, life: Duration) -> bool {
+    now.saturating_duration_since(since) <= life
 }
 
 /// Removes, of those that are counted, the ones unused longest until one more may come.
@@ -452,6 +463,57 @@ mod tests {
         for _ in 0..SENT_MAX {
             assert!(sessions.is_first(&token, &form_number().unwrap()));
         }
+    }
+
+    /// Sessions by a clock that stands still until it is set forward.
+    fn by_hand() -> (Sessions, impl Fn(Duration)) {
+        let (begin, passed) = (Instant::now(), std::sync::Arc::new(Mutex::new(Duration::ZERO)));
+        let clock = passed.clone();
+        let sessions = Sessions::by(ChainId([7; 32]), Box::new(move || begin + *clock.lock().unwrap())).unwrap();
+        (sessions, move |time| *passed.lock().unwrap() += time)
+    }
+
+    const MOMENT: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn a_challenge_and_a_code_are_good_for_their_time() {
+        let ((sessions, pass), account) = (by_hand(), account());
+        let claim = || Claim::sign(&account, &sessions.challenge(&account.address()).unwrap(), HERE);
+        let (late, in_time) = (claim(), claim());
+        pass(CHALLENGE_LIFE);
+        let opened = sessions.open(&in_time, Some(account.public()), is_here).unwrap();
+        let code = sessions.code(account.public()).unwrap();
+        pass(MOMENT);
+        assert!(matches!(sessions.open(&late, Some(account.public()), is_here), Err(SessionError::Challenge)));
+        // What was used is forgotten when its challenge is over anyway, and no sooner.
+        let again = sessions.open(&in_time, Some(account.public()), is_here);
+        assert!(matches!(again, Err(SessionError::Challenge)));
+        pass(CODE_LIFE - MOMENT);
+        assert!(sessions.holder(&opened.code).is_some());
+        sessions.enter(&opened.code).unwrap();
+        pass(MOMENT);
+        assert!(sessions.holder(&code).is_none() && sessions.enter(&code).is_err());
+    }
+
+    #[test]
+    fn a_session_ends_unused_and_after_its_life() {
+        let ((sessions, pass), account) = (by_hand(), account());
+        let (kept, idle) = (sessions.begin(account.public()).unwrap(), sessions.begin(account.public()).unwrap());
+        pass(IDLE);
+        assert!(sessions.session(&kept).is_some());
+        pass(MOMENT);
+        assert!(sessions.session(&idle).is_none() && sessions.session(&kept).is_some());
+        // However often it is used.
+        let mut passed = IDLE + MOMENT;
+        while passed + IDLE < LIFE {
+            pass(IDLE);
+            passed += IDLE;
+            assert!(sessions.session(&kept).is_some(), "after {passed:?}");
+        }
+        pass(LIFE - passed);
+        assert!(sessions.session(&kept).is_some());
+        pass(MOMENT);
+        assert!(sessions.session(&kept).is_none());
     }
 
     #[test]

@@ -31,6 +31,10 @@ mod limits;
 mod logs;
 #[path = "api/matrix.rs"]
 mod matrix;
+#[path = "api/pressure.rs"]
+mod pressure;
+#[path = "api/proxied.rs"]
+mod proxied;
 #[path = "api/secure.rs"]
 mod secure;
 

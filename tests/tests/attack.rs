@@ -15,10 +15,14 @@ use sealgate_tests::{Server, Table, World, answers, sealgate};
 
 /// Where the attacker finds its target; set for that process alone.
 const TARGET: &str = "SEALGATE_ATTACKED";
+/// An account whose pages it looks at.
+const ACCOUNT: &str = "SEALGATE_ATTACKED_ACCOUNT";
 /// Connections that are held open.
 const CONNECTIONS: usize = 10_000;
 /// Threads that open them.
 const HOLDERS: usize = 4;
+/// Threads that look through the explorer.
+const EXPLORERS: usize = 8;
 /// Questions that are asked meanwhile.
 const QUESTIONS: u32 = 12;
 /// How much memory the gateway may take beyond what it had before.
@@ -41,12 +45,18 @@ struct Attacker {
 }
 
 impl Attacker {
-    fn start(url: &str) -> Attacker {
+    fn start(url: &str, account: &str) -> Attacker {
         let own = std::env::current_exe().unwrap();
         let raised = "ulimit -n \"$(ulimit -Hn)\" && exec \"$0\" \"$@\"";
         let mut command = Command::new("sh");
         command.args(["-c", raised]).arg(own).args(["--exact", "the_attacker", "--ignored", "--nocapture"]);
-        let mut child = command.env(TARGET, url).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut child = command
+            .env(TARGET, url)
+            .env(ACCOUNT, account)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let says = BufReader::new(child.stdout.take().unwrap());
         let mut attacker = Attacker { child, says };
         // Until it holds the connections that it wants.
@@ -86,7 +96,7 @@ fn the_main_job_goes_on_under_attack_and_nothing_is_lost() {
     };
     ask(1).ok();
     let before = peak_bytes(server.process());
-    let attacker = Attacker::start(&server.url);
+    let attacker = Attacker::start(&server.url, &world.requester);
     let mut slowest = Duration::ZERO;
     for id in 2..2 + QUESTIONS {
         // Whoever is crowded out comes again, as the answer tells it to.
@@ -104,9 +114,15 @@ fn the_main_job_goes_on_under_attack_and_nothing_is_lost() {
     }
     let counted = attacker.stop();
     println!("{counted:?}; the slowest question took {slowest:.1?}");
-    for (name, least) in
-        [("open at once", 1_000), ("oversized", 5), ("nested", 5), ("bombs", 5), ("paths", 5), ("injected", 5)]
-    {
+    for (name, least) in [
+        ("open at once", 1_000),
+        ("oversized", 5),
+        ("nested", 5),
+        ("bombs", 5),
+        ("paths", 5),
+        ("injected", 5),
+        ("explored", 20),
+    ] {
         assert!(counted[name] >= least, "{name}: {counted:?}");
     }
     let grown = peak_bytes(server.process()).saturating_sub(before);
@@ -235,8 +251,9 @@ fn the_attacker() {
     let files: usize = files.split_whitespace().next().unwrap().parse().unwrap_or(1 << 20);
     let connections = CONNECTIONS.min(files.saturating_sub(200));
     let nested = [b"[".repeat(1 << 20), br#"{"a":"#.repeat(1 << 18)];
+    let account = std::env::var(ACCOUNT).unwrap();
     std::thread::scope(|scope| {
-        let attack = &attack;
+        let (attack, account) = (&attack, &account);
         for _ in 0..HOLDERS {
             scope.spawn(move || attack.hold(connections / HOLDERS));
         }
@@ -306,6 +323,21 @@ fn the_attacker() {
                 get(calls[round as usize % calls.len()])
             });
         });
+        for _ in 0..EXPLORERS {
+            scope.spawn(move || {
+                // Pages that anybody may look at, and that go through hundreds of blocks.
+                let pages = [
+                    format!("/console/explorer/accounts/{account}"),
+                    format!("/console/explorer/search?q={}", "5a".repeat(32)),
+                    "/console/explorer/search?q=a".to_owned(),
+                    "/console/explorer/accounts".to_owned(),
+                ];
+                attack.repeat("explored", &["200", "303"], |round| {
+                    let page = &pages[round as usize % pages.len()];
+                    vec![format!("GET {page} HTTP/1.1\r\nhost: {target}\r\nconnection: close\r\n\r\n").into_bytes()]
+                });
+            });
+        }
         // Until the other test has seen enough: then its end of the pipe closes.
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         attack.over.store(true, Ordering::Relaxed);

@@ -5,7 +5,7 @@
 mod visitor;
 
 use reqwest::StatusCode;
-use sealgate_tests::{Table, World, sealgate, text};
+use sealgate_tests::{Server, Table, World, sealgate, text};
 use visitor::{Shown, Visitor};
 
 const PUBLISH: &str = "/console/owner/publish";
@@ -26,6 +26,14 @@ async fn owner(world: &World, url: &str) -> Visitor {
     Visitor::signed_in(url, &["--data-dir", &world.path("owner")]).await
 }
 
+/// Serves a world whose console may read the tables that lie beside the data folder.
+fn serve(world: &World) -> Server {
+    let config = world.path("owner/sealgate.toml");
+    let usual = std::fs::read_to_string(&config).unwrap();
+    std::fs::write(&config, format!("{usual}\n[console]\nfolders = [\"..\"]\n")).unwrap();
+    world.serve()
+}
+
 /// The id of the only asset.
 fn asset_id(url: &str) -> String {
     text(&sealgate(&["catalogue", "--gateway", url]).ok()[0]["asset"]["id"])
@@ -41,7 +49,7 @@ async fn publish_shops(world: &World, visitor: &mut Visitor, count: u32) -> Show
     let preview = visitor.post(&form, "/console/owner/publish/preview", &typed).await;
     assert!(preview.path.starts_with("/console/owner/publish/preview/"), "{}", preview.words());
     preview.says(&["What becomes public of shop", "Shop no. 1", "rounded up to a power of two", "8 bits"]);
-    preview.says(&["Stays sealed on this machine", "Nothing at all until you grant it", "decimal(2)"]);
+    preview.says(&["Stays sealed on this machine", "Nothing at all until you grant it", "number with 2 decimals"]);
     let path = preview.path.clone();
     visitor.post(&preview, &path, &[]).await
 }
@@ -60,7 +68,7 @@ async fn grant(visitor: &mut Visitor, asset: &str, to: &str, fields: &[(&str, &s
 #[tokio::test(flavor = "multi_thread")]
 async fn the_whole_job_is_done_in_a_browser() {
     let world = World::new();
-    let server = world.serve();
+    let server = serve(&world);
     let url = server.url.as_str();
     let mut desk = owner(&world, url).await;
     desk.get("/console/owner").await.says(&["Nothing has been published yet", "Publish a table"]);
@@ -126,7 +134,7 @@ async fn the_whole_job_is_done_in_a_browser() {
     let confirm = desk.get(&rotate).await;
     let changed = desk.post(&confirm, &rotate, &[]).await;
     changed.says(&["The key of shop was changed", "Version 2 (50 records)", "Make a new backup now"]);
-    desk.get("/console/owner/keys").await.says(&["current alone", "sealgate backup --data-dir", "root.key"]);
+    desk.get("/console/owner/keys").await.says(&["only the current key", "sealgate backup --data-dir", "root.key"]);
 
     let withdraw = format!("/console/owner/assets/{asset}/withdraw");
     let confirm = desk.get(&withdraw).await;
@@ -144,7 +152,7 @@ fn page_between(body: &str, before: &str, after: &str) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_is_wrong_is_said_beside_the_field() {
     let world = World::new();
-    let server = world.serve();
+    let server = serve(&world);
     let mut desk = owner(&world, &server.url).await;
     let form = desk.get(PUBLISH).await;
     let folder = world.dir.path().display().to_string();
@@ -175,6 +183,25 @@ async fn what_is_wrong_is_said_beside_the_field() {
     opened.says(&["Test table shop", &folder]);
     let none = desk.post(&opened, &format!("{PUBLISH}/open"), &[("path", &world.path("none.toml"))]).await;
     none.says(&["id=\"path-problem\"", "none.toml"]);
+    // Neither keys nor what lies elsewhere, whichever page is asked: whoever holds the account's key signs in.
+    let link = world.path("link.toml");
+    std::os::unix::fs::symlink(world.path("owner/account.key"), &link).unwrap();
+    let beyond = "is not where this console reads";
+    let secret = std::fs::read_to_string(world.path("owner/account.key")).unwrap();
+    let mut last = none;
+    for path in [world.path("owner/account.key").as_str(), &world.path("owner/sealgate.toml"), &link, "/etc/passwd"] {
+        let opened = desk.post(&last, &format!("{PUBLISH}/open"), &[("path", path)]).await;
+        opened.says(&[beyond, "id=\"path-problem\""]).lacks(&[secret.trim(), "root:"]);
+        let looked = desk.post(&opened, &format!("{PUBLISH}/infer"), &[("source", path)]).await;
+        looked.says(&[beyond, "id=\"source-problem\""]).lacks(&[secret.trim(), "root:"]);
+        let manifest = Table::shops(1).manifest().replace("\"shop.csv\"", &format!("{path:?}"));
+        let typed = [("manifest", manifest.as_str()), ("folder", "/")];
+        let shown = desk.post(&looked, &format!("{PUBLISH}/preview"), &typed).await;
+        shown.says(&[beyond, "id=\"manifest-problem\""]).lacks(&[secret.trim(), "root:"]);
+        last = shown;
+    }
+    let database = [("source", "postgres://me@db.example/r"), ("table", "t"), ("password_file", "/etc/passwd")];
+    desk.post(&last, &format!("{PUBLISH}/infer"), &database).await.says(&[beyond]);
 
     let published = publish_shops(&world, &mut desk, 30).await;
     published.says(&["is published"]);
@@ -228,7 +255,7 @@ async fn what_is_wrong_is_said_beside_the_field() {
 #[tokio::test(flavor = "multi_thread")]
 async fn both_languages_are_whole() {
     let world = World::with(&Table::shops(20));
-    let server = world.serve();
+    let server = serve(&world);
     let url = server.url.as_str();
     let asset = asset_id(url);
     world.grant(&asset, &world.requester, &["--disclose", "name", "--prove", "fee >= ?", "--purpose", "p"]).ok();
@@ -283,7 +310,7 @@ fn heading(shown: &Shown) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn the_desk_is_hidden_and_its_forms_are_its_own() {
     let world = World::with(&Table::shops(20));
-    let server = world.serve();
+    let server = serve(&world);
     let url = server.url.as_str();
     let asset = asset_id(url);
     world.grant(&asset, &world.requester, &["--disclose", "name", "--purpose", "p"]).ok();
@@ -363,7 +390,7 @@ async fn schedules_and_reports_are_shown() {
     std::fs::write(&manifest, written).unwrap();
     let config = format!("[[sync]]\nmanifest = {:?}\nevery = \"1d\"\n", manifest.display().to_string());
     std::fs::write(world.path("owner/sealgate.toml"), config).unwrap();
-    let server = world.serve();
+    let server = serve(&world);
     let mut desk = owner(&world, &server.url).await;
     // What is not published yet is due at once.
     let started = std::time::Instant::now();
@@ -398,7 +425,7 @@ async fn a_file_is_granted_to_somebody_behind_a_pseudonym() {
     std::fs::write(&file, "what the year brought\n".repeat(500)).unwrap();
     let publish = ["file", "publish", "--data-dir", &folder, "--name", "report", "--title", "A report", &file];
     sealgate(&publish).ok();
-    let server = world.serve();
+    let server = serve(&world);
     let url = server.url.as_str();
     let asset = asset_id(url);
     let mut desk = owner(&world, url).await;

@@ -18,7 +18,8 @@ use super::{Api, Visitor, in_turn, json, metrics, openapi};
 use crate::client::{HeadResponse, PASSED_ON};
 use crate::delivery::FetchRequest;
 use crate::delivery::release::Wanted;
-use crate::messages::AskRequest;
+use crate::gateway::AskError;
+use crate::messages::{AskRequest, AskResponse};
 
 type Act = Pin<Box<dyn Future<Output = Result<Response, ApiError>> + Send>>;
 
@@ -40,7 +41,7 @@ pub(super) fn ask(api: Arc<Api>, call: Call) -> Act {
             let _granted = granted;
             gateway.ask(request, passed_on).await
         });
-        Ok(json(&asked.await.map_err(ApiError::internal)??))
+        told(&api, asked.await.map_err(ApiError::internal)?)
     })
 }
 
@@ -53,8 +54,16 @@ pub(super) fn deliver(api: Arc<Api>, call: Call) -> Act {
             let _granted = granted;
             gateway.deliver(request, passed_on).await
         });
-        Ok(json(&delivered.await.map_err(ApiError::internal)??))
+        told(&api, delivered.await.map_err(ApiError::internal)?)
     })
+}
+
+/// What became of a question or a delivery; one that found no room is counted.
+fn told(api: &Api, answered: Result<AskResponse, AskError>) -> Result<Response, ApiError> {
+    if matches!(answered, Err(AskError::Busy | AskError::Share)) {
+        api.metrics.refused("questions");
+    }
+    Ok(json(&answered?))
 }
 
 /// A part of a delivery's ciphertext. Without its token there is nothing here.

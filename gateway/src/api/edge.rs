@@ -14,7 +14,7 @@ use hyper_util::service::TowerToHyperService;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, Sleep};
 use tracing::Instrument as _;
-use warp::http::{HeaderName, HeaderValue, Request, Response, StatusCode, header};
+use warp::http::{HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, header};
 use warp::hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 
 use super::clients::Clients;
@@ -27,16 +27,21 @@ use crate::config::Limits;
 const ADDRESS_BYTES_MAX: usize = 8 << 10;
 /// What a body must bring in a second, on average.
 const BODY_BYTES_A_SECOND: u64 = 64 << 10;
+/// Headers by which proxies say that a call is somebody else's.
+const FORWARDING: [&str; 6] =
+    ["forwarded", "via", "x-forwarded-for", "x-forwarded-host", "x-forwarded-proto", "x-real-ip"];
 /// The number of a request, by which its lines in the log are found.
 static REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// Which route gave an answer, as its template; an extension of the response.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct RouteName(pub(super) &'static str);
+pub(crate) struct RouteName(pub(crate) &'static str);
 
 /// What all connections share.
 pub(super) struct Edge {
     limits: Limits,
+    /// Whether a proxy on this machine ends TLS.
+    tls_at_proxy: bool,
     clients: Clients,
     /// Kibibytes of bodies.
     bodies: Arc<Semaphore>,
@@ -47,7 +52,7 @@ pub(super) struct Edge {
 }
 
 impl Edge {
-    pub(super) fn new(limits: Limits, metrics: Arc<Metrics>) -> Edge {
+    pub(super) fn new(limits: Limits, tls_at_proxy: bool, metrics: Arc<Metrics>) -> Edge {
         let mut run = [0; 8];
         // Ids tell requests apart in a log and protect nothing.
         let _ = getrandom::fill(&mut run);
@@ -56,6 +61,7 @@ impl Edge {
             clients: Clients::new(limits.rate),
             bodies: Arc::new(Semaphore::new(kibibytes)),
             limits,
+            tls_at_proxy,
             metrics,
             run: u64::from_le_bytes(run),
             count: AtomicU64::new(0),
@@ -66,7 +72,7 @@ impl Edge {
         &self.limits
     }
 
-    pub(super) fn metrics(&self) -> &Metrics {
+    pub(super) fn metrics(&self) -> &Arc<Metrics> {
         &self.metrics
     }
 
@@ -74,14 +80,17 @@ impl Edge {
         format!("{:016x}{:016x}", self.run, self.count.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// Whose request it is.
-    fn caller(&self, peer: SocketAddr, secure: bool, headers: &warp::http::HeaderMap) -> Caller {
-        let named = self.limits.client_header.as_deref().filter(|_| is_local(&peer)).and_then(|name| {
+    /// Whose request it is. What a proxy on this machine passes on is nobody's of this machine, whether or not
+    /// the configuration says how to read whose it is: then all that comes by the proxy is one client's.
+    fn caller(&self, peer: SocketAddr, secure: bool, headers: &HeaderMap) -> Caller {
+        let (near, header) = (is_local(&peer), self.limits.client_header.as_deref());
+        let proxied = near && FORWARDING.into_iter().chain(header).any(|name| headers.contains_key(name));
+        let named = header.filter(|_| proxied).and_then(|name| {
             // The last address is the one that the proxy itself has seen.
             headers.get_all(name).iter().next_back()?.to_str().ok()?.rsplit(',').next()?.trim().parse::<IpAddr>().ok()
         });
         let address = named.unwrap_or(peer.ip()).to_canonical();
-        Caller { address, local: is_local(&peer) && named.is_none(), secure }
+        Caller { address, local: near && !proxied, secure: secure || (proxied && self.tls_at_proxy) }
     }
 
     /// What can be refused by a request's head alone.
@@ -272,5 +281,47 @@ impl Body for Ending {
 
     fn size_hint(&self) -> SizeHint {
         self.body.size_hint()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What is known of a caller from `peer` that sends these headers.
+    fn caller(edge: &Edge, peer: &str, headers: &[(&'static str, &'static str)]) -> (String, bool, bool) {
+        let headers =
+            headers.iter().map(|(name, value)| (HeaderName::from_static(name), HeaderValue::from_static(value)));
+        let caller = edge.caller(peer.parse().unwrap(), false, &headers.collect());
+        (caller.address.to_string(), caller.local, caller.secure)
+    }
+
+    fn edge(client_header: Option<&str>, tls_at_proxy: bool) -> Edge {
+        let limits = Limits { client_header: client_header.map(str::to_owned), ..Limits::default() };
+        Edge::new(limits, tls_at_proxy, Arc::default())
+    }
+
+    const NEAR: &str = "127.0.0.1:5000";
+    const FAR: &str = "192.0.2.1:5000";
+
+    #[test]
+    fn what_a_proxy_passes_on_is_not_local() {
+        let seen = |address: &str, local, secure| (address.to_owned(), local, secure);
+        let plain = edge(None, false);
+        assert_eq!(caller(&plain, NEAR, &[]), seen("127.0.0.1", true, false));
+        assert_eq!(caller(&plain, FAR, &[("x-forwarded-for", "127.0.0.1")]), seen("192.0.2.1", false, false));
+        for header in FORWARDING {
+            for value in ["198.51.100.7", "for=198.51.100.7", "", "127.0.0.1"] {
+                assert_eq!(caller(&plain, NEAR, &[(header, value)]), seen("127.0.0.1", false, false), "{header}");
+            }
+        }
+        let read = edge(Some("x-client"), true);
+        assert_eq!(caller(&read, NEAR, &[("x-client", "::1, 198.51.100.7")]), seen("198.51.100.7", false, true));
+        // What cannot be read, and what another header says, is no reason to believe that nobody is there.
+        assert_eq!(caller(&read, NEAR, &[("x-client", "unknown")]), seen("127.0.0.1", false, true));
+        assert_eq!(caller(&read, NEAR, &[("x-real-ip", "198.51.100.7")]), seen("127.0.0.1", false, true));
+        // Programs of this machine do not come by the proxy, and so in the clear.
+        assert_eq!(caller(&read, NEAR, &[]), seen("127.0.0.1", true, false));
+        assert_eq!(caller(&read, FAR, &[("x-client", "198.51.100.7")]), seen("192.0.2.1", false, false));
     }
 }

@@ -99,6 +99,12 @@ impl Metrics {
         self.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
     }
 
+    /// How many connections were open when it was last said.
+    #[cfg(test)]
+    pub(super) fn open(&self) -> i64 {
+        self.connections.get()
+    }
+
     /// Everything, as Prometheus reads it.
     ///
     /// # Errors

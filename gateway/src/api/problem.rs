@@ -13,11 +13,12 @@ use warp::{Reply, reject};
 use crate::client::{ClientError, Problem};
 use crate::gateway::AskError;
 use crate::relay::RelayError;
+use crate::turns::NoTurn;
 
 /// How the `type` of every problem begins.
 pub(super) const PROBLEM: &str = "urn:sealgate:problem:";
 /// When to come back after a refusal for want of room, in seconds.
-const RETRY_S: u32 = 3;
+pub(crate) const RETRY_S: u32 = 3;
 
 /// What kind of problem it is: stable, whatever the words.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -44,7 +45,7 @@ pub enum Code {
     Media,
     /// The ledger's rules refuse the transaction.
     Refused,
-    /// The client sends too much.
+    /// The client sends, or the account asks, too much.
     TooMany,
     /// A fault of ours.
     Internal,
@@ -139,6 +140,8 @@ pub enum ApiError {
         /// When it may come again.
         seconds: u32,
     },
+    /// The account has as much waiting as one may.
+    Share(String),
     /// Try again later.
     Busy(String),
     /// The gateway cannot do its work.
@@ -183,6 +186,7 @@ impl ApiError {
                     "you send more than one client may: come back a little later, and then more slowly".into(),
                 )
             }
+            ApiError::Share(detail) => (Code::TooMany, detail),
             ApiError::Busy(detail) => (Code::Busy, detail),
             ApiError::NotReady(detail) => (Code::NotReady, detail),
             ApiError::Damaged(detail) => (Code::Damaged, detail),
@@ -247,8 +251,18 @@ impl From<AskError> for ApiError {
                 ApiError::Unreachable(format!("{other}; send the same question again"))
             }
             AskError::Busy => ApiError::Busy(error.to_string()),
+            AskError::Share => ApiError::Share(error.to_string()),
             AskError::TooLate(detail) => ApiError::Conflict(detail),
             AskError::Internal(what) => ApiError::Internal(what),
+        }
+    }
+}
+
+impl From<NoTurn> for ApiError {
+    fn from(error: NoTurn) -> Self {
+        match error {
+            NoTurn::Full => ApiError::Busy(error.to_string()),
+            NoTurn::Broken(what) => ApiError::Internal(what),
         }
     }
 }

@@ -16,12 +16,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, watch};
 use tokio::task::JoinSet;
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use warp::hyper::server::conn::http1;
 use warp::{Filter, Reply};
 
+use super::STOP;
 use super::edge::{Edge, Guarded};
+use super::metrics::Metrics;
 use super::stream::Patient;
 use crate::config::Limits;
 
@@ -32,8 +34,7 @@ const HEADERS_MAX: usize = 64;
 const BUFFER_BYTES_MAX: usize = 64 << 10;
 /// How long a TLS handshake may take.
 const HANDSHAKE: Duration = Duration::from_secs(10);
-/// How long a stop waits for the answers that are being sent, and for requests whose head was on its way.
-const STOP: Duration = Duration::from_secs(30);
+/// How long a stop waits for requests whose head was on its way.
 const STOP_HEAD: Duration = Duration::from_secs(1);
 /// Pause after the system gave no connection, for want of files for example.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -55,20 +56,21 @@ pub struct Caller {
 }
 
 /// Serves a filter on a bound listener until `stop` resolves; what is under way then is finished, within
-/// [`STOP`].
+/// [`STOP`], whose end comes back.
 pub(super) async fn serve<F>(
     listener: TcpListener,
     filter: F,
     edge: Arc<Edge>,
     acceptor: Option<TlsAcceptor>,
     stop: impl Future<Output = ()> + Send,
-) where
+) -> Instant
+where
     F: Filter<Error = Infallible> + Clone + Send + Sync + 'static,
     F::Extract: Reply + Send,
     F::Future: Send,
 {
     let service = TowerToHyperService::new(warp::service(filter));
-    let connections = Arc::new(Connections::of(edge.limits()));
+    let connections = Arc::new(Connections::of(edge.limits(), edge.metrics().clone()));
     let (stopping, stopped) = watch::channel(false);
     let mut tasks = JoinSet::new();
     let mut stop = pin!(stop);
@@ -91,7 +93,6 @@ pub(super) async fn serve<F>(
             let _ = stream.try_write(FULL);
             continue;
         };
-        edge.metrics().connections(connections.count());
         let service = Guarded::new(service.clone(), edge.clone(), place.slot.clone(), peer, acceptor.is_some());
         let (acceptor, stopped, limits) = (acceptor.clone(), stopped.clone(), edge.limits().clone());
         tasks.spawn(async move {
@@ -110,9 +111,11 @@ pub(super) async fn serve<F>(
     drop(listener);
     let _ = stopping.send(true);
     let all = async { while tasks.join_next().await.is_some() {} };
-    if timeout(STOP, all).await.is_err() {
+    let end = Instant::now() + STOP;
+    if timeout_at(end, all).await.is_err() {
         tracing::warn!("some callers took too long to take their answers: they were cut off");
     }
+    end
 }
 
 async fn handshake(
@@ -170,6 +173,7 @@ struct Connections {
     most: usize,
     open: Mutex<HashMap<u64, Arc<Slot>>>,
     next: std::sync::atomic::AtomicU64,
+    metrics: Arc<Metrics>,
 }
 
 /// One open connection.
@@ -189,7 +193,9 @@ struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.connections.open().remove(&self.number);
+        let mut open = self.connections.open();
+        open.remove(&self.number);
+        self.connections.metrics.connections(open.len());
     }
 }
 
@@ -219,7 +225,7 @@ impl Drop for Answering {
 }
 
 impl Connections {
-    fn of(limits: &Limits) -> Connections {
+    fn of(limits: &Limits, metrics: Arc<Metrics>) -> Connections {
         let most = files_max()
             .map_or(limits.connections, |files| limits.connections.min(files.saturating_sub(FILES_BESIDE).max(8)));
         if most < limits.connections {
@@ -228,15 +234,11 @@ impl Connections {
                 limits.connections
             );
         }
-        Connections { most, open: Mutex::default(), next: Default::default() }
+        Connections { most, open: Mutex::default(), next: Default::default(), metrics }
     }
 
     fn open(&self) -> MutexGuard<'_, HashMap<u64, Arc<Slot>>> {
         self.open.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn count(&self) -> usize {
-        self.open().len()
     }
 
     /// A place for another connection. When all are taken, the one that has waited longest for a request
@@ -260,6 +262,7 @@ impl Connections {
         let number = self.next.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let slot = Arc::new(Slot { peer, waiting: Mutex::new(Some(Instant::now())), close: Notify::new() });
         open.insert(number, slot.clone());
+        self.metrics.connections(open.len());
         Some(Place { number, slot, connections: self.clone() })
     }
 }
@@ -284,16 +287,18 @@ mod tests {
 
     #[tokio::test]
     async fn who_has_most_makes_room_and_who_is_being_answered_does_not() {
-        let connections = Arc::new(Connections { most: 3, open: Mutex::default(), next: Default::default() });
+        let metrics: Arc<Metrics> = Arc::default();
+        let limits = Limits { connections: 3, ..Limits::default() };
+        let connections = Arc::new(Connections::of(&limits, metrics.clone()));
         let [a, b]: [IpAddr; 2] = ["10.0.0.1", "10.0.0.2"].map(|text| text.parse().unwrap());
         let first = connections.place(b).unwrap();
         let second = connections.place(a).unwrap();
         let third = connections.place(a).unwrap();
-        assert_eq!(connections.count(), 3);
+        assert_eq!(metrics.open(), 3);
         // The oldest of the one that has most, though another's is older.
         let fourth = connections.place(b).unwrap();
         second.slot.close.notified().await;
-        assert_eq!(connections.count(), 3);
+        assert_eq!(metrics.open(), 3);
         // Those that are being answered stay.
         let busy: Vec<Answering> = [&first, &fourth].map(|place| place.slot.answering()).into();
         let fifth = connections.place(b).unwrap();
@@ -303,6 +308,6 @@ mod tests {
         drop(last);
         assert!(connections.place(a).is_some());
         drop((busy, first, second, third, fourth, fifth));
-        assert_eq!(connections.count(), 0);
+        assert_eq!(metrics.open(), 0);
     }
 }

@@ -86,7 +86,7 @@ impl Certificates {
     /// [`TlsError`].
     pub fn open(tls: &Tls, folder: &Path, listen: &str) -> Result<Option<Arc<Certificates>>, TlsError> {
         let files = match tls {
-            Tls::Off => return Ok(None),
+            Tls::Off | Tls::Proxy => return Ok(None),
             Tls::Files { certificate, key } => Files { certificate: certificate.clone(), key: key.clone() },
             Tls::Generated => {
                 let files = Files { certificate: folder.join(GENERATED_CERTIFICATE), key: folder.join(GENERATED_KEY) };

@@ -24,7 +24,7 @@ pub async fn serve(
     witness: Arc<Witness>,
     stop: impl Future<Output = ()> + Send + 'static,
 ) {
-    let edge = Arc::new(Edge::new(Limits::default(), Arc::default()));
+    let edge = Arc::new(Edge::new(Limits::default(), false, Arc::default()));
     server::serve(listener, routes(witness), edge, None, stop).await;
 }
 

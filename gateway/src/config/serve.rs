@@ -21,8 +21,11 @@ pub struct Serve {
 /// The certificate that a gateway shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Tls {
-    /// None: plain HTTP, for one machine, or behind a proxy that encrypts.
+    /// None: plain HTTP, for one machine.
     Off,
+    /// None of its own: a proxy on the same machine encrypts, under one of [`Serve::names`], and says of each
+    /// call whose it is.
+    Proxy,
     /// One that the gateway makes for itself, in its data folder.
     Generated,
     /// The owner's own.
@@ -33,6 +36,9 @@ pub enum Tls {
         key: PathBuf,
     },
 }
+
+/// The header in which proxies name their client, where none is configured.
+pub(super) const CLIENT_HEADER: &str = "x-forwarded-for";
 
 /// How much a gateway takes at once and for how long it waits; what goes beyond is refused, not queued.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,7 +57,8 @@ pub struct Limits {
     pub questions_waiting: usize,
     /// Requests that one client may send in a second; none for as many as it likes.
     pub rate: Option<Rate>,
-    /// Header in which a proxy on this machine names its client.
+    /// Header in which a proxy on this machine names its client; `x-forwarded-for` under [`Tls::Proxy`] unless
+    /// another is given.
     pub client_header: Option<String>,
 }
 
@@ -134,9 +141,14 @@ impl RawServe {
         });
         let tls = self.tls.map(|tls| {
             let span = tls.span();
-            let what = "write \"off\", \"generated\", or { certificate = \"FILE\", key = \"FILE\" }";
+            let what = "write \"off\", \"proxy\", \"generated\", or { certificate = \"FILE\", key = \"FILE\" }";
             match tls.into_inner() {
                 toml::Value::String(word) if word == "off" => Ok(Tls::Off),
+                toml::Value::String(word) if word == "proxy" && self.names.is_empty() => {
+                    let what = "say in 'names' how the proxy is called: browsers and signatures name it";
+                    Err((span, what.to_owned()))
+                }
+                toml::Value::String(word) if word == "proxy" => Ok(Tls::Proxy),
                 toml::Value::String(word) if word == "generated" => Ok(Tls::Generated),
                 toml::Value::String(word) => {
                     let word: String = word.escape_debug().take(100).collect();

@@ -175,7 +175,7 @@ impl<'a> Study<'a> {
             p.verified-to {
                 (badge(Tone::Good, visit.say("verified", "已验证"))) " "
                 (visit.lang.fill(
-                    "on this machine up to block {} of {}: {} entries replayed from the genesis to the members' signed checkpoint, which extends all that this home has seen.",
+                    "on this machine up to block {} of {}: {} [entry|entries] replayed from the genesis to the members' signed checkpoint, which extends all that this home has seen.",
                     "已在本机验证至区块 {}（{}）：从创世区块重放 {} 条记录，直至成员签名的检查点，且该检查点延续本机此前见过的全部检查点。",
                     &[&count(head.height.0), &time(head.time_ms), &count(self.ledger.checkpoint.size)],
                 ))
@@ -248,12 +248,12 @@ fn overview(study: &Study<'_>) -> Page {
     let (visit, ledger) = (study.visit, &study.ledger);
     let summary = ledger.summary;
     let numbers = [
-        (count(summary.granted + summary.denied + summary.samples), visit.say("requests", "查询请求")),
-        (count(summary.denied), visit.say("denied", "被拒绝")),
-        (count(summary.answers), visit.say("answered", "已应答")),
-        (count(summary.unanswered), visit.say("not answered in time", "逾期未应答")),
-        (count(summary.assets), visit.say("assets", "资产")),
-        (count(ledger.accounts.len() as u64), visit.say("accounts", "账户")),
+        (summary.granted + summary.denied + summary.samples, visit.say("[request|requests]", "查询请求")),
+        (summary.denied, visit.say("denied", "被拒绝")),
+        (summary.answers, visit.say("answered", "已应答")),
+        (summary.unanswered, visit.say("not answered in time", "逾期未应答")),
+        (summary.assets, visit.say("[asset|assets]", "资产")),
+        (ledger.accounts.len() as u64, visit.say("[account|accounts]", "账户")),
     ];
     let lines: Vec<_> = ledger.lines.iter().collect();
     let wrong = &ledger.charges.1;
@@ -261,7 +261,7 @@ fn overview(study: &Study<'_>) -> Page {
         (figures(&numbers))
         @if !wrong.is_empty() {
             (notice(Tone::Bad, html! { p { (visit.lang.fill(
-                "The charges of {} answers are wrong: see Budgets.",
+                "The charges of {} [answer|answers] are wrong: see Budgets.",
                 "{} 个应答的预算记账有误：请查看“信息预算”。",
                 &[&wrong.len()],
             )) " " a href="/console/auditor/budgets" { (visit.say("Budgets", "信息预算")) } } }))

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use maud::html;
 
 use super::jobs::State;
-use super::page::{Page, Tone, hidden, notice, short};
+use super::page::{Page, Tone, command, hidden, notice, short};
 use super::words::Lang;
 use super::{Answer, Console, Desk, Fault, Place, Reply, Visit};
 
@@ -37,10 +37,9 @@ fn own_address(back: &str) -> String {
 }
 
 fn sign_in(console: &Console, visit: &Visit) -> Page {
-    let command = match &console.place {
-        Place::Gateway(_) => "sealgate sign-in --data-dir DIR".to_owned(),
-        Place::Home(_) => "sealgate sign-in --home DIR --gateway URL".to_owned(),
-    };
+    let is_gateway = matches!(console.place, Place::Gateway(_));
+    let folder = if is_gateway { "--data-dir" } else { "--home" };
+    let run = format!("sealgate sign-in {folder} DIR --gateway {}", url(visit));
     let body = html! {
         p.lead { (visit.say(
             "You sign in with your account's own key, which never leaves your machine: no password is stored here.",
@@ -48,14 +47,37 @@ fn sign_in(console: &Console, visit: &Visit) -> Page {
         )) }
         section.card {
             h2 { (visit.say("On the machine that holds your account's key, run", "在保存账户密钥的机器上运行")) }
-            pre { code { (command) } }
+            (command(&run))
             p { (visit.say(
-                "with your own folder, and the address of this page's site where URL stands. It signs a challenge and prints a link that signs this browser in, once, within two minutes.",
-                "其中 DIR 为您的目录，URL 为本站地址。该命令对挑战进行签名，并给出一个链接：两分钟内有效，仅可使用一次，用于本浏览器登录。",
+                "with your own folder where DIR stands. It signs a challenge and prints a link that signs this browser in, once, within two minutes.",
+                "其中 DIR 为您的目录。该命令对挑战进行签名，并给出一个链接：两分钟内有效，仅可使用一次，用于本浏览器登录。",
             )) }
         }
+        @if is_gateway { section.card {
+            h2 { (visit.say("You are a requester or an auditor?", "您是数据使用方或审计方？")) }
+            p { (elsewhere(visit)) }
+            (command(&own_console(visit)))
+        } }
     };
     Page::new(Desk::Start, visit.say("Sign in", "登录"), body)
+}
+
+/// The address of this page's site, as its visitor calls it.
+fn url(visit: &Visit) -> String {
+    format!("{}://{}", if visit.is_secure { "https" } else { "http" }, visit.host)
+}
+
+/// Where requesters and auditors work.
+pub(super) fn elsewhere(visit: &Visit) -> &'static str {
+    visit.lang.say(
+        "This is a department's gateway: its desks are for the department. As a requester or auditor you work at a console of your own, which checks everything on your own machine. It prints a link that signs your browser in:",
+        "这是某部门的网关，其工作台供该部门使用。数据使用方和审计方应使用自己的控制台，由其在本机完成全部验证。以下命令会给出登录链接：",
+    )
+}
+
+/// The command that begins a console of one's own.
+pub(super) fn own_console(visit: &Visit) -> String {
+    format!("sealgate console --home DIR --gateway {}", url(visit))
 }
 
 fn enter(console: &Console, visit: &Visit) -> Answer {
@@ -84,9 +106,12 @@ fn enter(console: &Console, visit: &Visit) -> Answer {
 
 /// The cookies that an answer sets.
 pub(super) fn cookies(console: &Console, visit: &Visit, answer: &Answer) -> Vec<String> {
-    let secure = if console.names.is_secure { "; Secure" } else { "" };
+    let secure = if visit.is_secure { "; Secure" } else { "" };
     let cookie = |what: &str, value: &str, age: &str| {
-        format!("{}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{age}", console.names.cookie(what))
+        format!(
+            "{}={value}; Path=/; HttpOnly; SameSite=Strict{secure}{age}",
+            console.names.cookie(what, visit.is_secure)
+        )
     };
     if let Ok(Reply::Entered(token)) = answer {
         return vec![cookie("session", token, "")];

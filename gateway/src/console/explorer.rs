@@ -59,6 +59,11 @@ pub(super) fn block_link(height: sealgate_ledger::ids::BlockHeight) -> Markup {
     html! { a href=(format!("/console/explorer/blocks/{height}")) { (super::page::count(height.0)) } }
 }
 
+/// A block, named and linked to.
+pub(super) fn in_block(lang: super::words::Lang, height: sealgate_ledger::ids::BlockHeight) -> Markup {
+    html! { (lang.say("block ", "区块 ")) (block_link(height)) }
+}
+
 /// A link to a transaction.
 pub(super) fn transaction_link(hash: &sealgate_ledger::ids::TxHash) -> Markup {
     html! { a href=(format!("/console/explorer/transactions/{hash}")) { (super::page::short(&hash.to_string())) } }

@@ -7,8 +7,8 @@ use maud::{Markup, html};
 use sealgate_ledger::ids::Address;
 use sealgate_ledger::member::{Member, ProposalStatus};
 
-use super::page::{Page, Tone, badge, card, count, facts, figures, notice, short};
-use super::{Answer, Console, Desk, Fault, Visit, blocking};
+use super::page::{Page, Tone, badge, card, facts, figures, notice, short};
+use super::{Answer, Console, Desk, Fault, Visit, in_turn};
 use crate::client::Governance;
 use crate::gateway::Gateway;
 use crate::nodes::CertificateView;
@@ -54,7 +54,7 @@ pub(super) async fn answer(_console: &Arc<Console>, gateway: &Arc<Gateway>, visi
 
 async fn governance(gateway: &Arc<Gateway>) -> Result<Governance, Fault> {
     let state = gateway.clone();
-    blocking(move || Ok(Governance::of(state.ledger())?)).await
+    in_turn(gateway, move || Ok(Governance::of(state.ledger())?)).await
 }
 
 /// What a page of this desk is made from.
@@ -110,10 +110,10 @@ fn members(office: &Office<'_>) -> Page {
     let set = &office.governance.members;
     let open = office.governance.proposals.iter().filter(|proposal| proposal.status == ProposalStatus::Open).count();
     let numbers = [
-        (count(set.members.len() as u64), visit.say("members", "成员")),
-        (count(set.quorum() as u64), visit.say("decide together", "表决门槛")),
-        (count(set.epoch), visit.say("epoch", "纪元")),
-        (count(open as u64), visit.say("open proposals", "待决提案")),
+        (set.members.len() as u64, visit.say("[member|members]", "成员")),
+        (set.quorum() as u64, visit.say("[member decides|members decide together]", "表决门槛")),
+        (set.epoch, visit.say("[change|changes] of members (epoch)", "纪元（成员变更次数）")),
+        (open as u64, visit.say("open [proposal|proposals]", "待决提案")),
     ];
     let body = html! {
         (office.embedded(

@@ -52,7 +52,7 @@ impl OwnConsole {
             genesis,
             sessions,
             jobs: Jobs::default(),
-            names: Names::of(address, &[], false),
+            names: Names::of(address, &[]),
         });
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let done = tokio::spawn(api::serve_console(listener, console, async {

@@ -15,7 +15,7 @@ use sealgate_ledger::tx::TxBody;
 
 use super::jobs::Job;
 use super::page::{Tone, notice};
-use super::{Answer, Console, Fault, Reply, Visit, blocking};
+use super::{Answer, Console, Fault, Reply, Visit, in_turn};
 use crate::client::AssetDetail;
 use crate::gateway::Gateway;
 use crate::identity;
@@ -32,6 +32,7 @@ mod learning;
 mod parts;
 mod preview;
 mod publish;
+mod reach;
 mod requests;
 mod syncs;
 
@@ -98,7 +99,7 @@ impl<'a> At<'a> {
         work: impl FnOnce(&Gateway) -> Result<T, Fault> + Send + 'static,
     ) -> Result<T, Fault> {
         let gateway = self.gateway.clone();
-        blocking(move || work(&gateway)).await
+        in_turn(self.gateway, move || work(&gateway)).await
     }
 
     /// The owner's assets, by name; those that were withdrawn come last.

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::words::Lang;
+use super::words::{Lang, agreed};
 use super::{Desk, Shown};
 
 /// A page, without its frame.
@@ -185,9 +185,21 @@ pub fn card(heading: &str, content: Markup) -> Markup {
     html! { section.card { h2 { (heading) } (content) } }
 }
 
-/// Numbers with what they count.
-pub fn figures(figures: &[(String, &str)]) -> Markup {
-    html! { div.figures { @for (number, what) in figures { div.figure { b { (number) } span { (what) } } } } }
+/// Numbers with what they count; of `[key|keys]` the word that agrees with the number.
+pub fn figures(figures: &[(u64, &str)]) -> Markup {
+    html! { div.figures { @for (number, what) in figures {
+        div.figure { b { (count(*number)) } span { (agreed(what, *number == 1)) } }
+    } } }
+}
+
+/// Commands as they are typed, one a line; a long one is broken before an option and nowhere else.
+pub fn command(text: &str) -> Markup {
+    html! { pre.command tabindex="0" { code { @for (number, line) in text.lines().enumerate() {
+        @if number > 0 { "\n" }
+        @for (number, part) in line.split(" --").enumerate() {
+            @if number > 0 { " " span.nowrap { "--" (part) } } @else { span.nowrap { (part) } }
+        }
+    } } } }
 }
 
 /// Names and values.
@@ -195,15 +207,22 @@ pub fn facts(facts: &[(&str, Markup)]) -> Markup {
     html! { dl.facts { @for (name, value) in facts { dt { (name) } dd { (value) } } } }
 }
 
-/// A table that scrolls by itself on a narrow screen; `empty` stands there when it has no rows.
+/// A table, whose rows are stacked on a narrow screen; `empty` stands there when it has no rows.
 pub fn table(headings: &[&str], rows: &[Vec<Markup>], empty: &str) -> Markup {
     if rows.is_empty() {
         return html! { p.empty { (empty) } };
     }
-    html! { div.scroll tabindex="0" { table {
+    html! { div.scroll tabindex="0" { table.stacked { (head_and_body(headings, rows)) } } }
+}
+
+/// A table's head, and its rows with each cell's heading, which stands beside it where rows are stacked.
+pub fn head_and_body(headings: &[&str], rows: &[Vec<Markup>]) -> Markup {
+    html! {
         thead { tr { @for heading in headings { th scope="col" { (heading) } } } }
-        tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
-    } } }
+        tbody { @for row in rows { tr { @for (at, cell) in row.iter().enumerate() {
+            td data-heading=[headings.get(at)] { (cell) }
+        } } } }
+    }
 }
 
 /// One check of a checklist.
@@ -290,6 +309,14 @@ mod tests {
         assert!(short(&"é".repeat(30)).into_string().contains("…"));
         assert_eq!(time(0), "1970-01-01 00:00:00 UTC");
         assert_eq!(time(u64::MAX), "—");
+    }
+
+    #[test]
+    fn commands_stay_what_is_typed() {
+        let shown = command("a b --c D --e 'F'\na --g").into_string();
+        let parts = ["<span class=\"nowrap\">", "</span>", "<code>", "</code>", "</pre>"];
+        let typed = parts.iter().fold(shown, |text, part| text.replace(part, ""));
+        assert_eq!(typed, "<pre class=\"command\" tabindex=\"0\">a b --c D --e 'F'\na --g");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use sealgate_circuits::question::{Comparison, Connective, Item, Operand, Operato
 use sealgate_circuits::schema::Schema;
 use sealgate_circuits::value::{ColumnType, Value};
 use sealgate_ledger::block::DenyReason;
-use sealgate_ledger::tx::{DeclineReason, GrantTerms};
+use sealgate_ledger::tx::{DeclineReason, FILE, GrantTerms, TABLE};
 
 use super::page::time;
 use super::words::Lang;
@@ -21,6 +21,15 @@ pub fn kind(lang: Lang, kind: ColumnType) -> String {
     }
 }
 
+/// What a kind of data is called.
+pub fn data_type(lang: Lang, name: &str) -> &str {
+    match name {
+        TABLE => lang.say("table", "数据表"),
+        FILE => lang.say("file", "文件"),
+        other => other,
+    }
+}
+
 /// The name of the column at a position.
 pub fn column(schema: &Schema, position: u8) -> String {
     schema.at(position).map_or_else(|| format!("#{}", u16::from(position) + 1), |column| column.name.clone())
@@ -28,10 +37,7 @@ pub fn column(schema: &Schema, position: u8) -> String {
 
 /// So many keys.
 pub fn keys(lang: Lang, count: u64) -> String {
-    match count {
-        1 => lang.say("1 key", "1 个主键").into(),
-        count => lang.fill("{} keys", "{} 个主键", &[&super::page::count(count)]),
-    }
+    lang.fill("{} [key|keys]", "{} 个主键", &[&super::page::count(count)])
 }
 
 /// The names of columns, separated as the language does.

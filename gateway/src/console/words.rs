@@ -65,7 +65,8 @@ impl Lang {
         }
     }
 
-    /// The text in this language with `{}` replaced by `values` in order.
+    /// The text in this language with `{}` replaced by `values` in order. `[key|keys]` behind a value is the
+    /// first where that is 1, else the second.
     pub fn fill(self, en: &str, zh: &str, values: &[&dyn std::fmt::Display]) -> String {
         let mut text = String::new();
         let mut values = values.iter();
@@ -74,10 +75,33 @@ impl Lang {
         for part in parts {
             let value = values.next().map_or(Cow::Borrowed("…"), |value| Cow::Owned(value.to_string()));
             text.push_str(&value);
-            text.push_str(part);
+            text.push_str(&agreed(part, value == "1"));
         }
         text
     }
+}
+
+/// A text in which of each `[one|many]` the word is left that agrees with a number.
+pub fn agreed(text: &str, is_one: bool) -> Cow<'_, str> {
+    let choice = |from: usize| {
+        let begin = from + text.get(from..)?.find('[')?;
+        let end = begin + text.get(begin..)?.find(']')?;
+        Some((begin, end, text.get(begin + 1..end)?.split_once('|')))
+    };
+    let (mut agreed, mut done, mut from) = (String::new(), 0, 0);
+    while let Some((begin, end, words)) = choice(from) {
+        from = end;
+        if let Some((one, many)) = words {
+            agreed.push_str(text.get(done..begin).unwrap_or_default());
+            agreed.push_str(if is_one { one } else { many });
+            done = end + 1;
+        }
+    }
+    if done == 0 {
+        return Cow::Borrowed(text);
+    }
+    agreed.push_str(text.get(done..).unwrap_or_default());
+    Cow::Owned(agreed)
 }
 
 #[cfg(test)]
@@ -104,5 +128,16 @@ mod tests {
         assert_eq!(Lang::En.fill("{} of {}", "{} / {}", &[&1, &"x"]), "1 of x");
         assert_eq!(Lang::Zh.fill("{} of {}", "共 {} 项", &[&3]), "共 3 项");
         assert_eq!(Lang::En.fill("{} and {}", "", &[&1]), "1 and …");
+    }
+
+    #[test]
+    fn words_agree_with_their_number() {
+        let keys =
+            |count: u64, used: u64| Lang::En.fill("{} [key|keys], {} of them [is|are] used", "", &[&count, &used]);
+        assert_eq!(keys(1, 0), "1 key, 0 of them are used");
+        assert_eq!(keys(21, 1), "21 keys, 1 of them is used");
+        assert_eq!(agreed("[a|b] of [x] [c|d]", true), "a of [x] c");
+        assert_eq!(agreed("[console] folders", false), "[console] folders");
+        assert_eq!(agreed("[a|b", true), "[a|b");
     }
 }

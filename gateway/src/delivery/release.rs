@@ -25,7 +25,7 @@ use super::{
 };
 use crate::envelope::{self, EnvelopeError};
 use crate::files::{FileError, read_bounded, write_private};
-use crate::gateway::{AskError, Gateway, internal};
+use crate::gateway::{AskError, Gateway, internal, malformed};
 use crate::messages::AskResponse;
 use crate::opened::Opened;
 use crate::owner::OwnerError;
@@ -122,9 +122,8 @@ impl Gateway {
     /// # Errors
     /// [`AskError`].
     pub async fn deliver(&self, request: FetchRequest, passed_on: bool) -> Result<AskResponse, AskError> {
-        let _waiting = self.wait_turn()?;
-        relay::catch_up(self.ledger(), &request.transaction, request.seen).await;
-        let (tx, asset) = self.admit_fetch(&request)?;
+        let (tx, _place) = self.place_for(&request.transaction, request.seen).await?;
+        let asset = self.admit_fetch(&request, &tx)?;
         if asset.owner != self.owner().account().address() {
             return match (relay::is_shared(self.ledger()), passed_on) {
                 (false, _) => Err(AskError::NotServed(asset.id)),
@@ -157,17 +156,13 @@ impl Gateway {
     }
 
     /// Everything that can be refused from the request alone. Nothing has been recorded.
-    fn admit_fetch(&self, request: &FetchRequest) -> Result<(SignedTx, AssetView), AskError> {
-        let malformed =
-            |what: &dyn std::fmt::Display| AskError::Malformed(format!("the request cannot be read: {what}"));
-        let tx = BASE64.decode(&request.transaction).map_err(|error| malformed(&error))?;
-        let tx = SignedTx::decode(&tx).map_err(|error| malformed(&error))?;
+    fn admit_fetch(&self, request: &FetchRequest, tx: &SignedTx) -> Result<AssetView, AskError> {
         let (TxBody::RequestWhole { asset, .. } | TxBody::RequestSample { asset, .. }) = &tx.tx.body else {
-            return Err(malformed(&"the transaction asks for no whole columns, file or sample"));
+            return Err(malformed("the transaction asks for no whole columns, file or sample"));
         };
         let view = self.ledger().asset(asset).map_err(internal)?.ok_or(AskError::NotServed(*asset))?;
         self.check_seen(request.seen)?;
-        Ok((tx, view))
+        Ok(view)
     }
 
     /// The stored delivery of a granted request, made now if there is none, and the entry that ends

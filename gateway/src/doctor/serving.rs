@@ -8,6 +8,7 @@ use sealgate_ledger::inspect::Inspection;
 use super::Report;
 use super::gateway::version;
 use crate::client::Client;
+use crate::config::{Config, Tls};
 use crate::files::read_json;
 use crate::owner::Serving;
 
@@ -70,5 +71,72 @@ fn port(folder: &Path, listen: Option<&str>, report: &mut Report) {
             let todo = "stop what listens there ('ss -ltnp' shows it), or serve elsewhere with --listen";
             report.warn("serving", format!("{listen} is not free: {error}"), todo);
         }
+    }
+}
+
+/// Whether calls are encrypted on their way, and can be told from each other.
+pub(super) fn exposure(config: &Config, report: &mut Report) {
+    let serve = &config.serve;
+    let host = serve.listen.as_deref().unwrap_or(LISTEN).rsplit_once(':').map_or("", |(host, _)| host);
+    let bare = host.trim_start_matches('[').trim_end_matches(']');
+    let is_local = bare == "localhost" || bare.parse::<std::net::IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    match (&serve.tls, is_local) {
+        (Tls::Off, false) => {
+            let what = format!("{host} is reached by others, and what they say is not encrypted");
+            let todo = "set [serve] tls, or listen on 127.0.0.1 behind a proxy that encrypts (tls = \"proxy\")";
+            report.warn("serving", what, todo);
+        }
+        (Tls::Proxy, false) => {
+            let what = format!("{host} is reached past the proxy, and what is said there is not encrypted");
+            report.warn("serving", what, "listen on 127.0.0.1");
+        }
+        (Tls::Off, true) if !serve.names.is_empty() || config.limits.client_header.is_some() => {
+            let what = "names or a client's header are configured, so a proxy seems to pass calls on; if it encrypts, \
+                        cookies of the console do not know, and without its header all its callers are one";
+            report.warn("serving", what, "set [serve] tls = \"proxy\" (docs/production.md has both configurations)");
+        }
+        (Tls::Proxy, true) => {
+            let header = config.limits.client_header.as_deref().unwrap_or_default();
+            report.ok(
+                "serving",
+                format!("a proxy encrypts for {}, and names clients in {header}", serve.names.join(", ")),
+            );
+        }
+        _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::doctor::Status;
+
+    fn found(text: &str) -> Vec<(Status, String)> {
+        let mut report = Report::default();
+        exposure(&Config::parse(text, Path::new("/data/sealgate.toml")).unwrap(), &mut report);
+        report.checks.into_iter().map(|check| (check.status, check.found)).collect()
+    }
+
+    #[test]
+    fn what_others_reach_without_encryption_is_told() {
+        let names = "names = [\"gate.example\"]";
+        for quiet in ["", "[serve]\nlisten = \"127.0.0.1:80\"", "[serve]\nlisten = \"0.0.0.0:80\"\ntls = \"generated\""]
+        {
+            assert_eq!(found(quiet), [], "{quiet}");
+        }
+        for warned in [
+            "[serve]\nlisten = \"0.0.0.0:80\"".to_owned(),
+            "[serve]\nlisten = \"[::]:80\"".to_owned(),
+            format!("[serve]\n{names}"),
+            "[limits]\nclient_header = \"x-real-ip\"".to_owned(),
+            format!("[serve]\n{names}\nlisten = \"0.0.0.0:80\"\ntls = \"proxy\""),
+        ] {
+            assert_eq!(found(&warned).first().map(|found| found.0), Some(Status::Warning), "{warned}");
+        }
+        let proxied = found(&format!("[serve]\n{names}\nlisten = \"[::1]:80\"\ntls = \"proxy\""));
+        assert_eq!(
+            proxied,
+            [(Status::Ok, "a proxy encrypts for gate.example, and names clients in x-forwarded-for".into())]
+        );
     }
 }

@@ -141,8 +141,8 @@ impl Forged {
         let owner = Owner::open(world.path("owner").as_ref()).unwrap();
         let gateway = Arc::new(Gateway::open(owner).unwrap());
         let (listener, address) = runtime.block_on(api::bind("127.0.0.1:0")).unwrap();
-        let console = Console::of_gateway(gateway.clone(), Names::of(address, &[], false)).unwrap();
-        let serving = api::Serving { listener, certificates: None, limits: gateway.owner().config().limits.clone() };
+        let console = Console::of_gateway(gateway.clone(), Names::of(address, &[])).unwrap();
+        let serving = api::Serving::plain(listener, gateway.owner().config().limits.clone());
         runtime.spawn(api::serve(serving, gateway.clone(), console.into(), "token".into(), std::future::pending()));
         let url = format!("http://{address}");
         Forged { _runtime: runtime, gateway, requester, subject: Subject(std::array::from_fn(byte)), url }

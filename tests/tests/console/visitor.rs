@@ -112,6 +112,12 @@ impl Visitor {
         self.go(Method::POST, path, Some(fields), true).await
     }
 
+    /// The same, whatever it leads to.
+    #[allow(dead_code, reason = "not every test's")]
+    pub async fn once_sent(&mut self, path: &str, fields: &[(&str, &str)]) -> Shown {
+        self.once(Method::POST, path, Some(fields), true).await.0
+    }
+
     /// The same from a page of another site.
     pub async fn send_from_elsewhere(&mut self, path: &str, fields: &[(&str, &str)]) -> Shown {
         self.go(Method::POST, path, Some(fields), false).await

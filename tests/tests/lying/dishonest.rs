@@ -76,8 +76,8 @@ impl Dishonest {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
         let gateway = Arc::new(Gateway::open(Owner::open(folder.as_ref()).unwrap()).unwrap());
         let (listener, address) = runtime.block_on(api::bind("127.0.0.1:0")).unwrap();
-        let console = Console::of_gateway(gateway.clone(), Names::of(address, &[], false)).unwrap();
-        let serving = api::Serving { listener, certificates: None, limits: gateway.owner().config().limits.clone() };
+        let console = Console::of_gateway(gateway.clone(), Names::of(address, &[])).unwrap();
+        let serving = api::Serving::plain(listener, gateway.owner().config().limits.clone());
         runtime.spawn(api::serve(serving, gateway.clone(), console.into(), "token".into(), std::future::pending()));
         Dishonest { runtime, gateway, url: format!("http://{address}") }
     }

@@ -123,13 +123,13 @@ fn one(study: &Study<'_>, found: &Finding, names: &Names) -> Markup {
 fn measure(visit: &Visit, found: &Finding) -> String {
     let number = count(found.measure);
     match found.rule {
-        Rule::ManyKeys => visit.lang.fill("{} keys", "{} 个主键", &[&number]),
+        Rule::ManyKeys => visit.lang.fill("{} [key|keys]", "{} 个主键", &[&number]),
         Rule::ManyShapes => visit.lang.fill("{} different questions", "{} 种不同查询", &[&number]),
         Rule::TriedDenials => visit.lang.fill("{} different denials", "{} 种不同的被拒查询", &[&number]),
         Rule::DenialBurst => visit.lang.fill("{} denials", "{} 次被拒", &[&number]),
         Rule::BudgetNearlyUsed => visit.lang.fill("{} % told: {}", "已透露 {} %：{}", &[&number, &found.detail]),
-        Rule::OddHours => visit.lang.fill("{} requests", "{} 个请求", &[&number]),
-        Rule::Unanswered => visit.lang.fill("{} requests without an answer", "{} 个请求未获应答", &[&number]),
+        Rule::OddHours => visit.lang.fill("{} [request|requests]", "{} 个请求", &[&number]),
+        Rule::Unanswered => visit.lang.fill("{} [request|requests] without an answer", "{} 个请求未获应答", &[&number]),
         Rule::SeveralAddresses => {
             visit.lang.fill("{} addresses of {}", "{} 个地址，属于 {}", &[&number, &found.detail])
         }

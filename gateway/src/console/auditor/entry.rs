@@ -6,6 +6,7 @@ use sealgate_ledger::state::{RequestStatus, RequestView};
 
 use super::grants::terms;
 use super::{Study, spoken};
+use crate::console::explorer::in_block;
 use crate::console::page::{Tone, badge, card, count, facts, time};
 use crate::console::{Answer, Fault};
 use crate::journal::What;
@@ -26,7 +27,7 @@ pub(super) fn show(study: &Study<'_>, hash: &str) -> Answer {
         (
             visit.say("Enrolled by", "注册方"),
             html! {
-                @if let Some(view) = enrolled { (study.who(&view.enrolled_by, &names)) " · " (visit.lang.fill("block {}", "区块 {}", &[&view.height])) }
+                @if let Some(view) = enrolled { (study.who(&view.enrolled_by, &names)) " · " (in_block(visit.lang, view.height)) }
                 @else { "—" }
             },
         ),
@@ -42,9 +43,12 @@ pub(super) fn show(study: &Study<'_>, hash: &str) -> Answer {
         ),
     ];
     asked.push((visit.say("Recorded", "记录于"), html! {
-        (time(line.time_ms)) " · " (visit.lang.fill("block {}, entry {}", "区块 {}，条目 {}", &[&line.block, &line.entry]))
+        (time(line.time_ms)) " · " (in_block(visit.lang, line.block)) (visit.lang.fill(", entry {}", "，条目 {}", &[&line.entry]))
     }));
-    asked.push((visit.say("Request", "请求"), html! { span.mono { (line.request) } }));
+    asked.push((
+        visit.say("Request", "请求"),
+        html! { a.mono href=(format!("/console/explorer/transactions/{}", line.request)) { (line.request) } },
+    ));
     let body = html! {
         p { (badge(tone, word)) @if let Some(reason) = spoken::reason(visit.lang, line) { " " (reason) } }
         (card(visit.say("What was asked", "查询"), facts(&asked)))
@@ -94,13 +98,13 @@ fn ended<'a>(study: &'a Study<'_>, request: &RequestView, line: &Line) -> Vec<(&
     if let Some(end) = line.ended {
         let took = end.time_ms.saturating_sub(line.time_ms) / 1000;
         list.push((visit.say("Ended", "结束于"), html! {
-            (time(end.time_ms)) " · " (visit.lang.fill("block {}, entry {}, after {} s", "区块 {}，条目 {}，历时 {} 秒", &[&end.block, &end.entry, &took]))
+            (time(end.time_ms)) " · " (in_block(visit.lang, end.block)) (visit.lang.fill(", entry {}, after {} s", "，条目 {}，历时 {} 秒", &[&end.entry, &took]))
         }));
     }
     if let Some(checked) = line.checked {
         list.push((
             visit.say("Found in the sample", "抽样结果"),
-            html! { (checked.outcome.to_string()) " · " (visit.lang.fill("block {}", "区块 {}", &[&checked.height])) },
+            html! { (checked.outcome.to_string()) " · " (in_block(visit.lang, checked.height)) },
         ));
     }
     list

@@ -7,6 +7,7 @@ use sealgate_ledger::state::AssetView;
 use sealgate_ledger::tx::GrantTerms;
 
 use super::{Names, Study};
+use crate::console::explorer::in_block;
 use crate::console::page::{Tone, badge, count, field, notice, table, text_field, tick, time};
 use crate::console::{Answer, Visit};
 use crate::journal::What;
@@ -114,8 +115,8 @@ fn list(
             terms(visit, &grant.terms, &asset.schema),
             html! { @if grant.terms.purpose.is_empty() { (visit.say("any", "任意")) } @else { (grant.terms.purpose) } },
             window(visit, &grant.terms, time_ms),
-            html! { (visit.lang.fill("block {}", "区块 {}", &[&stint.from])) },
-            html! { @match stint.until { Some(until) => (visit.lang.fill("block {}", "区块 {}", &[&until])), None => "—" } },
+            in_block(visit.lang, stint.from),
+            html! { @match stint.until { Some(until) => (in_block(visit.lang, until)), None => "—" } },
         ]
     };
     let rows: Vec<_> = stints.iter().map(row).collect();
@@ -148,7 +149,7 @@ pub(super) fn terms(visit: &Visit, terms: &GrantTerms, schema: &Schema) -> Marku
         @if !terms.whole.is_empty() { li { (visit.say("fetch all of ", "获取整列 ")) code { (names(&terms.whole)) } } }
         @for predicate in &terms.prove { li { (visit.say("have proven ", "证明 ")) code { (predicate.display(schema)) } } }
         @if terms.existence { li { (visit.say("ask whether records exist", "查询记录是否存在")) } }
-        @if let Some(quota) = terms.quota { li { (visit.lang.fill("about {} keys at most", "至多 {} 个主键", &[&count(quota)])) } }
-        @if let Some(bits) = terms.bits { li { (visit.lang.fill("be told {} bits of a field at most", "每字段至多 {} 比特", &[&bits])) } }
+        @if let Some(quota) = terms.quota { li { (visit.lang.fill("about {} [key|keys] at most", "至多 {} 个主键", &[&count(quota)])) } }
+        @if let Some(bits) = terms.bits { li { (visit.lang.fill("be told {} [bit|bits] of a field at most", "每字段至多 {} 比特", &[&bits])) } }
     } }
 }

@@ -28,7 +28,12 @@ fn metered(study: &Study<'_>) -> Result<(Vec<Metered>, Counts), String> {
 }
 
 fn about(study: &Study<'_>) -> String {
-    format!("from {} until {}", study.visit.query.get("from"), study.visit.query.get("until"))
+    match (study.visit.query.get("from"), study.visit.query.get("until")) {
+        ("", "") => "everything".to_owned(),
+        (from, "") => format!("from {from}"),
+        ("", until) => format!("until {until}"),
+        (from, until) => format!("from {from} until {until}"),
+    }
 }
 
 pub(super) fn show(study: &Study<'_>) -> Answer {
@@ -47,11 +52,11 @@ pub(super) fn show(study: &Study<'_>) -> Answer {
         false => Names::default(),
     };
     let numbers = [
-        (count(total.requests), visit.say("requests", "请求")),
-        (count(total.granted), visit.say("granted", "已授权")),
-        (count(total.denied), visit.say("denied", "已拒绝")),
-        (count(total.keys), visit.say("keys answered", "已应答主键")),
-        (count(total.bytes), visit.say("bytes", "字节")),
+        (total.requests, visit.say("[request|requests]", "请求")),
+        (total.granted, visit.say("granted", "已授权")),
+        (total.denied, visit.say("denied", "已拒绝")),
+        (total.keys, visit.say("[key|keys] answered", "已应答主键")),
+        (total.bytes, visit.say("[byte|bytes]", "字节")),
     ];
     let link = format!("/console/auditor/metering.csv?{}", visit.query.encoded());
     let body = html! {
@@ -138,13 +143,13 @@ pub(super) fn budgets(study: &Study<'_>) -> Answer {
         )) }
         @if wrong.is_empty() {
             (notice(Tone::Good, html! { p { (visit.lang.fill(
-                "The charges of {} answers were opened and computed again: they are what their questions cost, and within the budgets.",
+                "The charges of {} [answer|answers] were opened and computed again: they are what their questions cost, and within the budgets.",
                 "已打开并重新计算 {} 个应答的记账：均与其查询的代价一致，且未超出预算。",
                 &[&count(*right)],
             )) } }))
         } @else {
             (notice(Tone::Bad, html! {
-                p { (visit.lang.fill("The charges of {} answers are wrong.", "{} 个应答的记账有误。", &[&wrong.len()])) }
+                p { (visit.lang.fill("The charges of {} [answer|answers] are wrong.", "{} 个应答的记账有误。", &[&wrong.len()])) }
                 ul { @for (asset, error) in wrong.iter().take(20) { li { (study.ledger.asset(asset).map_or("", |asset| &asset.name)) ": " (error) } } }
             }))
         }
@@ -174,7 +179,7 @@ fn told(study: &Study<'_>) -> Markup {
             html! { (bits(spent.millibits)) },
             html! { (bits(spent.budget_millibits)) },
             html! { meter min="0" max="100" high="80" value=(percent.min(100)) { (percent) " %" } " " (percent) " %" },
-            html! { @for (who, told) in &spent.requesters { div { (study.who(who, &Names::default())) " " (bits(*told)) } } },
+            html! { @for (who, told) in &spent.requesters { div { (study.who(who, &Names::default())) ": " (visit.lang.fill("{} [bit|bits]", "{} 比特", &[&bits(*told)])) } } },
         ]
     };
     let rows: Vec<_> = study.ledger.spent.iter().take(ROWS_SHOWN).map(row).collect();

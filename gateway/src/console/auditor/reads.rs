@@ -50,7 +50,7 @@ fn state(visit: &Visit, reading: &Reading, anchors: &[Anchor]) -> Markup {
         (Some(damage), _) => notice(
             Tone::Bad,
             html! { p { (visit.lang.fill(
-                "The journal is damaged in line {}: {}. The {} reads before it hold. Put a copy of it back; until then nothing more may be recorded, and what cannot be recorded is not shown.",
+                "The journal is damaged in line {}: {}. The {} [read|reads] before it hold. Put a copy of it back; until then nothing more may be recorded, and what cannot be recorded is not shown.",
                 "日志第 {} 行已损坏：{}。此前的 {} 条查阅记录完好。请恢复其副本；在此之前可能无法继续记录，无法记录的内容不会显示。",
                 &[&damage.line, &damage.what, &number],
             )) } },
@@ -65,7 +65,7 @@ fn state(visit: &Visit, reading: &Reading, anchors: &[Anchor]) -> Markup {
         ),
         (None, None) => notice(
             Tone::Good,
-            html! { p { (visit.lang.fill("{} reads, chained without a gap.", "共 {} 条查阅记录，链接完整。", &[&number])) } },
+            html! { p { (visit.lang.fill("{} [read|reads], chained without a gap.", "共 {} 条查阅记录，链接完整。", &[&number])) } },
         ),
     }
 }
@@ -114,7 +114,7 @@ fn reads(visit: &Visit, reading: &Reading) -> Markup {
                 html! { (count(read.number)) },
                 html! { span.nowrap { (time(read.time_ms)) } },
                 html! { (spoken::what(visit.lang, read.what)) },
-                html! { span.wrap { (read.about) } },
+                html! { span.wrap { (spoken::about(visit.lang, &read.about)) } },
                 short(&read.hash.to_string()),
             ]
         })

@@ -71,7 +71,7 @@ fn list(study: &Study<'_>) -> Markup {
         ]
     };
     let rows: Vec<_> = study.ledger.lines.iter().rev().filter(|line| line.kind == Kind::Sample).map(row).collect();
-    table(&headings, &rows, visit.say("None yet.", "尚无抽样。"))
+    table(&headings, &rows, visit.say("No sample has been drawn yet.", "尚无抽样。"))
 }
 
 fn found(visit: &Visit, outcome: &SampleOutcome) -> Markup {
@@ -140,7 +140,10 @@ pub(super) fn report(study: &Study<'_>, hash: &str) -> Answer {
 fn of_report<'a>(visit: &'a Visit, line: &Line, report: Option<&SampleReport>) -> Vec<(&'a str, Markup)> {
     let mut list = vec![
         (visit.say("Asset", "资产"), html! { (line.asset_name) }),
-        (visit.say("Asked for", "抽取"), html! { (visit.lang.fill("{} records", "{} 条记录", &[&line.keys])) }),
+        (
+            visit.say("Asked for", "抽取"),
+            html! { (visit.lang.fill("{} [record|records]", "{} 条记录", &[&line.keys])) },
+        ),
     ];
     if let Some(report) = report {
         list.push((visit.say("Version", "版本"), html! { (report.version) }));

@@ -113,3 +113,62 @@ pub(super) fn what(lang: Lang, what: What) -> &'static str {
         What::Spreadsheet => lang.say("spreadsheet", "电子表格"),
     }
 }
+
+/// Which of it, as the journal says it: the program's own words in the visitor's language, and what is named as it
+/// is.
+pub(super) fn about(lang: Lang, about: &str) -> String {
+    let known = |word: &str| match word {
+        "everything" => Some("全部"),
+        "what answers have told" => Some("应答已透露的内容"),
+        _ => None,
+    };
+    if lang == Lang::En {
+        return about.to_owned();
+    }
+    if let Some(known) = known(about) {
+        return known.to_owned();
+    }
+    if let Some(rest) = about.strip_prefix("metering ") {
+        return format!("用量：{}", self::about(lang, rest));
+    }
+    if let Some((block, asset)) = about.strip_prefix("as of block ").and_then(|rest| rest.split_once(' ')) {
+        return format!("截至区块 {block} {asset}").trim_end().to_owned();
+    }
+    let hours = || {
+        let (hours, ahead) = about.strip_prefix("hours ")?.split_once(", ")?;
+        let (from, until) = hours.split_once(" to ")?;
+        let minutes = ahead.strip_suffix(" minutes ahead of UTC")?;
+        Some(format!("工作时间 {from} 至 {until} 时，比 UTC 早 {minutes} 分钟"))
+    };
+    let window = || match (about.strip_prefix("from "), about.strip_prefix("until ")) {
+        (Some(rest), _) => Some(match rest.split_once(" until ") {
+            Some((from, until)) => format!("自 {from} 至 {until}"),
+            None => format!("自 {rest} 起"),
+        }),
+        (None, Some(until)) => Some(format!("至 {until}")),
+        (None, None) => None,
+    };
+    hours().or_else(window).unwrap_or_else(|| about.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_journal_names_is_said_in_both_languages() {
+        for (written, zh) in [
+            ("everything", "全部"),
+            ("metering everything", "用量：全部"),
+            ("as of block 7 ", "截至区块 7"),
+            ("as of block 7 asset1x", "截至区块 7 asset1x"),
+            ("hours 7 to 20, 0 minutes ahead of UTC", "工作时间 7 至 20 时，比 UTC 早 0 分钟"),
+            ("from 2027-01-01", "自 2027-01-01 起"),
+            ("from 2027-01-01 until 2027-02-01", "自 2027-01-01 至 2027-02-01"),
+            ("until 2027-02-01", "至 2027-02-01"),
+            ("purpose=until", "purpose=until"),
+        ] {
+            assert_eq!((about(Lang::Zh, written).as_str(), about(Lang::En, written).as_str()), (zh, written));
+        }
+    }
+}

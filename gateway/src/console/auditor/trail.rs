@@ -132,7 +132,7 @@ pub(super) fn show(study: &Study<'_>) -> Answer {
             (chart::chart(&lines, visit.lang))
         }
         section.card {
-            h2 { (visit.lang.fill("{} requests", "{} 个请求", &[&count(lines.len() as u64)])) }
+            h2 { (visit.lang.fill("{} [request|requests]", "{} 个请求", &[&count(lines.len() as u64)])) }
             (rows(study, &shown, &names))
             (pager(visit, page, pages))
             (downloads(visit, &wanted))
@@ -173,7 +173,7 @@ fn form(study: &Study<'_>) -> Markup {
                     datalist #assets { @for asset in study.ledger.assets() { option value=(asset.id) { (asset.name) } } }
                 }))
                 (text_field("who", visit.say("Account: address, DID or name", "账户：地址、DID 或名称"), None, query.get("who")))
-                (text_field("purpose", visit.say("Purpose, letter by letter", "用途（逐字匹配）"), None, query.get("purpose")))
+                (text_field("purpose", visit.say("Purpose, exactly", "用途（完全一致）"), None, query.get("purpose")))
             }
             div.row {
                 (field("outcome", visit.say("Outcome", "结果"), None, html! {
@@ -213,7 +213,7 @@ pub(super) fn rows(study: &Study<'_>, lines: &[&Line], names: &Names) -> Markup 
             html! { a.nowrap href=(entry_link(line)) { (time(line.time_ms).trim_end_matches(" UTC")) } },
             study.who(&line.requester, names),
             html! { (line.asset_name) },
-            html! { code { (line.shape) } @if line.kind == Kind::Question && line.keys > 1 { " · " (visit.lang.fill("{} keys", "{} 个主键", &[&line.keys])) } },
+            html! { code { (line.shape) } @if line.kind == Kind::Question && line.keys > 1 { " · " (visit.lang.fill("{} [key|keys]", "{} 个主键", &[&line.keys])) } },
             html! { (line.purpose) },
             html! { (badge(tone, word)) @if let Some(reason) = spoken::reason(visit.lang, line) { span.small.soft { " " (reason) } } },
         ]

@@ -114,7 +114,7 @@ async fn everything(place: &HomePlace, job: &Job) -> Result<Report, String> {
     );
     report.add(
         Tone::Good,
-        "{} blocks with {} entries were replayed here from the first: every signature, decision, time, hash and root is what the rules make of it.",
+        "{} [block|blocks] with {} [entry|entries] were replayed here from the first: every signature, decision, time, hash and root is what the rules make of it.",
         "已在本机自首个区块起重放 {} 个区块、{} 条记录：每个签名、决定、时间、哈希与根均符合规则。",
         &[&count(summary.blocks), &count(summary.entries)],
     );
@@ -155,7 +155,7 @@ fn witnesses(session: &Session<'_>, report: &mut Report) {
 fn charges(checked: &Checked, report: &mut Report) {
     report.add(
         Tone::Good,
-        "The charges of {} answers are what their questions cost, and within budgets and shares.",
+        "The charges of {} [answer|answers] are what their questions cost, and within budgets and shares.",
         "{} 个应答的记账与其查询的代价一致，且未超出预算与份额。",
         &[&count(checked.answers)],
     );
@@ -183,7 +183,7 @@ fn journal(
         ),
         None => report.add(
             Tone::Good,
-            "Your journal of {} reads is chained without a gap.",
+            "Your journal of {} [read|reads] is chained without a gap.",
             "您的查阅日志（{} 条）链接完整。",
             &[&count(reading.reads.len() as u64)],
         ),
@@ -238,7 +238,7 @@ async fn answers(place: &HomePlace, job: &Job, report: &mut Report) -> Result<()
         ),
         all => report.add(
             Tone::Good,
-            "{} of {} answers that were handed to you hold: proof, place, root, request and answer on this ledger.",
+            "Of the answers that were handed to you {} of {} [holds|hold]: proof, place, root, request and answer on this ledger.",
             "已核验成立 {} 个（共 {} 个他人交给您的应答）：证明、位置、根以及账本上的请求与应答。",
             &[&good, &all],
         ),

@@ -1,16 +1,17 @@
 //! Accounts: a list, and one with what it did lately.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use maud::{Markup, html};
-use sealgate_ledger::block::EntryBody;
+use sealgate_ledger::block::{Block, EntryBody};
 use sealgate_ledger::ids::{Address, BlockHeight};
 use sealgate_ledger::state::AccountView;
 
 use super::super::page::{Check, Tone, badge, card, count, facts, next_page, table, time};
 use super::super::words::Lang;
 use super::super::{Answer, Console, Fault, Visit};
-use super::source::{Blocks, Source, Stands, proven};
+use super::source::{Kept, Source, Stands, proven};
 use super::{account_link, acts, asset_link, block_link, blocks, checked, page, search, transaction_link};
 use crate::catalogue::Search;
 use crate::naming::Who;
@@ -19,6 +20,8 @@ use crate::naming::Who;
 const ACCOUNTS_SHOWN: usize = 50;
 /// Blocks that are looked through for an account's transactions at once.
 const BLOCKS_LOOKED: u64 = 256;
+/// Transactions of an account on one page, and what more the last of its blocks has.
+const ACTS_SHOWN: usize = 100;
 /// Assets of an account that are shown.
 const ASSETS_SHOWN: usize = 50;
 
@@ -100,23 +103,15 @@ pub(super) async fn page_of(
     let head = source.head().height.0;
     let before = visit.query.get("before").parse().unwrap_or(u64::MAX).min(head + 1);
     let from = before.saturating_sub(BLOCKS_LOOKED);
-    let Blocks { blocks, is_chained } = source.blocks(lang, BlockHeight(from), before - from).await?;
+    let sender = *address;
+    let look = source.look_through(lang, BlockHeight(from), before - from, move |block, acts| {
+        acted(lang, &block, &sender, acts);
+    });
+    let Kept { kept, is_chained } = look.await?;
     checks.extend(blocks::chained(&source, lang, is_chained));
-    let mut acted: Vec<Vec<Markup>> = Vec::new();
-    for block in blocks.iter().rev() {
-        for entry in block.entries.iter().rev() {
-            let EntryBody::Transaction { tx, outcome } = &entry.body else { continue };
-            if tx.tx.sender == *address {
-                acted.push(vec![
-                    block_link(block.header.height),
-                    html! { (time(block.header.time_ms)) },
-                    html! { (acts::kind(lang, &tx.tx.body)) },
-                    acts::outcome(lang, outcome),
-                    transaction_link(&tx.hash()),
-                ]);
-            }
-        }
-    }
+    // Where there were more than are shown, the next page begins where this one ends.
+    let from = kept.back().filter(|_| kept.len() >= ACTS_SHOWN).map_or(from, |(height, _)| height.0);
+    let acted: Vec<Vec<Markup>> = kept.into_iter().map(|(_, row)| row).collect();
     if !source.is_own() && !acted.is_empty() {
         checks.push(Check {
             tone: Tone::Info,
@@ -152,6 +147,33 @@ pub(super) async fn page_of(
         (checked(visit, &checks))
     };
     Ok(Some(page(visit, view.account.name.clone(), body)))
+}
+
+/// Lines for what an account did in a block, before those of older blocks. Of blocks before the newest ones that
+/// fill a page nothing is kept; a block's lines stay together.
+fn acted(lang: Lang, block: &Block, sender: &Address, acts: &mut VecDeque<(BlockHeight, Vec<Markup>)>) {
+    let height = block.header.height;
+    for entry in &block.entries {
+        let EntryBody::Transaction { tx, outcome } = &entry.body else { continue };
+        if tx.tx.sender == *sender {
+            let row = vec![
+                block_link(height),
+                html! { (time(block.header.time_ms)) },
+                html! { (acts::kind(lang, &tx.tx.body)) },
+                acts::outcome(lang, outcome),
+                transaction_link(&tx.hash()),
+            ];
+            acts.push_front((height, row));
+        }
+    }
+    while let Some((oldest, _)) = acts.back() {
+        let oldest = *oldest;
+        let newer = acts.iter().filter(|(height, _)| *height != oldest).count();
+        if newer < ACTS_SHOWN {
+            break;
+        }
+        acts.truncate(newer);
+    }
 }
 
 /// One account, or what else to look for.

@@ -91,7 +91,7 @@ pub(super) fn particulars(lang: Lang, body: &TxBody, schema: Option<&Schema>) ->
                 (lang.say("Name", "名称"), text(name)),
                 (lang.say("Title", "标题"), text(title)),
                 (lang.say("Description", "说明"), text(description)),
-                (lang.say("Data type", "数据类型"), text(data_type)),
+                (lang.say("Data type", "数据类型"), text(telling::data_type(lang, data_type))),
             ];
             if data_type == TABLE {
                 let names: Vec<&str> = schema.columns.iter().map(|column| column.name.as_str()).collect();
@@ -196,9 +196,9 @@ pub(super) fn particulars(lang: Lang, body: &TxBody, schema: Option<&Schema>) ->
             (
                 lang.say("Text", "文本"),
                 match content {
-                    TextContent::Public(content) => html! { pre { (content) } },
+                    TextContent::Public(content) => html! { pre.text { (content) } },
                     TextContent::Sealed(copies) => {
-                        text(&lang.fill("sealed to {} accounts", "已密封给 {} 个账户", &[&copies.len()]))
+                        text(&lang.fill("sealed to {} [account|accounts]", "已密封给 {} 个账户", &[&copies.len()]))
                     }
                 },
             ),
@@ -254,7 +254,7 @@ pub(super) fn terms_told(lang: Lang, terms: &GrantTerms, schema: Option<&Schema>
         all.push((
             lang.say("Bits", "信息量"),
             html! {
-                (lang.fill("at most {} bits of a record's field", "每条记录每个字段至多 {} 比特", &[&bits]))
+                (lang.fill("at most {} [bit|bits] of a record's field", "每条记录每个字段至多 {} 比特", &[&bits]))
             },
         ));
     }
@@ -275,7 +275,7 @@ fn change(lang: Lang, change: &Change) -> Markup {
             (lang.say("replaced: ", "更换：")) (account_link(account)) " → " (member.account.name) " " (account_link(&member.address()))
         },
         Change::Policy(policy) => html! { (lang.fill(
-            "other rules: {} blocks to answer, {} denials a day",
+            "other rules: {} [block|blocks] to answer, {} denials a day",
             "更改规则：应答期限 {} 个区块，每日至多 {} 次拒绝",
             &[&policy.answer_window_blocks, &policy.denials_a_day],
         )) },

@@ -100,7 +100,7 @@ fn contract_told(visit: &Visit, contract: &ContractView, owner: Option<&str>) ->
             html! { @if let Some(owner) = owner { (owner) " " } (account_link(&asset.owner)) },
         ),
         (visit.say("Asset", "资产"), html! { span.mono { (asset.id) } }),
-        (visit.say("Data type", "数据类型"), html! { (asset.data_type) }),
+        (visit.say("Data type", "数据类型"), html! { (telling::data_type(visit.lang, &asset.data_type)) }),
         (visit.say("Registered", "登记"), html! { (visit.say("block ", "区块 ")) (block_link(asset.height)) }),
         (
             visit.say("Version", "版本"),
@@ -114,7 +114,7 @@ fn contract_told(visit: &Visit, contract: &ContractView, owner: Option<&str>) ->
     if !asset.handed.is_empty() {
         all.push((
             visit.say("Handed on", "转让"),
-            html! { (visit.lang.fill("{} times", "{} 次", &[&asset.handed.len()])) },
+            html! { (visit.lang.fill("{} [time|times]", "{} 次", &[&asset.handed.len()])) },
         ));
     }
     facts(&all)

@@ -9,7 +9,7 @@ use sealgate_ledger::ids::BlockHeight;
 use super::super::page::{Check, Tone, badge, card, count, facts, next_page, short, table, time};
 use super::super::words::Lang;
 use super::super::{Answer, Console, Fault, Visit};
-use super::source::{Blocks, Source, lie};
+use super::source::{Kept, Source, lie};
 use super::{account_link, acts, block_link, checked, page, transaction_link};
 
 /// Blocks on one page.
@@ -24,8 +24,9 @@ pub(super) async fn newest(console: &Arc<Console>, visit: &Visit) -> Answer {
     let head = source.head().height.0;
     let before = visit.query.get("before").parse().unwrap_or(u64::MAX).min(head + 1);
     let from = before.saturating_sub(BLOCKS_SHOWN);
-    let Blocks { blocks, is_chained } = source.blocks(lang, BlockHeight(from), before - from).await?;
-    let rows: Vec<Vec<Markup>> = blocks.iter().rev().map(row).collect();
+    let look = source.look_through(lang, BlockHeight(from), before - from, |block, rows| rows.push_front(row(&block)));
+    let Kept { kept: rows, is_chained } = look.await?;
+    let rows = Vec::from(rows);
     let headings = [
         visit.say("Height", "高度"),
         visit.say("Time", "时间"),
@@ -82,8 +83,9 @@ pub(super) async fn block(console: &Arc<Console>, visit: &Visit, height: &str) -
     let lang = visit.lang;
     let height = BlockHeight(height.parse().map_err(|_| Fault::NotFound)?);
     let source = Source::open(console, lang).await?;
-    let Blocks { blocks, is_chained } = source.blocks(lang, height, 1).await?;
-    let block = blocks.into_iter().next().ok_or(Fault::NotFound)?;
+    let look = source.look_through(lang, height, 1, |block, kept| kept.push_back(block));
+    let Kept { kept, is_chained } = look.await?;
+    let block = kept.into_iter().next().ok_or(Fault::NotFound)?;
     let header = &block.header;
     let from = visit.query.get("from").parse().unwrap_or(0u64).min(block.entries.len() as u64);
     let to = (from + ENTRIES_SHOWN).min(block.entries.len() as u64);
@@ -216,12 +218,12 @@ fn explained(visit: &Visit, header: &Header) -> Markup {
             ),
         ),
         (
-            visit.say("Epoch", "届次"),
+            visit.say("Epoch", "纪元"),
             with(
                 epoch,
                 visit.say(
                     "how often the members had changed; those of this epoch sign it",
-                    "成员变更的次数，由本届成员签名",
+                    "成员变更的次数，由本纪元的成员签名",
                 ),
             ),
         ),

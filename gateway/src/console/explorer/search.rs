@@ -69,8 +69,10 @@ pub(super) async fn answer(console: &Arc<Console>, visit: &Visit) -> Answer {
 async fn block_with(source: &Source<'_>, visit: &Visit, hash: BlockHash) -> Result<Option<BlockHeight>, Fault> {
     let head = source.head().height.0;
     let from = head.saturating_sub(HASH_BLOCKS - 1);
-    let blocks = source.blocks(visit.lang, BlockHeight(from), head - from + 1).await?.blocks;
-    Ok(blocks.iter().map(|block| &block.header).find(|header| header.hash() == hash).map(|header| header.height))
+    let look = source.look_through(visit.lang, BlockHeight(from), head - from + 1, move |block, found| {
+        found.extend((block.header.hash() == hash).then_some(block.header.height));
+    });
+    Ok(look.await?.kept.into_iter().next())
 }
 
 async fn by_name(source: &Source<'_>, visit: &Visit, wanted: &str) -> Answer {

@@ -1,20 +1,21 @@
 //! Where the explorer reads: a gateway its own ledger, a home through its gateway, with the home's own
 //! checks. What could not be checked is shown with that said.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use futures::stream::{StreamExt as _, TryStreamExt as _};
 use maud::html;
 use sealgate_ledger::account::AccountPublic;
 use sealgate_ledger::block::{Block, Header};
-use sealgate_ledger::ids::{Address, AssetId, BlockHeight};
+use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId};
 use sealgate_ledger::light::{EntryProof, verify_entry};
 use sealgate_ledger::state::{AccountView, ContractView, GrantView};
 
 use super::super::page::{Check, Tone};
 use super::super::requester::checks;
 use super::super::words::Lang;
-use super::super::{Console, Fault, Place, blocking};
+use super::super::{Console, Fault, Place, in_turn};
 use crate::asking::Session;
 use crate::catalogue::{self, Page, Search};
 use crate::gateway::Gateway;
@@ -35,10 +36,10 @@ pub(crate) enum Source<'a> {
     Far(Box<Session<'a>>),
 }
 
-/// Blocks, and whether they are shown to lead to a head that this home trusts.
-pub(crate) struct Blocks {
+/// What was kept of blocks, and whether they are shown to lead to a head that this home trusts.
+pub(crate) struct Kept<T> {
     /// In order.
-    pub(crate) blocks: Vec<Block>,
+    pub(crate) kept: VecDeque<T>,
     /// Whether each is named by the next and the last by the signed head. A gateway's own are.
     pub(crate) is_chained: bool,
 }
@@ -75,34 +76,47 @@ impl<'a> Source<'a> {
         }
     }
 
-    /// Up to `count` blocks from a height on.
+    /// Looks through up to `count` blocks from a height on, one after the other; nothing stays in memory but
+    /// what `keep` puts aside.
     ///
     /// # Errors
     /// [`Fault::Failed`] for blocks that do not follow each other, or do not lead to the signed head.
-    pub(crate) async fn blocks(&self, lang: Lang, from: BlockHeight, count: u64) -> Result<Blocks, Fault> {
+    pub(crate) async fn look_through<T: Send + 'static>(
+        &self,
+        lang: Lang,
+        from: BlockHeight,
+        count: u64,
+        mut keep: impl FnMut(Block, &mut VecDeque<T>) + Send + 'static,
+    ) -> Result<Kept<T>, Fault> {
         let head = self.head();
         if from > head.height || count == 0 {
-            return Ok(Blocks { blocks: Vec::new(), is_chained: true });
+            return Ok(Kept { kept: VecDeque::new(), is_chained: true });
         }
         let last = head.height.0.min(from.0.saturating_add(count - 1));
         match self {
             Source::Own(gateway) => {
-                let gateway = (*gateway).clone();
-                let read = move || (from.0..=last).map(|height| gateway.ledger().block(BlockHeight(height))).collect();
-                let blocks: Result<Vec<Block>, _> = blocking(move || Ok(read())).await?;
-                Ok(Blocks { blocks: blocks?, is_chained: true })
+                let ledger = gateway.ledger().clone();
+                let look = move || {
+                    let mut kept = VecDeque::new();
+                    for height in from.0..=last {
+                        keep(ledger.block(BlockHeight(height))?, &mut kept);
+                    }
+                    Ok(kept)
+                };
+                Ok(Kept { kept: in_turn(gateway, look).await?, is_chained: true })
             }
-            Source::Far(session) => far_blocks(lang, session, from, last).await,
+            Source::Far(session) => far_blocks(lang, session, from, last, keep).await,
         }
     }
 
     /// The header of a block, and whether it was checked.
     ///
     /// # Errors
-    /// As [`Source::blocks`].
+    /// As [`Source::look_through`].
     pub(crate) async fn header(&self, lang: Lang, height: BlockHeight) -> Result<Option<(Header, bool)>, Fault> {
-        let Blocks { blocks, is_chained } = self.blocks(lang, height, 1).await?;
-        Ok(blocks.into_iter().next().map(|block| (block.header, is_chained)))
+        let look = self.look_through(lang, height, 1, |block, kept| kept.push_back(block.header));
+        let Kept { kept, is_chained } = look.await?;
+        Ok(kept.into_iter().next().map(|header| (header, is_chained)))
     }
 
     /// Proofs that entries are in the ledger, which a home checks.
@@ -112,10 +126,10 @@ impl<'a> Source<'a> {
     pub(crate) async fn proofs(&self, lang: Lang, entries: std::ops::Range<u64>) -> Result<Vec<EntryProof>, Fault> {
         match self {
             Source::Own(gateway) => {
-                let gateway = (*gateway).clone();
-                blocking(move || {
-                    let size = gateway.ledger().head().tree_size;
-                    let proofs = entries.map(|index| gateway.ledger().prove_entry(index, size));
+                let ledger = gateway.ledger().clone();
+                in_turn(gateway, move || {
+                    let size = ledger.head().tree_size;
+                    let proofs = entries.map(|index| ledger.prove_entry(index, size));
                     Ok(proofs.collect::<Result<_, _>>()?)
                 })
                 .await
@@ -140,8 +154,8 @@ impl<'a> Source<'a> {
     pub(crate) async fn account(&self, lang: Lang, address: &Address) -> Result<Stands<AccountView>, Fault> {
         match self {
             Source::Own(gateway) => {
-                let (gateway, address) = ((*gateway).clone(), *address);
-                let value = blocking(move || Ok(gateway.ledger().account(&address)?)).await?;
+                let (ledger, address) = (gateway.ledger().clone(), *address);
+                let value = in_turn(gateway, move || Ok(ledger.account(&address)?)).await?;
                 Ok(Stands { value, as_of: None })
             }
             Source::Far(session) => {
@@ -158,14 +172,13 @@ impl<'a> Source<'a> {
     pub(crate) async fn contract(&self, lang: Lang, id: &AssetId) -> Result<Stands<Contract>, Fault> {
         match self {
             Source::Own(gateway) => {
-                let (gateway, id) = ((*gateway).clone(), *id);
+                let (ledger, id) = (gateway.ledger().clone(), *id);
                 let read = move || {
-                    let ledger = gateway.ledger();
                     let Some(asset) = ledger.asset(&id)? else { return Ok(None) };
                     let Some(version) = ledger.version(&id, asset.current)? else { return Ok(None) };
                     Ok(Some((ContractView { asset, version }, ledger.grants(&id)?)))
                 };
-                Ok(Stands { value: blocking(read).await?, as_of: None })
+                Ok(Stands { value: in_turn(gateway, read).await?, as_of: None })
             }
             Source::Far(session) => {
                 let (standing, as_of) = session.list(id).await.map_err(|error| checks::fault(lang, &error))?;
@@ -187,8 +200,8 @@ impl<'a> Source<'a> {
     ) -> Result<Vec<AccountView>, Fault> {
         match self {
             Source::Own(gateway) => {
-                let gateway = (*gateway).clone();
-                blocking(move || Ok(gateway.ledger().accounts_after(after.as_ref(), limit)?)).await
+                let ledger = gateway.ledger().clone();
+                in_turn(gateway, move || Ok(ledger.accounts_after(after.as_ref(), limit)?)).await
             }
             Source::Far(session) => {
                 let accounts = session.client.accounts(after.as_ref(), limit).await;
@@ -210,8 +223,8 @@ impl<'a> Source<'a> {
     ) -> Result<Page, Fault> {
         match self {
             Source::Own(gateway) => {
-                let (gateway, search) = ((*gateway).clone(), search.clone());
-                blocking(move || Ok(catalogue::page(gateway.ledger(), &search, after, limit)?)).await
+                let (ledger, search) = (gateway.ledger().clone(), search.clone());
+                in_turn(gateway, move || Ok(catalogue::page(&ledger, &search, after, limit)?)).await
             }
             Source::Far(session) => {
                 let page = session.client.catalogue_page(search, after.as_ref(), limit).await;
@@ -244,7 +257,7 @@ impl<'a> Source<'a> {
                 let mut all = vec![Check {
                     tone: Tone::Good,
                     text: html! { (lang.fill(
-                        "The gateway's head, block {} over {} entries, is signed by the ledger's members and extends every head that this home has seen.",
+                        "The gateway's head, block {} over {} [entry|entries], is signed by the ledger's members and extends every head that this home has seen.",
                         "网关出示的最新区块 {}（共 {} 个条目）由账本成员签名，且延续了本机此前见过的所有检查点。",
                         &[&session.head, &session.checkpoint.size],
                     )) },
@@ -267,56 +280,64 @@ pub(crate) fn proven(lang: Lang, as_of: Option<&AsOf>) -> Option<Check> {
     Some(Check { tone: Tone::Good, text: html! { (text) } })
 }
 
-async fn far_blocks(lang: Lang, session: &Session<'_>, from: BlockHeight, last: u64) -> Result<Blocks, Fault> {
-    let head = session.head.0;
+async fn far_blocks<T>(
+    lang: Lang,
+    session: &Session<'_>,
+    from: BlockHeight,
+    last: u64,
+    mut keep: impl FnMut(Block, &mut VecDeque<T>),
+) -> Result<Kept<T>, Fault> {
+    let (chain, head) = (session.genesis.chain_id(), session.head.0);
     // To check a block one needs all behind it; that is done where they are few.
     let wanted = if head.saturating_sub(from.0) < CHAIN_MAX { head } else { last };
-    let mut blocks: Vec<Block> = Vec::new();
+    let (mut kept, mut before, mut next) = (VecDeque::new(), None::<Header>, from);
     for call in 0.. {
-        let next = from.plus(blocks.len() as u64);
-        let shown = blocks.len() as u64 > last.saturating_sub(from.0);
-        if next.0 > wanted || (shown && call >= CALLS_MAX) {
+        if next.0 > wanted || (next.0 > last && call >= CALLS_MAX) {
             break;
         }
-        let more = session.client.blocks(next).await.map_err(|error| checks::fault(lang, &error.into()))?;
-        let more: Vec<Block> = more.into_iter().take_while(|block| block.header.height.0 <= wanted).collect();
-        if more.is_empty() {
+        let begun = next;
+        for block in session.client.blocks(next).await.map_err(|error| checks::fault(lang, &error.into()))? {
+            if next.0 > wanted {
+                break;
+            }
+            check_link(lang, &chain, next, before.as_ref(), &block)?;
+            before = Some(block.header.clone());
+            if next.0 <= last {
+                keep(block, &mut kept);
+            }
+            next = next.next();
+        }
+        if next == begun {
             return Err(lie(lang, &"it shows fewer blocks than its checkpoint covers"));
         }
-        blocks.extend(more);
     }
-    check_links(lang, session, from, &blocks)?;
-    let is_chained = match blocks.last() {
-        Some(block) if block.header.height == session.head => {
-            if block.header != session.header {
+    let is_chained = match &before {
+        Some(header) if header.height == session.head => {
+            if *header != session.header {
                 return Err(lie(lang, &"its blocks do not lead to the head that it signed"));
             }
             true
         }
         _ => false,
     };
-    blocks.retain(|block| block.header.height.0 <= last);
-    Ok(Blocks { blocks, is_chained })
+    Ok(Kept { kept, is_chained })
 }
 
-/// That blocks follow each other, and have as many entries as their headers say.
-fn check_links(lang: Lang, session: &Session<'_>, from: BlockHeight, blocks: &[Block]) -> Result<(), Fault> {
-    let chain = session.genesis.chain_id();
-    let mut expected = from;
-    let mut before: Option<&Header> = None;
-    for block in blocks {
-        let header = &block.header;
-        let linked = before.is_none_or(|before| {
-            header.previous == before.hash()
-                && header.first_entry == before.tree_size
-                && header.time_ms > before.time_ms
-        });
-        let count = header.tree_size.checked_sub(header.first_entry);
-        if header.height != expected || header.chain != chain || !linked || count != Some(block.entries.len() as u64) {
-            return Err(lie(lang, &format!("block {expected} does not follow the one before")));
-        }
-        expected = expected.next();
-        before = Some(header);
+/// That a block follows the one before, and has as many entries as its header says.
+fn check_link(
+    lang: Lang,
+    chain: &ChainId,
+    expected: BlockHeight,
+    before: Option<&Header>,
+    block: &Block,
+) -> Result<(), Fault> {
+    let header = &block.header;
+    let linked = before.is_none_or(|before| {
+        header.previous == before.hash() && header.first_entry == before.tree_size && header.time_ms > before.time_ms
+    });
+    let count = header.tree_size.checked_sub(header.first_entry);
+    if header.height != expected || header.chain != *chain || !linked || count != Some(block.entries.len() as u64) {
+        return Err(lie(lang, &format!("block {expected} does not follow the one before")));
     }
     Ok(())
 }

@@ -11,7 +11,7 @@ use sealgate_ledger::tx::{SignedTx, TxBody};
 
 use super::super::page::{Check, Page, Tone, card, count, facts, notice, time};
 use super::super::requester::checks;
-use super::super::{Answer, Console, Fault, Reply, Visit, blocking};
+use super::super::{Answer, Console, Fault, Reply, Visit, in_turn};
 use super::source::Source;
 use super::{account_link, acts, block_link, checked, page, search};
 use crate::receipt::{Receipt, ReceiptError, fetch, of_ledger};
@@ -25,8 +25,8 @@ struct Held {
 async fn held(source: &Source<'_>, visit: &Visit, hash: &TxHash) -> Result<Option<Held>, Fault> {
     match source {
         Source::Own(gateway) => {
-            let (gateway, hash) = ((*gateway).clone(), *hash);
-            let receipt = blocking(move || Ok(of_ledger(gateway.ledger(), &hash)?)).await?;
+            let (ledger, hash) = (gateway.ledger().clone(), *hash);
+            let receipt = in_turn(gateway, move || Ok(of_ledger(&ledger, &hash)?)).await?;
             Ok(receipt.map(|receipt| Held { receipt, checks: Vec::new() }))
         }
         Source::Far(session) => match fetch(session, hash).await {
@@ -125,8 +125,8 @@ async fn became(
     }
     let view: Option<RequestView> = match source {
         Source::Own(gateway) => {
-            let (gateway, hash) = ((*gateway).clone(), *hash);
-            blocking(move || Ok(gateway.ledger().request(&hash)?)).await?
+            let (ledger, hash) = (gateway.ledger().clone(), *hash);
+            in_turn(gateway, move || Ok(ledger.request(&hash)?)).await?
         }
         Source::Far(session) => {
             session.client.request(hash).await.map_err(|error| checks::fault(visit.lang, &error.into()))?

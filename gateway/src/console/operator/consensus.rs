@@ -6,7 +6,7 @@ use sealgate_ledger::ids::BlockHeight;
 
 use super::Office;
 use crate::console::page::{Tone, badge, card, count, facts, short, table, time};
-use crate::console::{Answer, blocking};
+use crate::console::{Answer, explorer, in_turn};
 
 /// Blocks that are shown.
 const BLOCKS_SHOWN: u64 = 20;
@@ -16,7 +16,7 @@ pub(super) async fn show(office: &Office<'_>) -> Answer {
     let set = &office.governance.members;
     let state = office.gateway.clone();
     let (header, signed) = office.gateway.ledger().signed_head();
-    let headers: Vec<Header> = blocking(move || {
+    let headers: Vec<Header> = in_turn(office.gateway, move || {
         let head = state.ledger().head().height.0;
         let heights = head.saturating_sub(BLOCKS_SHOWN - 1)..=head;
         Ok(heights
@@ -54,7 +54,7 @@ pub(super) async fn show(office: &Office<'_>) -> Answer {
         .iter()
         .map(|header| {
             vec![
-                html! { (count(header.height.0)) },
+                explorer::block_link(header.height),
                 html! { span.nowrap { (time(header.time_ms)) } },
                 html! { (header.tree_size.saturating_sub(header.first_entry)) },
                 html! { (header.epoch) },

@@ -5,8 +5,8 @@ use sealgate_ledger::ids::AssetId;
 use sealgate_ledger::state::AssetView;
 
 use super::Office;
-use crate::console::page::{Tone, badge, card, count, next_page, short, table};
-use crate::console::{Answer, blocking};
+use crate::console::page::{Tone, badge, card, next_page, table};
+use crate::console::{Answer, explorer, in_turn, telling};
 
 /// Contracts on one page.
 const SHOWN: usize = 100;
@@ -15,7 +15,7 @@ pub(super) async fn show(office: &Office<'_>) -> Answer {
     let visit = office.visit;
     let after: Option<AssetId> = visit.query.get("after").parse().ok();
     let state = office.gateway.clone();
-    let assets: Vec<(AssetView, String)> = blocking(move || {
+    let assets: Vec<(AssetView, String)> = in_turn(office.gateway, move || {
         let assets = state.ledger().assets_after(after.as_ref(), SHOWN)?;
         let owned = |asset: AssetView| {
             let owner = state.ledger().account(&asset.owner)?;
@@ -42,12 +42,12 @@ pub(super) async fn show(office: &Office<'_>) -> Answer {
         vec![
             html! { (asset.name) },
             html! { (asset.title) },
-            html! { (owner) " " (short(&asset.owner.to_string())) },
-            html! { (asset.data_type) },
+            html! { (owner) " " (explorer::account_link(&asset.owner)) },
+            html! { (telling::data_type(visit.lang, &asset.data_type)) },
             html! { (asset.current) },
-            html! { (visit.lang.fill("block {}", "区块 {}", &[&count(asset.height.0)])) },
+            explorer::block_link(asset.height),
             state,
-            short(&asset.id.to_string()),
+            explorer::asset_link(&asset.id),
         ]
     };
     let rows: Vec<_> = assets.iter().map(row).collect();

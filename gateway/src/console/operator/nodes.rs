@@ -7,7 +7,7 @@ use sealgate_ledger::member::Member;
 use super::Office;
 use crate::client::health::{Health, PATIENCE};
 use crate::console::page::{Tone, badge, card, count, facts, table, time};
-use crate::console::{Answer, blocking};
+use crate::console::{Answer, in_turn};
 use crate::nodes::{Disk, ask_all};
 use crate::owner::clock_ms;
 
@@ -19,7 +19,7 @@ const CLOCK_MS: u64 = 5_000;
 pub(super) async fn show(office: &Office<'_>) -> Answer {
     let visit = office.visit;
     let folder = office.gateway.owner().ledger_folder();
-    let disk = blocking(move || Ok(Disk::of(&folder))).await?;
+    let disk = in_turn(office.gateway, move || Ok(Disk::of(&folder))).await?;
     let own = own(office, disk.map_err(|error| error.to_string()));
     let others: Vec<&Member> =
         office.governance.members.members.iter().filter(|member| member.address() != office.own()).collect();

@@ -7,7 +7,7 @@ use sealgate_ledger::tx::TxBody;
 
 use super::{Office, changes, propose};
 use crate::console::page::{Page, Tone, badge, card, count, facts, hidden, notice, table};
-use crate::console::{Answer, Fault, Reply};
+use crate::console::{Answer, Fault, Reply, explorer};
 
 pub(super) fn list(office: &Office<'_>) -> Page {
     let visit = office.visit;
@@ -19,7 +19,7 @@ pub(super) fn list(office: &Office<'_>) -> Page {
             "You are its only member, so what you propose is done at once.",
             "您是唯一成员，因此您的提案立即生效。",
         ))
-        (card(visit.say("Awaiting endorsements", "等待背书"), rows(office, &open)))
+        (card(visit.say("Awaiting endorsements", "等待背书"), rows(office, &open, visit.say("No proposal is open.", "没有待决提案。"))))
         @if office.is_member() { section.card {
             h2 { (visit.say("Propose", "提案")) }
             div.actions {
@@ -32,12 +32,12 @@ pub(super) fn list(office: &Office<'_>) -> Page {
                 }
             }
         } }
-        (card(visit.say("Done", "已执行"), rows(office, &done)))
+        (card(visit.say("Done", "已执行"), rows(office, &done, visit.say("Nothing was proposed and done yet.", "尚无已执行的提案。"))))
     };
     office.page(visit.say("Proposals", "提案"), body)
 }
 
-fn rows(office: &Office<'_>, proposals: &[&ProposalView]) -> Markup {
+fn rows(office: &Office<'_>, proposals: &[&ProposalView], empty: &str) -> Markup {
     let visit = office.visit;
     let headings = [
         visit.say("What", "内容"),
@@ -49,12 +49,12 @@ fn rows(office: &Office<'_>, proposals: &[&ProposalView]) -> Markup {
         vec![
             html! { a href=(format!("/console/operator/proposals/{}", proposal.hash)) { (changes::title(office, &proposal.change)) } },
             html! { @if let Some(by) = proposal.endorsed.first() { (office.name_of(by)) } },
-            html! { (visit.lang.fill("block {}", "区块 {}", &[&count(proposal.height.0)])) },
+            explorer::block_link(proposal.height),
             state(office, proposal),
         ]
     };
     let rows: Vec<_> = proposals.iter().map(row).collect();
-    table(&headings, &rows, visit.say("None.", "无。"))
+    table(&headings, &rows, empty)
 }
 
 /// How many of today's members stand behind a proposal.

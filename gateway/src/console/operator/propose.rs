@@ -256,7 +256,7 @@ fn confirm(office: &Office<'_>, kind: &str, change: &Change) -> Page {
         (notice(if needed == 1 { Tone::Warn } else { Tone::Info }, html! { p {
             @if needed == 1 { (visit.say("This is done as soon as you propose it.", "提案一经提出立即生效。")) }
             @else { (visit.lang.fill(
-                "Your proposal is your endorsement too: {} of {} members must endorse it.",
+                "Your proposal is your endorsement too: {} of {} [member|members] must endorse it.",
                 "您的提案即视为背书：共需 {} / {} 个成员背书。",
                 &[&needed, &set.members.len()],
             )) }

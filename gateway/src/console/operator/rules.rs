@@ -16,7 +16,7 @@ pub(super) fn show(office: &Office<'_>) -> Page {
         ),
         (
             visit.say("A granted request is answered within", "已授权请求的应答时限"),
-            html! { (visit.lang.fill("{} blocks", "{} 个区块", &[&count(policy.answer_window_blocks)])) },
+            html! { (visit.lang.fill("{} [block|blocks]", "{} 个区块", &[&count(policy.answer_window_blocks)])) },
         ),
         (
             visit.say("Denials of an account that are recorded in a day", "每账户每日记录的拒绝次数"),

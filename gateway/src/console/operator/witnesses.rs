@@ -16,7 +16,7 @@ pub(super) fn show(office: &Office<'_>) -> Page {
             let state = match (&witness.failing, witness.cosigned) {
                 (Some(why), _) => html! { (badge(Tone::Bad, visit.say("does not cosign", "未共同签名"))) " " (visit.say("it ", "")) (why) },
                 (None, Some(signed)) if signed == size => badge(Tone::Good, visit.say("has cosigned the head", "已共同签名最新检查点")),
-                (None, Some(signed)) => html! { (badge(Tone::Info, visit.lang.fill("has cosigned {} of {} entries", "已共同签名 {} / {} 条", &[&count(signed), &count(size)]).as_str())) },
+                (None, Some(signed)) => html! { (badge(Tone::Info, visit.lang.fill("has cosigned {} of {} [entry|entries]", "已共同签名 {} / {} 条", &[&count(signed), &count(size)]).as_str())) },
                 (None, None) => badge(Tone::Info, visit.say("was not asked yet", "尚未请求")),
             };
             vec![html! { (witness.name) }, html! { code { (witness.url) } }, state]

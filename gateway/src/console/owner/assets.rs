@@ -13,7 +13,7 @@ use super::requests::{self, Search};
 use super::{At, People};
 use crate::budget::Spent;
 use crate::console::page::{Page, Tone, badge, card, count, facts, figures, notice, short, time};
-use crate::console::{Answer, Desk};
+use crate::console::{Answer, Desk, telling};
 use crate::owner::clock_ms;
 
 const DAY_MS: u64 = 86_400_000;
@@ -62,9 +62,9 @@ pub(super) async fn overview(at: At<'_>) -> Answer {
         (at.done().await?)
         @if rows.is_empty() { (first_steps(at)) } @else {
             (figures(&[
-                (rows.iter().filter(|row| row.asset.withdrawn.is_none()).count().to_string(), at.say("assets", "项资产")),
-                (rows.iter().map(|row| row.grants).sum::<usize>().to_string(), at.say("grants", "项授权")),
-                (lately.values().sum::<usize>().to_string(), at.say("requests in the last day", "次近一日请求")),
+                (rows.iter().filter(|row| row.asset.withdrawn.is_none()).count() as u64, at.say("[asset|assets]", "资产")),
+                (rows.iter().map(|row| row.grants).sum::<usize>() as u64, at.say("[grant|grants]", "授权")),
+                (lately.values().sum::<usize>() as u64, at.say("[request|requests] in the last day", "近一日请求")),
             ]))
             section.card {
                 h2 { (at.say("Published", "已发布")) }
@@ -231,14 +231,14 @@ pub(super) fn columns_table(at: At<'_>, schema: &Schema, budgets: &[u16], spent:
         let is_key = schema.key.iter().any(|key| usize::from(*key) == position);
         let mut cells = vec![
             html! { code { (column.name) } @if is_key { " " (badge(Tone::Info, at.say("key", "主键"))) } },
-            html! { (column.kind) },
+            html! { (telling::kind(at.visit.lang, column.kind)) },
             html! { (uses(at, column)) },
-            html! { @if column.allowed.prove { (at.fill("{} bits", "{} 比特", &[budget])) } @else { "—" } },
+            html! { @if column.allowed.prove { (at.fill("{} [bit|bits]", "{} 比特", &[budget])) } @else { "—" } },
         ];
         if let Some(spent) = spent {
             let most = spent.iter().filter(|line| line.column == column.name).map(|line| line.millibits).max();
             cells.push(
-                html! { @if let Some(most) = most { (at.fill("{} bits", "{} 比特", &[&bits(most)])) } @else { "—" } },
+                html! { @if let Some(most) = most { (at.fill("{} [bit|bits]", "{} 比特", &[&bits(most)])) } @else { "—" } },
             );
         }
         cells

@@ -88,10 +88,10 @@ fn fields(at: At<'_>, asset: &AssetView, spent: &[&Spent]) -> Vec<Vec<Markup>> {
         vec![
             parts::asset_link(asset),
             html! { code { (column.name) } },
-            html! { (at.fill("{} bits", "{} 比特", &[budget])) },
+            html! { (at.fill("{} [bit|bits]", "{} 比特", &[budget])) },
             html! { (count(of.len() as u64)) },
-            html! { (at.fill("{} bits", "{} 比特", &[&bits(most)])) (meter(at, most, budget_millibits)) },
-            html! { (at.fill("{} bits", "{} 比特", &[&bits(budget_millibits.saturating_sub(most))])) },
+            html! { (at.fill("{} [bit|bits]", "{} 比特", &[&bits(most)])) (meter(at, most, budget_millibits)) },
+            html! { (at.fill("{} [bit|bits]", "{} 比特", &[&bits(budget_millibits.saturating_sub(most))])) },
             html! { @if nearly > 0 { (badge(Tone::Warn, &count(nearly as u64))) } @else { "—" } },
         ]
     };
@@ -113,9 +113,9 @@ fn records(at: At<'_>, spent: &[&Spent], people: &People) -> Markup {
             html! { a href=(parts::asset_path(&line.asset_id)) { (line.asset) } },
             html! { code { (line.column) } },
             html! { span.mono title=(line.subject) { (line.subject.to_string().chars().take(12).collect::<String>()) "…" } },
-            html! { (at.fill("{} of {} bits", "{} / {} 比特", &[&told, &of])) (meter(at, line.millibits, line.budget_millibits)) },
+            html! { (at.fill("{} of {} [bit|bits]", "{} / {} 比特", &[&told, &of])) (meter(at, line.millibits, line.budget_millibits)) },
             html! { ul.plain-list { @for (who, own) in &line.requesters { li {
-                (parts::person(at, people, who)) ": " (at.fill("{} bits", "{} 比特", &[&bits(*own)]))
+                (parts::person(at, people, who)) ": " (at.fill("{} [bit|bits]", "{} 比特", &[&bits(*own)]))
             } } } },
         ]
     };

@@ -12,7 +12,7 @@ use super::draft::{Problems, Typed, composed};
 use super::parts::{asked, choice, crumbs, grant_path, line};
 use super::{At, People, learning};
 use crate::console::page::{Page, Tone, hidden, notice, short, tick};
-use crate::console::{Answer, Desk, Fault, Reply};
+use crate::console::{Answer, Desk, Fault, Reply, telling};
 
 const HERE: &str = "/console/owner/grants/edit";
 /// Empty lines for predicates.
@@ -174,8 +174,8 @@ fn editor(at: At<'_>, is_for: &For, typed: &Typed, problems: &Problems, panel: O
     let is_file = asset.data_type == FILE;
     let body = html! {
         (crumbs(at, &[("/console/owner/grants", at.say("Grants", "授权"))], &title))
-        p.lead { (name) " · " (short(&to.to_string())) @if !people.0.contains_key(to) { " · " (at.say(
-            "not enrolled yet: the grant holds as soon as it is", "尚未开户：开户后授权即生效")) } }
+        p.lead { @if people.0.contains_key(to) { (name) " · " (short(&to.to_string())) } @else { (at.say(
+            "This account is not enrolled yet: the grant holds as soon as it is.", "该账户尚未开户：开户后授权即生效。")) } }
         @if let Some(why) = problems.of("") { (notice(Tone::Bad, html! { p { (why) } })) }
         @else if !problems.0.is_empty() { (notice(Tone::Bad, html! { p { (at.say("Something is not right yet: see the fields below.", "尚有问题，请见下方字段。")) } })) }
         @if before.is_some() && panel.is_none() { (notice(Tone::Info, html! { p { (at.say(
@@ -219,7 +219,7 @@ fn values(at: At<'_>, schema: &Schema, typed: &Typed, problems: &Problems) -> Ma
         legend { (at.say("Values it may see", "可查看的字段值")) }
         p.hint { (at.say("Of a record whose key it names. The answer proves that the value is the published one.", "针对其指明主键的记录；应答证明该值与已发布的一致。")) }
         div.choices { @for column in schema.columns.iter().filter(|column| column.allowed.disclose) {
-            (tick("disclose", &column.name, html! { code { (column.name) } " " span.soft { (column.kind) } }, typed.disclose.contains(&column.name)))
+            (tick("disclose", &column.name, html! { code { (column.name) } " " span.soft { (telling::kind(at.visit.lang, column.kind)) } }, typed.disclose.contains(&column.name)))
         } }
         @if !never.is_empty() { p.hint { (at.fill("Never disclosed, as published: {}", "按发布规定从不披露：{}", &[&never.join(", ")])) } }
         @if let Some(why) = problems.of("disclose") { p.problem { (why) } }
@@ -251,7 +251,7 @@ fn proofs(at: At<'_>, schema: &Schema, typed: &Typed, problems: &Problems) -> Ma
             summary { (at.say("Put a condition together", "组合一个条件")) }
             div.row {
                 div.field { label for="column" { (at.say("Field", "字段")) } select id="column" name="column" {
-                    @for column in &provable { (choice(&column.name, &format!("{} ({})", column.name, column.kind), form.get("column"))) }
+                    @for column in &provable { (choice(&column.name, &format!("{} ({})", column.name, telling::kind(at.visit.lang, column.kind)), form.get("column"))) }
                 } }
                 div.field { label for="operator" { (at.say("is", "满足")) } select id="operator" name="operator" {
                     @for operator in OPERATORS { (choice(operator, operator, form.get("operator"))) }
@@ -295,7 +295,7 @@ fn limits(at: At<'_>, typed: &Typed, problems: &Problems, is_file: bool) -> Mark
     html! { fieldset {
         legend { (at.say("Limits", "限制")) }
         (line("purpose", at.say("Purpose", "用途"), Some(at.say(
-            "Requests must state it letter by letter. It is public: no names, no case numbers.", "请求须逐字写明。用途是公开的：请勿填写姓名或案号。")), problems.of("purpose"), &typed.purpose))
+            "Requests must state exactly this. It is public: no names, no case numbers.", "请求须填写完全一致的用途。用途是公开的：请勿填写姓名或案号。")), problems.of("purpose"), &typed.purpose))
         (tick("any_purpose", "yes", html! { (at.say("Any purpose will do", "允许任何用途")) }, typed.any_purpose))
         div.row.from-top {
             (line("from", at.say("From", "起始"), Some(day), problems.of("from"), &typed.from))

@@ -164,7 +164,7 @@ fn told_list(at: At<'_>, told: &[(String, u32)]) -> Markup {
     html! {
         @if told.is_empty() { p.empty { (at.say("Nothing yet.", "尚无。")) } }
         ul.plain-list { @for (column, most) in told { li {
-            code { (column) } ": " (at.fill("at most {} bits of one record", "单条记录最多 {} 比特", &[&parts::bits(*most)]))
+            code { (column) } ": " (at.fill("at most {} [bit|bits] of one record", "单条记录最多 {} 比特", &[&parts::bits(*most)]))
         } } }
     }
 }

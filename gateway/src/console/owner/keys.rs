@@ -9,7 +9,7 @@ use super::At;
 use super::parts::{self, asset_path, crumbs, listing};
 use crate::cli::Failure;
 use crate::console::page::{Page, Tone, badge, card, count, facts, hidden, notice, short};
-use crate::console::{Answer, Desk, Fault, blocking};
+use crate::console::{Answer, Desk, Fault, in_turn};
 use crate::rotating::{Resealed, Rotated, rotate};
 
 pub(super) async fn answer(at: At<'_>, rest: &[&str]) -> Answer {
@@ -24,7 +24,7 @@ pub(super) async fn answer(at: At<'_>, rest: &[&str]) -> Answer {
 
 async fn page(at: At<'_>) -> Answer {
     let gateway = at.gateway.clone();
-    let listed = blocking(move || gateway.owner().listed_keys().map_err(Fault::refused)).await?;
+    let listed = in_turn(at.gateway, move || gateway.owner().listed_keys().map_err(Fault::refused)).await?;
     let assets = at.assets().await?;
     let row = |keys: &crate::owner::ListedKeys| {
         let id = keys.label.as_str().parse::<AssetId>().ok();
@@ -32,8 +32,8 @@ async fn page(at: At<'_>) -> Answer {
         vec![
             html! { @if let Some(asset) = asset { (parts::asset_link(asset)) }
             @else { (short(keys.label.as_str())) " " (badge(Tone::Warn, at.say("not one of your assets on the ledger", "账本上并非您的资产"))) } },
-            html! { @if keys.former > 0 { (badge(Tone::Warn, &at.fill("{} former keys kept", "保留 {} 个旧密钥", &[&keys.former]))) }
-            @else { (badge(Tone::Good, at.say("current alone", "仅当前密钥"))) } },
+            html! { @if keys.former > 0 { (badge(Tone::Warn, &at.fill("{} former [key|keys] kept", "保留 {} 个旧密钥", &[&keys.former]))) }
+            @else { (badge(Tone::Good, at.say("only the current key", "仅当前密钥"))) } },
             html! { @if keys.other_roots > 0 { (badge(Tone::Warn, at.say("a change of root keys was cut short: run 'sealgate keys rotate-root' again", "根密钥更换中断：请重新运行 'sealgate keys rotate-root'"))) }
             @else { (at.say("the folder's root key", "本目录的根密钥")) } },
             html! { @if let Some(asset) = asset { a href=(format!("/console/owner/keys/{}/rotate", asset.id)) { (at.say("Change", "更换")) } } },
@@ -58,7 +58,7 @@ async fn page(at: At<'_>) -> Answer {
                 "Destroying an asset's keys destroys all that was sealed of it, for ever. It is not done from a browser: stop the gateway and run",
                 "销毁资产密钥将永久毁掉其全部密封数据。此操作不在浏览器中进行：请停止网关后运行",
             )) }
-            pre { code { "sealgate keys destroy --data-dir " (at.folder().display()) " --asset NAME --confirm NAME" } }
+            pre tabindex="0" { code { "sealgate keys destroy --data-dir " (at.folder().display()) " --asset NAME --confirm NAME" } }
         }))
     };
     Ok(Page::new(Desk::Owner, at.say("Keys and backups", "密钥与备份"), body).into())
@@ -90,7 +90,7 @@ fn root(at: At<'_>) -> Markup {
         ]))
         p.soft { (advice) }
         p { (at.say("All keys are put under a new root key, while the gateway stands still, by", "更换根密钥须停止网关后运行")) }
-        pre { code { "sealgate keys rotate-root --data-dir " (at.folder().display()) } }
+        pre tabindex="0" { code { "sealgate keys rotate-root --data-dir " (at.folder().display()) } }
     }
 }
 
@@ -100,12 +100,12 @@ fn backups(at: At<'_>) -> Markup {
             "Without the keys in the data folder nothing that was sealed opens again. A backup holds account, keys, ledger and sealed objects in one file, sealed under a passphrase. It can be made while the gateway serves:",
             "没有数据目录中的密钥，密封内容将无法再打开。备份将账户、密钥、账本与密封对象存入一个文件，并以口令密封。网关运行时即可备份：",
         )) }
-        pre { code { "sealgate backup --data-dir " (at.folder().display()) " --out FILE" } }
+        pre tabindex="0" { code { "sealgate backup --data-dir " (at.folder().display()) " --out FILE" } }
         p.soft { (at.say(
             "Keep it on another machine, and the passphrase apart from it. Make a new one after changing a key, and try now and then whether it can be restored.",
             "请存放于另一台机器，口令另行保管。更换密钥后请重新备份，并定期验证可否恢复。",
         )) }
-        pre { code { "sealgate restore --from FILE --data-dir DIR" } }
+        pre tabindex="0" { code { "sealgate restore --from FILE --data-dir DIR" } }
     }
 }
 
@@ -154,7 +154,7 @@ async fn changed(at: At<'_>, job: &str) -> Answer {
         (crumbs(at, &[("/console/owner/keys", at.say("Keys and backups", "密钥与备份"))], &title))
         (notice(Tone::Good, html! { p { (match content {
             Resealed::Records(records) => at.fill(
-                "Version {} ({} records) is sealed under the new key.",
+                "Version {} ({} [record|records]) is sealed under the new key.",
                 "版本 {}（{} 条记录）已用新密钥密封。",
                 &[version, &count(*records)],
             ),

@@ -104,12 +104,12 @@ fn allowance(at: At<'_>, asset: &AssetView, to: &Address, terms: &GrantTerms, kn
         let all = lines.map(|line| line.millibits).max().unwrap_or_default();
         Some(vec![
             html! { code { (column.name) } },
-            html! { (at.fill("{} bits", "{} 比特", &[&bits(budget)])) },
-            html! { (at.fill("{} bits", "{} 比特", &[&bits(share)])) },
-            html! { (at.fill("{} bits", "{} 比特", &[&bits(own)])) },
-            html! { (at.fill("{} bits", "{} 比特", &[&bits(all)])) },
-            html! { (at.fill("{} bits", "{} 比特", &[&bits(budget.saturating_sub(all).min(share.saturating_sub(own)))])) },
-            html! { (at.fill("{} answers of {} bits", "{} 个应答（每个 {} 比特）", &[&share.checked_div(least).unwrap_or_default(), &bits(least)])) },
+            html! { (at.fill("{} [bit|bits]", "{} 比特", &[&bits(budget)])) },
+            html! { (at.fill("{} [bit|bits]", "{} 比特", &[&bits(share)])) },
+            html! { (at.fill("{} [bit|bits]", "{} 比特", &[&bits(own)])) },
+            html! { (at.fill("{} [bit|bits]", "{} 比特", &[&bits(all)])) },
+            html! { (at.fill("{} [bit|bits]", "{} 比特", &[&bits(budget.saturating_sub(all).min(share.saturating_sub(own)))])) },
+            html! { (at.fill("{} [answer|answers] of {} [bit|bits]", "{} 个应答（每个 {} 比特）", &[&share.checked_div(least).unwrap_or_default(), &bits(least)])) },
         ])
     };
     let rows: Vec<_> = columns.into_iter().filter_map(row).collect();
@@ -163,7 +163,7 @@ fn together(at: At<'_>, asset: &AssetView, to: &Address, terms: &GrantTerms, kno
             None => { p { (at.say("It has no grant on this asset now.", "该账户目前没有此资产的授权。")) } }
             Some(before) if before.terms == *terms => { p { (at.say("It has just this grant now; granting it again starts its count of keys anew.", "该账户已有完全相同的授权；再次授权将使主键计数重新开始。")) } }
             Some(before) => {
-                p { (at.fill("This replaces what stands, of which {} keys were used. What it was answered stays with it.", "将取代现有授权（已用 {} 个主键）。已获应答仍由其持有。", &[&before.used])) }
+                p { (at.fill("This replaces what stands, of which {} [key|keys] were used. What it was answered stays with it.", "将取代现有授权（已用 {} 个主键）。已获应答仍由其持有。", &[&before.used])) }
                 div.grid {
                     div { strong { (at.say("Now", "现有")) } (terms_list(lang, asset, &before.terms)) }
                     div { strong { (at.say("From then on", "此后")) } (terms_list(lang, asset, terms)) }
@@ -171,7 +171,7 @@ fn together(at: At<'_>, asset: &AssetView, to: &Address, terms: &GrantTerms, kno
             }
         }
         @if !told.is_empty() { p { (at.say("Proofs have told it already, of one record at most: ", "证明已向其透露（单条记录最多）："))
-            @for (number, (column, most)) in told.iter().enumerate() { @if number > 0 { ", " } code { (column) } " " (at.fill("{} bits", "{} 比特", &[&bits(*most)])) } } }
+            @for (number, (column, most)) in told.iter().enumerate() { @if number > 0 { ", " } code { (column) } " " (at.fill("{} [bit|bits]", "{} 比特", &[&bits(*most)])) } } }
         @if !known.elsewhere.is_empty() {
             p { (at.say("It also has grants on other assets of yours. Where records have the same key, it can put both together:", "该账户还有您其他资产的授权。若记录主键相同，可将两者合并：")) }
             @for (other, grant) in known.elsewhere { div { (asset_link(other)) (terms_list(lang, other, &grant.terms)) } }

@@ -3,23 +3,24 @@
 use maud::{Markup, html};
 use sealgate_circuits::schema::Schema;
 use sealgate_ledger::block::DenyReason;
-use sealgate_ledger::ids::{Address, AssetId, BlockHeight, TxHash};
+use sealgate_ledger::ids::{Address, AssetId};
 use sealgate_ledger::state::{Asked, AssetView, RequestStatus};
 use sealgate_ledger::tx::{DeclineReason, FILE, GrantTerms};
 
 use super::{At, People};
-use crate::console::page::{Tone, badge, count, short, time};
+pub(super) use crate::console::explorer::{block_link as block, transaction_link as transaction};
+use crate::console::page::{Tone, badge, count, head_and_body, short, time};
+use crate::console::telling;
 use crate::console::words::Lang;
 
-/// A table with a caption, read aloud as its name, that scrolls by itself on a narrow screen.
+/// A table with a caption, read aloud as its name, whose rows are stacked on a narrow screen.
 pub(super) fn listing(caption: &str, headings: &[&str], rows: &[Vec<Markup>], empty: &str) -> Markup {
     if rows.is_empty() {
         return html! { p.empty { (empty) } };
     }
-    html! { div.scroll tabindex="0" role="region" aria-label=(caption) { table {
+    html! { div.scroll tabindex="0" role="region" aria-label=(caption) { table.stacked {
         caption.unseen { (caption) }
-        thead { tr { @for heading in headings { th scope="col" { (heading) } } } }
-        tbody { @for row in rows { tr { @for cell in row { td { (cell) } } } } }
+        (head_and_body(headings, rows))
     } } }
 }
 
@@ -84,14 +85,6 @@ pub(super) fn person(at: At<'_>, people: &People, address: &Address) -> Markup {
     }
 }
 
-pub(super) fn block(height: BlockHeight) -> Markup {
-    html! { a href=(format!("/console/explorer/blocks/{}", height.0)) { (count(height.0)) } }
-}
-
-pub(super) fn transaction(hash: &TxHash) -> Markup {
-    html! { a href=(format!("/console/explorer/transactions/{hash}")) { (short(&hash.to_string())) } }
-}
-
 pub(super) fn asset_path(id: &AssetId) -> String {
     format!("/console/owner/assets/{id}")
 }
@@ -105,8 +98,8 @@ pub(super) fn asset_link(asset: &AssetView) -> Markup {
 }
 
 /// What an asset is, in one word.
-pub(super) fn kind(lang: Lang, asset: &AssetView) -> &'static str {
-    if asset.data_type == FILE { lang.say("file", "文件") } else { lang.say("table", "数据表") }
+pub(super) fn kind(lang: Lang, asset: &AssetView) -> &str {
+    telling::data_type(lang, &asset.data_type)
 }
 
 /// How long ago something was.
@@ -167,7 +160,7 @@ pub(super) fn limits(lang: Lang, asset: &AssetView, terms: &GrantTerms, used: Op
         li { (window) }
         li { (quota) }
         @if let Some(share) = terms.bits {
-            li { (lang.fill("at most {} bits of a record's field", "每条记录每个字段最多 {} 比特", &[&share])) }
+            li { (lang.fill("at most {} [bit|bits] of a record's field", "每条记录每个字段最多 {} 比特", &[&share])) }
         }
     } }
 }
@@ -176,10 +169,10 @@ pub(super) fn limits(lang: Lang, asset: &AssetView, terms: &GrantTerms, used: Op
 fn keys(lang: Lang, quota: Option<u64>, used: Option<u64>) -> String {
     match (quota, used) {
         (None, None) => lang.say("any number of keys", "主键数量不限").to_owned(),
-        (None, Some(used)) => lang.fill("{} keys used, no limit", "已用 {} 个主键，不限量", &[&count(used)]),
-        (Some(quota), None) => lang.fill("at most {} keys", "最多 {} 个主键", &[&count(quota)]),
+        (None, Some(used)) => lang.fill("{} [key|keys] used, no limit", "已用 {} 个主键，不限量", &[&count(used)]),
+        (Some(quota), None) => lang.fill("at most {} [key|keys]", "最多 {} 个主键", &[&count(quota)]),
         (Some(quota), Some(used)) => {
-            lang.fill("{} of {} keys used", "已用 {} / {} 个主键", &[&count(used), &count(quota)])
+            lang.fill("{} of {} [key|keys] used", "已用 {} / {} 个主键", &[&count(used), &count(quota)])
         }
     }
 }
@@ -188,10 +181,10 @@ fn keys(lang: Lang, quota: Option<u64>, used: Option<u64>) -> String {
 fn fetches(lang: Lang, quota: Option<u64>, used: Option<u64>) -> String {
     match (quota, used) {
         (None, None) => lang.say("any number of fetches", "获取次数不限").to_owned(),
-        (None, Some(used)) => lang.fill("{} fetches used, no limit", "已获取 {} 次，不限量", &[&count(used)]),
-        (Some(quota), None) => lang.fill("at most {} fetches", "最多获取 {} 次", &[&count(quota)]),
+        (None, Some(used)) => lang.fill("{} [fetch|fetches] used, no limit", "已获取 {} 次，不限量", &[&count(used)]),
+        (Some(quota), None) => lang.fill("at most {} [fetch|fetches]", "最多获取 {} 次", &[&count(quota)]),
         (Some(quota), Some(used)) => {
-            lang.fill("{} of {} fetches used", "已获取 {} / {} 次", &[&count(used), &count(quota)])
+            lang.fill("{} of {} [fetch|fetches] used", "已获取 {} / {} 次", &[&count(used), &count(quota)])
         }
     }
 }
@@ -214,7 +207,7 @@ pub(super) fn question(lang: Lang, schema: &Schema, asked: &Asked) -> Markup {
     html! { @match asked {
         Asked::Question { .. } => { code { (asked.display(schema)) } }
         Asked::Whole { columns } => { (lang.say("Whole: ", "整列：")) code { (names(schema, columns)) } }
-        Asked::Sample { records, .. } => { (lang.fill("The auditor's sample of {} records", "审计方抽样 {} 条记录", &[records])) }
+        Asked::Sample { records, .. } => { (lang.fill("The auditor's sample of {} [record|records]", "审计方抽样 {} 条记录", &[records])) }
     } }
 }
 

@@ -146,8 +146,8 @@ fn public(at: At<'_>, manifest: &ShareManifest) -> Markup {
                 (at.say("Description", "说明"), html! { @if description.is_empty() { "—" } @else { (description) } }),
                 (at.say("Owner", "数据提供方"), html! { (owner) }),
                 (at.say("Number of records", "记录数"), html! { (at.say(
-                    "rounded up to a power of two: of 3 000 records everybody sees “up to 4 096”",
-                    "向上取整到 2 的幂：3 000 条记录公开显示为“不超过 4 096”",
+                    "“up to”, rounded up to a power of two: a table of 3 000 records, for example, would be shown as “up to 4 096”",
+                    "以“不超过”显示，向上取整到 2 的幂：例如 3 000 条记录的表会显示为“不超过 4 096”",
                 )) }),
                 (at.say("Also", "另有"), html! { (at.say(
                     "when each version was published; a root that commits to the records; hashes of what is stored, sealed; with what it is sealed: ",
@@ -195,8 +195,8 @@ fn ever_learned(at: At<'_>, manifest: &ShareManifest) -> Markup {
             @for (number, name) in names.iter().enumerate() { @if number > 0 { ", " } code { (name) } } ": " (what)
         } } }
         p.soft { (at.say(
-            "A bit halves what it could be: after 8 bits a value among a million is one among four thousand.",
-            "每个比特使可能范围减半：8 比特后，百万分之一缩小为四千分之一。",
+            "A bit halves what it could be. For example, after 8 bits one of a million possible values is one of four thousand.",
+            "每个比特使可能范围减半。例如 8 比特后，一百万种可能缩小为约四千种。",
         )) }
     }
 }
@@ -205,7 +205,7 @@ fn ever_learned(at: At<'_>, manifest: &ShareManifest) -> Markup {
 fn at_most(at: At<'_>, column: &Column, budget: u16) -> String {
     match (column.allowed.disclose, column.allowed.prove, budget) {
         (true, true, bits) => at.fill(
-            "the value, to those to whom you disclose it; to others proofs that tell {} bits, all of them together",
+            "the value, to those to whom you disclose it; to others proofs that tell {} [bit|bits], all of them together",
             "向获准披露者透露其值；对其余各方合计最多以证明透露 {} 比特",
             &[&bits],
         ),
@@ -217,7 +217,7 @@ fn at_most(at: At<'_>, column: &Column, budget: u16) -> String {
             .into(),
         (false, true, 0) | (false, false, _) => at.say("nothing, whatever is granted", "无论如何授权均不透露").into(),
         (false, true, bits) => at.fill(
-            "never the value; proofs that tell {} bits, all requesters together",
+            "never the value; proofs that tell {} [bit|bits], all requesters together",
             "绝不透露其值；所有使用方合计最多以证明透露 {} 比特",
             &[&bits],
         ),

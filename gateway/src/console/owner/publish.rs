@@ -10,10 +10,11 @@ use serde::{Deserialize, Serialize};
 use super::At;
 use super::parts::{asked, asset_path, line};
 use super::preview::{self, Preview};
+use super::reach::{Beyond, Reach};
 use crate::cli::Failure;
 use crate::console::jobs::State;
 use crate::console::page::{Page, Tone, card, count, facts, hidden, notice, tick};
-use crate::console::{Answer, Desk, Fault, Reply, blocking};
+use crate::console::{Answer, Desk, Fault, Reply, in_turn};
 use crate::files::{FileError, create_private_dir, read_bounded, read_json, write_json};
 use crate::inferring::{LookedAt, infer_manifest};
 use crate::publishing::{Published, check_existing, publish};
@@ -188,12 +189,15 @@ fn starts<'p>(at: At<'_>, problem: &impl Fn(&str) -> Option<&'p str>) -> Markup 
     } }
 }
 
-/// Reads a manifest that lies on the gateway's machine. Whoever is signed in here owns the data folder
-/// and its keys: the same person gives 'sealgate publish' any path.
+/// Reads a manifest that lies on the gateway's machine, within the console's reach.
 async fn open(at: At<'_>) -> Answer {
-    let path = at.visit.form.get("path").to_owned();
-    let found = PathBuf::from(&path);
-    let read = blocking(move || Ok(absolute(&found).and_then(|path| Ok((read_text(&path)?, path))))).await?;
+    let found = PathBuf::from(at.visit.form.get("path"));
+    let path =
+        absolute(&found).and_then(|path| Reach::of(at.gateway.owner()).find(&path).map_err(|file| beyond(at, &file)));
+    let read = match path {
+        Ok(path) => in_turn(at.gateway, move || Ok(read_text(&path).map(|text| (text, path)))).await?,
+        Err(why) => Err(why),
+    };
     let page = match read {
         Ok((text, path)) => {
             let folder = path.parent().unwrap_or(Path::new("/")).display().to_string();
@@ -209,6 +213,15 @@ fn absolute(path: &Path) -> Result<PathBuf, String> {
         return Ok(path.to_owned());
     }
     Err(format!("'{}' is not a path from the machine's root: begin with '/'", path.display()))
+}
+
+/// Why a file is not read, and the way out.
+fn beyond(at: At<'_>, file: &Beyond) -> String {
+    at.fill(
+        "{} is not where this console reads: {}. Put it there, name its folder in [console] folders of sealgate.toml, or use the command 'sealgate publish'",
+        "{} 不在本控制台可读取的目录中：{}。请将文件移至其中，或在 sealgate.toml 的 [console] folders 中列出其目录，或使用命令 'sealgate publish'",
+        &[&file.path(), &Reach::of(at.gateway.owner()).folders()],
+    )
 }
 
 fn read_text(path: &Path) -> Result<String, String> {
@@ -227,6 +240,16 @@ fn infer(at: At<'_>) -> Answer {
     if is_database && given("table").is_none() && given("query").is_none() {
         let why = at.say("say which table of the database, or a query", "请指明数据库的表或查询语句").to_owned();
         return Ok(written(at, &fresh(at), &[("source", why)], false).into());
+    }
+    let files = [("source", Some(PathBuf::from(&source)).filter(|_| !is_database))].into_iter();
+    let files = files.chain(["password_file", "ca"].map(|name| (name, given(name).map(PathBuf::from))));
+    let reach = Reach::of(at.gateway.owner());
+    for (name, path) in files.filter_map(|(name, path)| Some((name, path?))) {
+        let found = absolute(&path).and_then(|path| reach.find(&path).map_err(|file| beyond(at, &file)));
+        if let Err(why) = found {
+            let name = if is_database { "source" } else { name };
+            return Ok(written(at, &fresh(at), &[(name, why)], false).into());
+        }
     }
     let folder = at.folder();
     let looked_at = LookedAt {
@@ -289,6 +312,9 @@ async fn read(at: At<'_>, draft: &Draft) -> Result<Result<ShareManifest, Problem
         Ok(manifest) => manifest,
         Err(error) => return Ok(Err(("manifest", plainly(at, &error)))),
     };
+    if let Err(file) = Reach::of(at.gateway.owner()).allows(manifest.source()) {
+        return Ok(Err(("manifest", beyond(at, &file))));
+    }
     let id = AssetId::of(&at.gateway.ledger().genesis().chain_id(), &at.own(), manifest.asset_name());
     let existing = at.read(move |gateway| Ok(gateway.ledger().asset(&id)?)).await?;
     if let Some(asset) = existing

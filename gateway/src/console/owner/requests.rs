@@ -221,7 +221,7 @@ pub(super) fn table(at: At<'_>, found: &[RequestView], assets: &[AssetView], peo
             br; span.small.soft.nowrap { (at.say("block ", "区块 ")) (parts::block(request.height)) } },
             html! { (person(at, people, &request.sender)) },
             html! { (parts::question(lang, schema, &request.asked))
-            @if keys > 1 { br; span.small.soft { (at.fill("{} keys", "{} 个主键", &[&keys])) } } },
+            @if keys > 1 { br; span.small.soft { (at.fill("{} [key|keys]", "{} 个主键", &[&keys])) } } },
             html! { (request.purpose) },
             html! { (outcome(lang, &request.status))
             @if let Some(why) = parts::explained(lang, schema, &request.status) { br; span.small { (why) } } },

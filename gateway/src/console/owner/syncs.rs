@@ -12,7 +12,7 @@ use crate::cli::Failure;
 use crate::config::{CONFIG_FILE, SyncSchedule};
 use crate::console::page::{Page, Tone, badge, card, hidden, time};
 use crate::console::words::Lang;
-use crate::console::{Answer, Desk, Fault, Reply, blocking};
+use crate::console::{Answer, Desk, Fault, Reply, in_turn};
 use crate::files::read_bounded;
 use crate::owner::clock_ms;
 use crate::publishing::{publish, read_manifest};
@@ -36,7 +36,7 @@ pub(super) async fn answer(at: At<'_>, rest: &[&str]) -> Answer {
 async fn page(at: At<'_>) -> Answer {
     let schedules = at.gateway.owner().config().sync.clone();
     let folder = at.gateway.owner().folder().join(REPORTS);
-    let reports = blocking(move || reports(&folder)).await?;
+    let reports = in_turn(at.gateway, move || reports(&folder)).await?;
     let rows: Vec<_> = schedules.iter().enumerate().map(|(number, schedule)| row(at, number, schedule)).collect();
     let headings = [
         at.say("Manifest", "清单"),
@@ -62,7 +62,7 @@ async fn page(at: At<'_>) -> Answer {
                 "Schedules stand in the data folder's configuration, one [[sync]] section each; the gateway reads it when it starts:",
                 "同步计划写在数据目录的配置中，每项一个 [[sync]] 段；网关启动时读取：",
             )) }
-            pre { code { "# " (at.folder().join(CONFIG_FILE).display()) "\n[[sync]]\nmanifest = \"licences.toml\"\nevery = \"1h\"" } }
+            pre tabindex="0" { code { "# " (at.folder().join(CONFIG_FILE).display()) "\n[[sync]]\nmanifest = \"licences.toml\"\nevery = \"1h\"" } }
         }))
         (card(at.say("Rows that were set aside", "被搁置的行"), html! {
             p.soft { (at.say(
@@ -145,7 +145,7 @@ fn reports(folder: &Path) -> Result<Vec<(String, u64, u64)>, Fault> {
 /// A report, if the folder lists one of just this name: an address never becomes a path.
 async fn report(at: At<'_>, name: &str) -> Answer {
     let (folder, name) = (at.gateway.owner().folder().join(REPORTS), name.to_owned());
-    let found = blocking(move || {
+    let found = in_turn(at.gateway, move || {
         let listed = reports(&folder)?.into_iter().find(|(listed, ..)| *listed == name);
         let (name, ..) = listed.ok_or(Fault::NotFound)?;
         let path: PathBuf = folder.join(&name);

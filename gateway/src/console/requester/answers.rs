@@ -9,7 +9,7 @@ use sealgate_ledger::block::{DenyReason, EntryBody};
 use sealgate_ledger::ids::{Address, BlockHeight, TxHash};
 use sealgate_ledger::tx::TxBody;
 
-use super::super::page::{Page, Tone, badge, card, checklist, count, facts, notice, time};
+use super::super::page::{Page, Tone, badge, card, checklist, command, count, facts, notice, time};
 use super::super::words::Lang;
 use super::super::{Answer, Desk, Fault, HomePlace, Reply, Visit, blocking, explorer, telling};
 use super::checks;
@@ -202,7 +202,7 @@ pub(super) fn answer(visit: &Visit, file: &AnswerFile, verified: &Verified) -> M
                     (visit.say("Requester", "数据使用方"), explorer::account_link(&verified.requester)),
                     (visit.say("Request", "请求"), html! { (explorer::transaction_link(&verified.request)) " · " (visit.say("block ", "区块 ")) (explorer::block_link(verified.request_block)) }),
                     (visit.say("Answer", "应答"), html! { (explorer::transaction_link(&verified.answer)) " · " (visit.say("block ", "区块 ")) (explorer::block_link(verified.answer_block)) }),
-                    (visit.say("Checkpoint", "检查点"), html! { (lang.fill("{} entries", "{} 个条目", &[&count(verified.checkpoint_size)])) }),
+                    (visit.say("Checkpoint", "检查点"), html! { (lang.fill("{} [entry|entries]", "{} 个条目", &[&count(verified.checkpoint_size)])) }),
                 ]))
             }
         }))
@@ -318,9 +318,10 @@ fn keep(visit: &Visit, verified: &Verified) -> Markup {
                 a.button.plain href=(at) { (visit.say("Verify again", "重新验证")) }
             }
             p.soft.small { (visit.say(
-                "answer.json convinces whoever trusts this ledger, offline: ",
+                "answer.json convinces whoever trusts this ledger, offline:",
                 "answer.json 可离线说服任何信任此账本的人：",
-            )) code { "sealgate verify --home DIR --requester " (verified.requester) " answer.json" } }
+            )) }
+            (command(&format!("sealgate verify --home DIR --requester {} answer.json", verified.requester)))
             @if !proofs.is_empty() {
                 details {
                     summary { (visit.say("For snarkjs", "导出为 snarkjs 格式")) }

@@ -130,7 +130,7 @@ fn shown(visit: &Visit, seen: &Seen, grant: &GrantView, draft: &Draft, told: &To
             div.grid {
                 (card(visit.say("1 · What to ask", "1 · 查询内容"), items(visit, seen, grant, draft, &told.wrong)))
                 div {
-                    (card(visit.say("2 · About whom", "2 · 查询对象"), keys(visit, seen, draft, &told.wrong)))
+                    (card(visit.say("2 · Which record", "2 · 查询哪条记录"), keys(visit, seen, draft, &told.wrong)))
                     (card(visit.say("3 · Why", "3 · 用途"), purpose(visit, grant, draft, &told.wrong)))
                 }
             }

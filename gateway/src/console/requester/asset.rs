@@ -133,6 +133,6 @@ fn ask_for_a_grant(place: &HomePlace, visit: &Visit, name: &str) -> Markup {
             "Ask its owner, by letter or mail, and give your address. The owner then runs, with what you agreed:",
             "请通过公函或邮件联系数据提供方，并提供您的地址。数据提供方按约定内容运行：",
         )) }
-        pre { code { "sealgate grant --data-dir DIR --asset " (name) " \\\n  --to " (address) " \\\n  --disclose COLUMNS --prove 'COLUMN >= ?' --purpose TEXT" } }
+        pre tabindex="0" { code { "sealgate grant --data-dir DIR --asset " (name) " \\\n  --to " (address) " \\\n  --disclose COLUMNS --prove 'COLUMN >= ?' --purpose TEXT" } }
     }
 }

@@ -5,7 +5,7 @@ use sealgate_ledger::ids::AssetId;
 use sealgate_ledger::tx::{FILE, TABLE};
 
 use super::super::page::{Page, Tone, card, count, next_page, notice, table, text_field};
-use super::super::{Answer, Desk, Fault, HomePlace, Visit};
+use super::super::{Answer, Desk, Fault, HomePlace, Visit, telling};
 use super::checks;
 use crate::catalogue::{Listed, Search, sort};
 
@@ -124,7 +124,7 @@ fn row(visit: &Visit, listed: &Listed) -> Vec<Markup> {
         },
         html! { (asset.title) },
         html! { (listed.owner.name) },
-        html! { (if is_table { visit.say("table", "数据表") } else { visit.say("file", "文件") }) },
+        html! { (telling::data_type(visit.lang, &asset.data_type)) },
         html! { @if is_table { (asset.schema.columns.len()) } @else { "—" } },
         html! { @if is_table { "≤ " (count(version.info.records_rounded)) } @else { "—" } },
         html! { (asset.current) },

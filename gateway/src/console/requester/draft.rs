@@ -270,7 +270,7 @@ impl Draft {
         if lines.is_empty() || lines.len() > usize::from(KEYS_MAX) {
             wrong.note(
                 "many",
-                lang.fill("give 1 to {} keys, one a line", "请填写 1 至 {} 个主键，每行一个", &[&KEYS_MAX]),
+                lang.fill("give 1 to {} [key|keys], one a line", "请填写 1 至 {} 个主键，每行一个", &[&KEYS_MAX]),
             );
             return None;
         }

@@ -10,7 +10,7 @@ use sealgate_ledger::state::{ContractView, GrantView};
 use sealgate_ledger::tx::{FILE, PURPOSE_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 
-use super::super::page::{Page, card, count, hidden, short, table, tick};
+use super::super::page::{Page, card, count, hidden, table, tick};
 use super::super::{Answer, Console, Desk, Fault, HomePlace, Reply, Visit, blocking, explorer, telling};
 use super::asset::{self, Seen};
 use super::{aside, checks};
@@ -89,7 +89,7 @@ pub(super) fn form(place: &HomePlace, visit: &Visit, contract: &ContractView, gr
         }
         details {
             summary { (visit.say("With the command line", "使用命令行")) }
-            pre { code {
+            pre tabindex="0" { code {
                 "sealgate " (what) " --gateway " (place.client.url()) " --home " (place.home.folder().display()) " \\\n  --asset " (asset.id) (columns)
                 " \\\n  --purpose '" (purpose.replace('\'', "'\\''")) "' --out " (asset.name) (ending)
             } }
@@ -220,10 +220,10 @@ pub(super) async fn page(place: &HomePlace, visit: &Visit) -> Answer {
     let body = html! {
         p.lead { (visit.say("Whole columns and files that your grants let you have.", "授权允许您获取的整列与文件。")) }
         (card(visit.say("Fetched and checked", "已获取并核查"), table(&headings, &rows, empty)))
-        p.soft.small { (visit.say(
+        @if !rows.is_empty() { p.soft.small { (visit.say(
             "Every object had its registered digest when it was fetched. The files are in the clear now, on this machine: ",
             "获取时每个对象均与登记的摘要一致。文件现以明文保存在本机：",
-        )) code { (folder.display()) } }
+        )) code { (folder.display()) } } }
     };
     Ok(Page::new(Desk::Requester, visit.say("Fetched files", "已获取文件"), body).into())
 }
@@ -255,7 +255,7 @@ fn row(visit: &Visit, name: &str, about: &About, bytes: u64) -> Vec<Markup> {
         html! { (about.name) " · " (visit.lang.fill("version {}", "版本 {}", &[&about.version])) },
         html! { (about.columns.join(visit.say(", ", "、"))) },
         html! { (size) },
-        html! { (visit.say("block ", "区块 ")) (explorer::block_link(about.block)) " · " (short(&about.request.to_string())) },
+        html! { (visit.say("block ", "区块 ")) (explorer::block_link(about.block)) " · " (explorer::transaction_link(&about.request)) },
     ]
 }
 

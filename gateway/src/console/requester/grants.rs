@@ -55,7 +55,7 @@ pub(super) fn told(visit: &Visit, grant: &GrantView, schema: &Schema) -> Markup 
         all.push((
             lang.say("Your share of bits", "信息量份额"),
             html! {
-                (lang.fill("at most {} bits of a record's field", "每条记录每个字段至多 {} 比特", &[&bits]))
+                (lang.fill("at most {} [bit|bits] of a record's field", "每条记录每个字段至多 {} 比特", &[&bits]))
             },
         ));
     }
@@ -72,8 +72,8 @@ fn quota(visit: &Visit, grant: &GrantView) -> Markup {
     };
     let left = quota.saturating_sub(grant.used);
     let text = lang.fill("{} of {} left", "剩余 {} / {}", &[&count(left), &count(quota)]);
-    let percent = (grant.used.min(quota) * 100).checked_div(quota).unwrap_or(100);
-    html! { (text) progress.quota max="100" value=(percent) aria-label=(lang.say("used", "已用")) {} }
+    let percent = (left.min(quota) * 100).checked_div(quota).unwrap_or_default();
+    html! { (text) progress.quota max="100" value=(percent) aria-label=(lang.say("left", "剩余")) {} }
 }
 
 /// Whether questions can be asked under these terms.

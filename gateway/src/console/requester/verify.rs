@@ -4,7 +4,7 @@ use maud::{Markup, html};
 use sealgate_ledger::ids::Address;
 use serde::Deserialize;
 
-use super::super::page::{Page, Tone, card, checklist, facts, hidden, notice, text_field};
+use super::super::page::{Page, Tone, card, checklist, command, facts, hidden, notice, text_field};
 use super::super::{Answer, Desk, HomePlace, Visit, explorer};
 use super::form::{self, Wrong};
 use super::{answers, checks};
@@ -76,6 +76,7 @@ fn why(visit: &Visit, error: &VerifyFailure) -> String {
 }
 
 fn shown(place: &HomePlace, visit: &Visit, wrong: &Wrong, outcome: Markup) -> Page {
+    let home = place.home.folder().display();
     let form = html! {
         form method="post" action="/console/requester/verify" {
             (hidden(visit))
@@ -90,9 +91,8 @@ fn shown(place: &HomePlace, visit: &Visit, wrong: &Wrong, outcome: Markup) -> Pa
             (wrong.beside("requester"))
             p.actions { button type="submit" { (visit.say("Verify", "验证")) } }
         }
-        p.soft.small { (visit.say("Larger files than fit here, about half a megabyte:", "超过约半兆字节的文件请使用命令：")) " "
-            code { "sealgate verify --home " (place.home.folder().display()) " --gateway " (place.client.url()) " FILE" } " · "
-            code { "sealgate verify-receipt --home " (place.home.folder().display()) " FILE" } }
+        p.soft.small { (visit.say("Larger files than fit here, about half a megabyte:", "超过约半兆字节的文件请使用命令：")) }
+        (command(&format!("sealgate verify --home {home} --gateway {} FILE\nsealgate verify-receipt --home {home} FILE", place.client.url())))
     };
     let lead = visit.say(
         "Whether an answer or a receipt that somebody sent you holds, against what this machine trusts.",
