@@ -261,14 +261,20 @@ impl<'a> Session<'a> {
     /// How the asset came to its owner, as the gateway shows it under a checkpoint.
     pub(crate) async fn handed(&self, asset: &AssetView, checkpoint: &Checkpoint) -> Result<Vec<Handed>, AskFailure> {
         let mut steps = Vec::new();
+        if asset.handed.is_empty() {
+            return Ok(steps);
+        }
+        let hidden = || AskFailure::Refused("a former owner of the asset is not shown".into());
+        let shown = |entry_index: u64| entry(self.client, &self.genesis, entry_index, checkpoint.size);
+        // Who sends a step need not be the owner before: a successor takes over itself.
+        let mut owner = transaction(&shown(asset.entry_index).await?).ok_or_else(hidden)?.tx.sender;
         for entry_index in asset.handed.iter().take(HANDED_MAX) {
-            let entry = entry(self.client, &self.genesis, *entry_index, checkpoint.size).await?;
-            let by = transaction(&entry).map(|tx| tx.tx.sender);
-            let by = match by {
-                Some(sender) => self.client.account(&sender).await?,
-                None => None,
+            let entry = shown(*entry_index).await?;
+            let by = self.client.account(&owner).await?.ok_or_else(hidden)?;
+            let Some(TxBody::Transfer { to, .. }) = transaction(&entry).map(|tx| &tx.tx.body) else {
+                return Err(hidden());
             };
-            let by = by.ok_or_else(|| AskFailure::Refused("a former owner of the asset is not shown".into()))?;
+            owner = *to;
             steps.push(Handed { by: PartyKeys::of(&by.account), entry });
         }
         Ok(steps)

@@ -723,7 +723,7 @@ impl Access {
     pub async fn submit(&self, account: &AccountSecret, body: TxBody) -> Result<Receipt, OwnerError> {
         let tx = signed(&self.genesis().await?, self.head().await?, account, body)?;
         let client = match self {
-            Access::Local(ledger) => return Ok(ledger.submit(tx)?),
+            Access::Local(ledger) => return Ok(ledger.begin(tx)?.receipt().await?),
             Access::Serving(client) => client,
         };
         let mut tries = 0;

@@ -94,7 +94,12 @@ async fn keep_one(gateway: &Gateway, schedule: &SyncSchedule, turn: &tokio::sync
             sleep_until(grid.next(period_ms)).await;
             continue;
         }
-        let time = async || sleep_until(grid.registration(period_ms, clock_ms())).await;
+        // A first version is an event by itself, and is awaited.
+        let time = async || {
+            if last_ms.is_some() {
+                sleep_until(grid.registration(period_ms, clock_ms())).await;
+            }
+        };
         let outcome = match read_manifest(&schedule.manifest, None) {
             Ok(manifest) => publish_at(gateway.owner(), &manifest, turn, time, silent()).await,
             Err(error) => Err(error.into()),

@@ -531,7 +531,8 @@ async fn a_client_that_hangs_up_gets_its_answer_when_it_comes_back() {
 async fn asks_of_one_requester_at_once_are_all_answered() {
     let api = Api::new();
     let mut requests = Vec::new();
-    for at in 0..24u8 {
+    // As many as one account may have waiting.
+    for at in 0..16u8 {
         requests.push(
             api.request(&format!("SELECT name FROM people WHERE id = {}", 30 + at), "many", 100 + at, |_| ()).await,
         );

@@ -453,7 +453,13 @@ async fn a_file_is_granted_to_somebody_behind_a_pseudonym() {
     form.says(&["you cannot take the asset back", "Grants that stand on it: 1."]);
     let wrong = desk.post(&form, &transfer, &[("to", "nobody"), ("confirm", "report")]).await;
     wrong.says(&["no open account of this name", "id=\"to-problem\""]);
-    let given = desk.post(&wrong, &transfer, &[("to", "Bank of Dalian"), ("confirm", "report")]).await;
+    let unasked = desk.post(&wrong, &transfer, &[("to", "Bank of Dalian"), ("confirm", "report")]).await;
+    unasked.says(&["id=\"consent-problem\""]);
+    let agreed = world.path("consent.json");
+    sealgate(&["asset", "accept", "--home", &home, "--gateway", url, "--asset", &asset, "--out", &agreed]).ok();
+    let agreed = std::fs::read_to_string(agreed).unwrap();
+    let fields = [("to", "Bank of Dalian"), ("consent", agreed.as_str()), ("confirm", "report")];
+    let given = desk.post(&unasked, &transfer, &fields).await;
     given.says(&["Done: the ledger has recorded it", "Nothing has been published yet"]);
     assert_eq!(desk.get(&format!("/console/owner/assets/{asset}")).await.status, StatusCode::NOT_FOUND);
 }

@@ -472,12 +472,13 @@ fn nobody_but_the_owner_can_open_a_question() {
     // seal it anew to the true owner, and nobody would notice.
     let spy = AccountSecret::generate("spy").unwrap();
     let (public, address) = (serde_json::to_value(spy.public()).unwrap(), spy.address());
+    let owner = account_file::load(world.path("owner").as_ref()).unwrap().address().to_string();
     let liar = Liar::start(&server.url, move |call, upstream| {
         let mut reply = upstream.forward(call);
-        if call.is("GET", "/v1/assets/asset1") && !call.path.contains("grants") {
-            let mut value = reply.json();
-            value["asset"]["owner"] = json!(address);
-            reply = Reply::of(&value);
+        // Of one asset and in the catalogue.
+        if call.is("GET", "/v1/assets") && !call.path.contains("grants") {
+            let text = String::from_utf8(reply.body).unwrap().replace(&owner, &address.to_string());
+            reply = Reply { body: text.into_bytes(), status: reply.status };
         }
         if call.path == format!("/v1/accounts/{address}") {
             reply = Reply::of(&json!({"address": address, "account": public, "height": 1}));
@@ -531,7 +532,11 @@ fn broken_responses_are_refused() {
                 let reply = upstream.forward(call);
                 if call.path.starts_with(path) { send(reply) } else { reply.into() }
             });
-            let reasons: Vec<&str> = reasons.iter().copied().chain([liar.url.as_str()]).collect();
+            let reasons: Vec<&str> = match (path, *name) {
+                // The catalogue shows it all the same; that nothing is granted is believed, and the ledger denies.
+                ("/v1/assets/asset1", "not found") => vec!["denied"],
+                _ => reasons.iter().copied().chain([liar.url.as_str()]).collect(),
+            };
             cases.refused(&format!("{path}: {name}"), ask(&world, &liar.url, "p", SQL), &reasons);
         }
     }

@@ -238,8 +238,9 @@ impl Held {
 
     /// That the replay leads to what is signed, and contains all that the home has seen.
     fn check(&mut self, session: &Session<'_>) -> Result<(), AuditFailure> {
-        let target = session.checkpoint.size;
-        if self.replay.checkpoint().size == target && self.replay.checkpoint() != session.checkpoint {
+        let (target, now) = (session.checkpoint.size, self.replay.checkpoint());
+        // Blocks without entries leave the size as it is, and are others all the same.
+        if now.height == session.checkpoint.height && now != session.checkpoint {
             return Err(AuditError::Checkpoint { size: target }.into());
         }
         self.replay.check_root(target, &session.checkpoint.root)?;
@@ -314,7 +315,7 @@ impl Follower {
         progress: impl Fn(u64, u64),
     ) -> Result<Arc<Followed>, AuditFailure> {
         let mut held = self.held.lock().await;
-        if let Some(last) = self.last().filter(|last| last.checkpoint.size >= session.checkpoint.size)
+        if let Some(last) = self.last().filter(|last| last.checkpoint.height >= session.checkpoint.height)
             && let Some(held) = held.as_mut()
         {
             held.check(session)?;
