@@ -153,6 +153,6 @@ fn network(folder: &Path, requesters: usize) -> Result<(Vec<Ledger>, World), Fau
         }
         std::thread::sleep(Duration::from_millis(50));
     }
-    let world = World::on(first, genesis, owner, requesters)?;
+    let world = World::on(first, &genesis, &owner, requesters)?;
     Ok((ledgers, world))
 }

@@ -5,8 +5,10 @@ use std::path::Path;
 
 use sealgate_benches::{Cost, Fault, Run, times};
 use sealgate_ledger::Ledger;
+use sealgate_ledger::account::AccountSecret;
+use sealgate_ledger::genesis::Genesis;
 
-use super::world::{World, submit_all};
+use super::world::{World, genesis, submit_all};
 
 /// Sizes at which the cost is taken.
 const MARKS: [usize; 3] = [1_000, 100_000, 1_000_000];
@@ -17,7 +19,10 @@ const PROBE: usize = 5_000;
 
 pub(crate) fn run(run: &Run, folder: &Path, waiting: usize, requesters: usize) -> Result<(), Fault> {
     let most = run.size("SEALGATE_BENCH_GROWTH", 100_000, 60);
-    let mut world = World::new(&folder.join("growth"), requesters)?;
+    let owner = AccountSecret::generate("Owner")?;
+    let genesis = genesis(&owner);
+    let ledger = Ledger::create(&folder.join("growth"), genesis.clone(), owner.clone())?;
+    let mut world = World::on(ledger, &genesis, &owner, requesters)?;
     let (mut held, mut first) = (0, None);
     println!("\na ledger that grows");
     for mark in MARKS.map(|mark| mark.min(most)) {
@@ -33,7 +38,7 @@ pub(crate) fn run(run: &Run, folder: &Path, waiting: usize, requesters: usize) -
         let txs = world.requests(probe);
         let each = submit_all(std::slice::from_ref(&world.ledger), &txs, waiting)?.over(probe);
         held += probe;
-        let replay = replay(&mut world, folder)?.over(held);
+        let replay = replay(&mut world, folder, &genesis, &owner)?.over(held);
         println!(
             "  at {mark}: {:.1} us wall, {:.1} us CPU a transaction; replayed in {:.1} us wall, {:.1} us CPU each",
             micros(each.wall),
@@ -62,13 +67,13 @@ pub(crate) fn run(run: &Run, folder: &Path, waiting: usize, requesters: usize) -
 }
 
 /// Opens the ledger with its index gone: every block is read, verified and executed again.
-fn replay(world: &mut World, folder: &Path) -> Result<Cost, Fault> {
+fn replay(world: &mut World, folder: &Path, genesis: &Genesis, owner: &AccountSecret) -> Result<Cost, Fault> {
     let dir = folder.join("growth");
-    world.ledger = Ledger::create(&tempfile::tempdir_in(folder)?.keep(), world.genesis.clone(), world.owner.clone())?;
+    world.ledger = Ledger::create(&tempfile::tempdir_in(folder)?.keep(), genesis.clone(), owner.clone())?;
     std::fs::remove_dir_all(dir.join("index"))?;
     let mut opened = None;
     let cost = Cost::of(|| {
-        opened = Some(Ledger::open(&dir, world.owner.clone())?);
+        opened = Some(Ledger::open(&dir, owner.clone())?);
         Ok(())
     })?;
     world.ledger = opened.ok_or("the ledger was not opened")?;

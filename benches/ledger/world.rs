@@ -32,8 +32,6 @@ const COLUMNS: u8 = 15;
 /// A ledger with one asset and accounts that may ask it.
 pub(crate) struct World {
     pub(crate) ledger: Ledger,
-    pub(crate) genesis: Genesis,
-    pub(crate) owner: AccountSecret,
     chain: ChainId,
     asset: AssetId,
     pub(crate) requesters: Vec<AccountSecret>,
@@ -46,27 +44,27 @@ impl World {
         let owner = AccountSecret::generate("Owner")?;
         let genesis = genesis(&owner);
         let ledger = Ledger::create(folder, genesis.clone(), owner.clone())?;
-        World::on(ledger, genesis, owner, requesters)
+        World::on(ledger, &genesis, &owner, requesters)
     }
 
     /// On a ledger whose first member is `owner`.
     pub(crate) fn on(
         ledger: Ledger,
-        genesis: Genesis,
-        owner: AccountSecret,
+        genesis: &Genesis,
+        owner: &AccountSecret,
         requesters: usize,
     ) -> Result<World, Fault> {
         let chain = genesis.chain_id();
         let asset = AssetId::of(&chain, &owner.address(), "asset");
         let requesters = (0..requesters).map(|i| AccountSecret::generate(&format!("Requester {i}")));
         let requesters = requesters.collect::<Result<_, _>>()?;
-        let world = World { ledger, genesis, owner: owner.clone(), chain, asset, requesters, nonce: Cell::new(1) };
-        world.ledger.submit(world.sign(&owner, 0, register()))?;
+        let world = World { ledger, chain, asset, requesters, nonce: Cell::new(1) };
+        world.ledger.submit(world.sign(owner, 0, register()))?;
         for requester in &world.requesters {
             let account = requester.public().clone();
-            world.ledger.submit(world.sign(&owner, 0, TxBody::OpenAccount { account, identity: vec![] }))?;
+            world.ledger.submit(world.sign(owner, 0, TxBody::OpenAccount { account, identity: vec![] }))?;
             let grant = TxBody::Grant { asset, to: requester.address(), terms: terms() };
-            world.ledger.submit(world.sign(&owner, 0, grant))?;
+            world.ledger.submit(world.sign(owner, 0, grant))?;
         }
         Ok(world)
     }
