@@ -12,9 +12,9 @@ use sealgate_gateway::owner::{Owner, signed};
 use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::ids::{Address, AssetId};
-use sealgate_ledger::tx::{GrantTerms, TxBody};
+use sealgate_ledger::tx::TxBody;
 use sealgate_ledger::{Ledger, SubmitError};
-use sealgate_tests::{Run, Table, World, answers, copy_folder, http, sealgate, text};
+use sealgate_tests::{Run, Table, World, answers, copy_folder, http, sealgate, terms, text};
 use serde_json::Value;
 
 const REAL_NAME: &str = "Kriminalamt Graz-Süd";
@@ -370,17 +370,7 @@ fn who_gave_an_asset_away_can_do_nothing_to_it_any_more() {
 
     // The ledger says so too, to software that does not ask itself; the new owner is heard.
     let [operator, owner] = ["owner", "stranger"].map(|home| account_file::load(world.path(home).as_ref()).unwrap());
-    let terms = GrantTerms {
-        whole: vec![],
-        disclose: vec![1],
-        prove: vec![],
-        existence: false,
-        purpose: String::new(),
-        not_before_ms: None,
-        until_ms: None,
-        quota: None,
-        bits: None,
-    };
+    let terms = terms(vec![1]);
     let (asset, to) = (id.parse().unwrap(), world.requester.parse().unwrap());
     for body in [
         TxBody::Grant { asset, to, terms: terms.clone() },

@@ -21,7 +21,7 @@ use sealgate_ledger::ids::{Address, BlockHeight, Digest, SampleSeed, TxHash};
 use sealgate_ledger::member::{Certificate, Change, Member};
 use sealgate_ledger::tx::{Damage, DeclineReason, GrantTerms, SampleOutcome, TextContent, TxBody};
 use sealgate_tests::page::{fields, named_in_the_page};
-use sealgate_tests::{Table, World, sealgate, text};
+use sealgate_tests::{Table, World, sealgate, terms, text};
 use serde_json::Value;
 
 const PURPOSE: &str = "licence check";
@@ -262,17 +262,7 @@ fn delivered(world: &World) {
         ledger.submit(signed(ledger.genesis(), ledger.head().height, account, body).unwrap()).unwrap()
     };
     let [whole, auditor] = ["whole", "auditor"].map(|home| account_file::load(world.path(home).as_ref()).unwrap());
-    let terms = GrantTerms {
-        whole: vec![1, 2],
-        disclose: vec![],
-        prove: vec![],
-        existence: false,
-        purpose: String::new(),
-        not_before_ms: None,
-        until_ms: None,
-        quota: None,
-        bits: None,
-    };
+    let terms = GrantTerms { whole: vec![1, 2], ..terms(vec![]) };
     submit(owner.account(), TxBody::Grant { asset: asset.id, to: whole.address(), terms });
     let deliver =
         |request: TxHash| TxBody::Deliver { request, version: asset.current, sealed: Digest([11; 32]), bytes: 1 << 16 };
