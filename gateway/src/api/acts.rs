@@ -4,9 +4,11 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use sealgate_ledger::ids::TxHash;
+use schemars::JsonSchema;
+use sealgate_ledger::ids::{BlockHeight, TxHash};
 use sealgate_ledger::standing::SignedHead;
 use sealgate_ledger::tx::SignedTx;
+use serde::Serialize;
 use warp::Reply as _;
 use warp::http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE};
 use warp::http::{HeaderValue, StatusCode};
@@ -22,6 +24,14 @@ use crate::gateway::AskError;
 use crate::messages::{AskRequest, AskResponse};
 
 type Act = Pin<Box<dyn Future<Output = Result<Response, ApiError>> + Send>>;
+
+/// How the gateway is.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Health {
+    status: &'static str,
+    height: BlockHeight,
+    version: &'static str,
+}
 
 /// A transaction; the same bytes again give the same receipt.
 pub(super) fn submit(api: Arc<Api>, call: Call) -> Act {
@@ -149,9 +159,19 @@ pub(super) fn metrics_text(api: Arc<Api>, call: Call) -> Act {
         if !call.caller.is_some_and(|caller| caller.local) && !matches!(api.visitor(&call), Visitor::Owner) {
             return Err(ApiError::NotFound);
         }
+        // Without a turn: it is under load that somebody looks.
         let counted = api.metrics.clone();
-        let text = in_turn(&api, move || counted.text(&gateway).map_err(ApiError::internal)).await?;
+        let text = tokio::task::spawn_blocking(move || counted.text(&gateway)).await.map_err(ApiError::internal)?;
+        let text = text.map_err(ApiError::internal)?;
         Ok(typed(text, metrics::MEDIA_TYPE))
+    })
+}
+
+/// That the process answers: from memory and without a turn, as whoever watches it starts it anew otherwise.
+pub(super) fn health(api: Arc<Api>, _: Call) -> Act {
+    Box::pin(async move {
+        let height = api.gateway()?.ledger().head().height;
+        Ok(json(&Health { status: "ok", height, version: env!("CARGO_PKG_VERSION") }))
     })
 }
 

@@ -103,14 +103,6 @@ pub(super) struct CatalogueQuery {
     limit: Option<usize>,
 }
 
-/// How the gateway is.
-#[derive(Serialize, JsonSchema)]
-pub(super) struct Health {
-    status: &'static str,
-    height: BlockHeight,
-    version: &'static str,
-}
-
 /// A page of accounts, by address.
 #[derive(Serialize, JsonSchema)]
 pub(super) struct AccountsPage {
@@ -141,11 +133,6 @@ pub(super) struct TrailPage {
     requests: Vec<RequestView>,
     /// Behind which entry the next page begins; none after the last.
     next: Option<u64>,
-}
-
-pub(super) fn health(gateway: &Gateway, _: &Call) -> Read {
-    let height = gateway.ledger().head().height;
-    Ok(json(&Health { status: "ok", height, version: env!("CARGO_PKG_VERSION") }))
 }
 
 pub(super) fn genesis(gateway: &Gateway, _: &Call) -> Read {

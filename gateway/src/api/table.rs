@@ -26,8 +26,8 @@ const FETCH_BYTES_MAX: u64 = 2 * TX_BYTES_MAX as u64;
 const BYTES: &str = "application/octet-stream";
 
 pub(super) static ROUTES: &[Route] = &[
-    Route::get("/health", "health", "That the gateway answers, its height and version.", reads::health)
-        .gives::<reads::Health>(),
+    Route::act("GET", "/health", "health", "That the gateway answers, its height and version.", acts::health)
+        .gives::<acts::Health>(),
     Route::act("GET", "/ready", "ready", "Whether it can do its work, and what of it was looked at.", acts::ready)
         .gives::<ready::Ready>()
         .or(&[Code::NotReady]),
