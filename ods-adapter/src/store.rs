@@ -164,6 +164,15 @@ impl std::fmt::Display for StoreUrl {
 /// The unit in which objects on their way to a store are counted, in bytes.
 const UPLOAD_UNIT: usize = 1 << 20;
 
+/// Bytes that are written at once. For a longer write the page cache looks for long runs of free memory, which a
+/// virtual machine may first have to ask its host for.
+const PIECE_BYTES: usize = 256 << 10;
+
+fn in_pieces(mut content: Bytes) -> PutPayload {
+    let count = content.len().div_ceil(PIECE_BYTES);
+    (0..count).map(|_| content.split_to(PIECE_BYTES.min(content.len()))).collect()
+}
+
 /// Whether an error means, somewhere beneath, that there is no room.
 fn is_full(error: &object_store::Error) -> bool {
     let mut source = std::error::Error::source(error);
@@ -236,8 +245,8 @@ impl Store {
         Self { inner, root: None, uploads: Arc::new(Semaphore::new(UPLOAD_BYTES / UPLOAD_UNIT)) }
     }
 
-    pub(crate) async fn put(&self, object: &Path, content: impl Into<PutPayload>) -> Result<(), StoreError> {
-        let content = content.into();
+    pub(crate) async fn put(&self, object: &Path, content: impl Into<Bytes>) -> Result<(), StoreError> {
+        let content = in_pieces(content.into());
         let units = content.content_length().div_ceil(UPLOAD_UNIT).clamp(1, UPLOAD_BYTES / UPLOAD_UNIT);
         let turn = self.uploads.acquire_many(u32::try_from(units).unwrap_or(u32::MAX)).await;
         let _turn = turn.map_err(|error| StoreError::Internal(error.to_string()))?;
