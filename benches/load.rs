@@ -2,19 +2,28 @@
 //! catalogue reads beside a bare warp handler that gives the same bytes, how long callers wait, what memory it
 //! takes, and that more than it can do is refused instead of slowing everybody down.
 
+use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
+use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use sealgate_benches::{Fault, Run, highest_resident_bytes, resident_bytes};
+use sealgate_benches::{Cost, Fault, Run, highest_resident_bytes_of, process_time, resident_bytes_of, times};
+use sealgate_circuits::bytes::Context;
+use sealgate_circuits::prover::ProvingKey;
+use sealgate_circuits::question::Item;
+use sealgate_circuits::record::{RecordHasher, Salt};
+use sealgate_circuits::schema::{Column, ColumnUse, Schema};
+use sealgate_circuits::statement::{Circuit, Statement, answers};
+use sealgate_circuits::value::{ColumnType, Value};
 use sealgate_gateway::account_file;
 use sealgate_gateway::asking::{AskFailure, Asking, KeyList, ask};
 use sealgate_gateway::client::{Client, ClientError};
 use sealgate_gateway::home::Home;
 use sealgate_gateway::owner::Owner;
 use sealgate_gateway::publishing::{publish, read_manifest};
-use sealgate_gateway::serving::{self, Running};
+use sealgate_gateway::serving;
 use sealgate_ledger::ids::ChainId;
 use sealgate_ledger::tx::{GrantTerms, TxBody};
 use sealgate_ods::keys::{RootFile, RootKey};
@@ -29,25 +38,83 @@ const PURPOSE: &str = "load";
 const RECORDS: usize = 1000;
 /// Callers that read at the same time.
 const READERS: usize = 64;
+/// Names the data folder that a child process serves.
+const CHILD: &str = "SEALGATE_BENCH_CHILD";
 
 fn main() -> Result<(), Fault> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(measure())
+    match std::env::var_os(CHILD) {
+        Some(data) => runtime.block_on(serve(Path::new(&data))),
+        None => runtime.block_on(measure()),
+    }
+}
+
+/// Serves until nobody holds the standard input any more.
+async fn serve(data: &Path) -> Result<(), Fault> {
+    let running = serving::start(Owner::open(data)?, "127.0.0.1:0").await?;
+    println!("{}", running.url);
+    tokio::task::spawn_blocking(|| std::io::stdin().read_to_end(&mut Vec::new())).await??;
+    Ok(running.stop().await?)
+}
+
+/// A gateway in a process of its own, so that its time and memory are known; it ends with this.
+struct Served {
+    process: Child,
+    url: String,
+}
+
+impl Served {
+    fn start(data: &Path) -> Result<Served, Fault> {
+        let mut command = Command::new(std::env::current_exe()?);
+        let process = command.env(CHILD, data).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn()?;
+        let mut served = Served { process, url: String::new() };
+        let output = served.process.stdout.take().ok_or("no output")?;
+        BufReader::new(output).read_line(&mut served.url)?;
+        served.url.truncate(served.url.trim_end().len());
+        if served.url.is_empty() { Err("the gateway does not serve".into()) } else { Ok(served) }
+    }
+
+    fn id(&self) -> u32 {
+        self.process.id()
+    }
+}
+
+impl Drop for Served {
+    fn drop(&mut self) {
+        drop(self.process.stdin.take());
+        let _ = self.process.wait();
+    }
 }
 
 async fn measure() -> Result<(), Fault> {
     let run = Run::begin("load", 1);
     let requesters = run.size("SEALGATE_BENCH_REQUESTERS", 32, 2);
-    let questions = run.size("SEALGATE_BENCH_QUESTIONS", 256, 4);
+    let questions = run.size("SEALGATE_BENCH_QUESTIONS", 512, 4);
     let seconds = run.size("SEALGATE_BENCH_SECONDS", 10, 1);
     let folder = tempfile::tempdir()?;
     let scene = Scene::new(folder.path(), requesters).await?;
-    let before = resident_bytes();
+    let gateway = scene.served.id();
+    let before = resident_bytes_of(gateway);
 
     println!("\nquestions, {requesters} requesters at once, each verifying what it gets on this machine");
     let alone = scene.proofs_alone(questions.min(RECORDS / 2)).await?;
-    let asked = scene.questions(questions, requesters).await?;
+    // In turns, as machines are faster at one time than at another.
+    let (mut prove, rounds) = (tokio::task::block_in_place(proof_alone)?, if run.is_full() { 8 } else { 1 });
+    let (mut proof, mut busy, mut asked) = (Duration::ZERO, Duration::ZERO, Load::default());
+    for _ in 0..rounds {
+        proof += tokio::task::block_in_place(|| Cost::of_each(10, &mut prove))?.cpu;
+        let before = process_time(gateway);
+        asked = asked.and(scene.questions(questions / rounds, requesters).await?);
+        busy += process_time(gateway).saturating_sub(before);
+    }
     asked.print("questions");
+    let (each, proof) = (busy.div_f64(asked.each.len().max(1) as f64), proof.div_f64(rounds as f64));
+    println!("  CPU time: {:.1} ms of the gateway's a question, {:.1} ms a proof alone", ms(each), ms(proof));
+    run.ratio(
+        "load.adds",
+        times(each, proof) - 1.0,
+        "CPU time that the gateway adds to proving, in units of it; under 0.2 is wanted",
+    );
     run.ratio(
         "load.questions",
         asked.per_second() / alone,
@@ -61,7 +128,7 @@ async fn measure() -> Result<(), Fault> {
 
     println!("\ncatalogue reads, {READERS} readers at once");
     let time = Duration::from_secs(seconds as u64);
-    let url = format!("{}/v1/catalogue", scene.running.url);
+    let url = format!("{}/v1/catalogue", scene.served.url);
     let bytes = reqwest::get(&url).await?.bytes().await?;
     let (bare, stop) = bare_warp(bytes);
     let peer = reads(&bare, time).await?;
@@ -90,19 +157,42 @@ async fn measure() -> Result<(), Fault> {
         flooded.quantile(0.5) / asked.quantile(0.5),
         "time to an answer among those / before",
     );
-    let grown = highest_resident_bytes().saturating_sub(before);
-    run.ratio("load.memory", grown as f64 / before.max(1) as f64, "memory taken meanwhile, callers' included / before");
-    scene.running.stop().await?;
+    let grown = highest_resident_bytes_of(gateway).saturating_sub(before);
+    run.ratio("load.memory", grown as f64 / before.max(1) as f64, "memory that the gateway took meanwhile / before");
     Ok(())
+}
+
+/// What makes one proof of those that the questions need, and does nothing else.
+fn proof_alone() -> Result<impl FnMut() -> Result<(), Fault>, Fault> {
+    let allowed = ColumnUse { disclose: true, prove: true };
+    let kinds = [("id", ColumnType::Int), ("name", ColumnType::Text), ("fee", ColumnType::Decimal(2))];
+    let columns = kinds.map(|(name, kind)| Column { name: name.into(), kind, allowed });
+    let schema = Schema { columns: columns.into(), key: vec![0] };
+    let values = [Value::Int(7), Value::Text("Shop 7".into()), Value::Decimal(750)];
+    let (items, salt) = ([Item::Disclose(1)], Salt::derive(&[1; 32], b"key", 1));
+    let commitment = RecordHasher::new(&schema).commit(&values, &salt)?;
+    let circuit = Circuit::Record15Slots4;
+    let answers = answers(&items, &values)?;
+    let statement = Statement::new(circuit, &schema, &items, &answers, &commitment, &Context([1; 32]))?;
+    let key = ProvingKey::generate_development(circuit)?;
+    let prove = move || Ok(key.prove(&schema, &statement, &values, &salt).map(drop)?);
+    // The first makes the key ready.
+    prove()?;
+    Ok(prove)
+}
+
+fn ms(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
 }
 
 /// A gateway, and requesters that were granted something.
 struct Scene {
-    running: Running,
+    served: Served,
     homes: Vec<Home>,
 }
 
 /// What came of many calls.
+#[derive(Default)]
 struct Load {
     took: Duration,
     /// Seconds of each that was answered, sorted.
@@ -114,6 +204,11 @@ impl Load {
     fn of(took: Duration, mut each: Vec<f64>, refused: u64) -> Load {
         each.sort_by(f64::total_cmp);
         Load { took, each, refused }
+    }
+
+    fn and(mut self, more: Load) -> Load {
+        self.each.extend(more.each);
+        Load::of(self.took + more.took, self.each, self.refused + more.refused)
     }
 
     fn per_second(&self) -> f64 {
@@ -165,8 +260,7 @@ impl Scene {
             homes.push(home);
         }
         drop(owner);
-        let running = serving::start(Owner::open(&data)?, "127.0.0.1:0").await?;
-        let scene = Scene { running, homes };
+        let scene = Scene { served: Served::start(&data)?, homes };
         // Accounts are enrolled and keys made ready before the clock starts.
         for (at, home) in scene.homes.iter().enumerate() {
             scene.one(home, at + 1).await?;
@@ -176,7 +270,7 @@ impl Scene {
 
     async fn one(&self, home: &Home, id: usize) -> Result<(), AskFailure> {
         let sql = format!("SELECT name FROM shop WHERE id = {}", 1 + id % RECORDS);
-        let answered = ask(home, &Client::new(&self.running.url)?, PURPOSE, &Asking::one(&sql)).await?;
+        let answered = ask(home, &Client::new(&self.served.url)?, PURPOSE, &Asking::one(&sql)).await?;
         answered.kept(home)?;
         Ok(())
     }
@@ -188,7 +282,7 @@ impl Scene {
         let keys = KeyList { source: "keys".into(), columns: vec!["id".into()], lines };
         let asking = Asking { sql: "SELECT name FROM shop WHERE id = ?", keys: Some(&keys), progress: &|_, _| {} };
         let begun = Instant::now();
-        ask(home, &Client::new(&self.running.url)?, PURPOSE, &asking).await?.kept(home)?;
+        ask(home, &Client::new(&self.served.url)?, PURPOSE, &asking).await?.kept(home)?;
         let rate = many as f64 / begun.elapsed().as_secs_f64();
         println!("  one question about {many} keys: {rate:.1} proofs a second");
         Ok(rate)
