@@ -89,32 +89,42 @@ impl Drop for Served {
 async fn measure() -> Result<(), Fault> {
     let run = Run::begin("load", 1);
     let requesters = run.size("SEALGATE_BENCH_REQUESTERS", 32, 2);
-    let questions = run.size("SEALGATE_BENCH_QUESTIONS", 512, 4);
+    let questions = run.size("SEALGATE_BENCH_QUESTIONS", 256, 4);
     let seconds = run.size("SEALGATE_BENCH_SECONDS", 10, 1);
     let folder = tempfile::tempdir()?;
     let scene = Scene::new(folder.path(), requesters).await?;
     let gateway = scene.served.id();
     let before = resident_bytes_of(gateway);
 
-    println!("\nquestions, {requesters} requesters at once, each verifying what it gets on this machine");
-    let alone = scene.proofs_alone(questions.min(RECORDS / 2)).await?;
+    println!("\nquestions, one after the other");
     // In turns, as machines are faster at one time than at another.
-    let (mut prove, rounds) = (tokio::task::block_in_place(proof_alone)?, if run.is_full() { 8 } else { 1 });
-    let (mut proof, mut busy, mut asked) = (Duration::ZERO, Duration::ZERO, Load::default());
+    let (mut prove, rounds) = (tokio::task::block_in_place(proof_alone)?, if run.is_full() { 12 } else { 1 });
+    let (mut proof, mut busy, mut asked) = (Cost::default(), Duration::ZERO, Load::default());
     for _ in 0..rounds {
-        proof += tokio::task::block_in_place(|| Cost::of_each(10, &mut prove))?.cpu;
+        let alone = tokio::task::block_in_place(|| Cost::of_each(10, &mut prove))?;
+        proof = [proof, alone].into_iter().sum();
         let before = process_time(gateway);
-        asked = asked.and(scene.questions(questions / rounds, requesters).await?);
+        asked = asked.and(scene.questions(10, 1).await?);
         busy += process_time(gateway).saturating_sub(before);
     }
     asked.print("questions");
-    let (each, proof) = (busy.div_f64(asked.each.len().max(1) as f64), proof.div_f64(rounds as f64));
-    println!("  CPU time: {:.1} ms of the gateway's a question, {:.1} ms a proof alone", ms(each), ms(proof));
+    let (proof, busy) = (proof.over(rounds), busy.div_f64(asked.each.len().max(1) as f64));
+    println!("  CPU time: {:.1} ms of the gateway's a question, {:.1} ms a proof alone", ms(busy), ms(proof.cpu));
     run.ratio(
         "load.adds",
-        times(each, proof) - 1.0,
+        times(busy, proof.cpu) - 1.0,
         "CPU time that the gateway adds to proving, in units of it; under 0.2 is wanted",
     );
+    run.ratio(
+        "load.wait",
+        asked.quantile(0.5) / proof.wall.as_secs_f64(),
+        "from the question to its verified answer, the middle one, in units of a proof's time",
+    );
+
+    println!("\nquestions, {requesters} requesters at once, each verifying what it gets on this machine");
+    let alone = scene.proofs_alone(questions.min(RECORDS / 2)).await?;
+    let asked = scene.questions(questions, requesters).await?;
+    asked.print("questions");
     run.ratio(
         "load.questions",
         asked.per_second() / alone,
