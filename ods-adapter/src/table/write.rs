@@ -164,6 +164,17 @@ pub enum SealError {
     Cancelled,
 }
 
+impl SealError {
+    /// As [`SourceError::quotes_rows`].
+    pub fn quotes_rows(&self) -> bool {
+        match self {
+            Self::Source(error) => error.quotes_rows(),
+            Self::Row { .. } | Self::DuplicateKey { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// Seals a version: its new and changed records, leaves, index and last the manifest, all durable
 /// when this returns. Memory is bounded by one segment's rows, a 256th of the rows and leaves and the
 /// index (about 2 bytes a record), whatever the number of rows. Runs on a tokio runtime; dropping the
