@@ -20,7 +20,7 @@ use crate::owner::{OwnerError, ROOT_KEY_FILE, Still, clock_ms, take};
 
 mod restoring;
 
-pub use restoring::{Restored, restore};
+pub use restoring::{Restored, restore, restore_content};
 
 /// Bytes copied at once.
 const COPY_BYTES: usize = 1 << 16;

@@ -76,6 +76,17 @@ pub enum PublishError {
     Overtaken(String),
 }
 
+impl PublishError {
+    /// As [`SourceError::quotes_rows`].
+    pub fn quotes_rows(&self) -> bool {
+        match self {
+            Self::Source(error) => error.quotes_rows(),
+            Self::Seal(error) => error.quotes_rows(),
+            _ => false,
+        }
+    }
+}
+
 /// What was published.
 #[derive(Debug, Clone)]
 pub struct Published {

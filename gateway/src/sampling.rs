@@ -128,7 +128,8 @@ pub(crate) async fn sample_table(
     Ok(SampleDelivery { request, version, attempt: table.attempt(), token, columns, samples })
 }
 
-/// The owner's side where not even the version's manifest can be read: nothing can be shown.
+/// The owner's side where not even the version's manifest can be read, or its keys are gone: nothing can be
+/// shown.
 pub(crate) fn sample_of_nothing(
     attempt: AttemptId,
     (request, version): (TxHash, u32),
@@ -302,7 +303,11 @@ impl Check<'_> {
     fn openings(&self, targets: &[Place]) -> Result<(), Finding> {
         for (number, sample) in self.delivery.samples.iter().enumerate() {
             if let Err(damage) = sample {
-                return Err((*damage, format!("sample {}: its owner cannot read it either", number + 1)));
+                let why = match damage {
+                    Damage::Key => "its owner no longer has the keys that open it",
+                    _ => "its owner cannot read it either",
+                };
+                return Err((*damage, format!("sample {}: {why}", number + 1)));
             }
         }
         self.segments()?;

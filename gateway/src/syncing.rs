@@ -26,6 +26,9 @@ const STEPS: u64 = 10;
 /// Longest step, in milliseconds.
 const STEP_MS_MAX: u64 = 60 * 60 * 1000;
 
+/// What a log has of an error that quotes rows.
+const UNTOLD: &str = "its source cannot be read whole; where and why is shown by 'sealgate sync' and on the console";
+
 /// What became of one table of the configuration.
 pub struct Synced {
     /// Its manifest.
@@ -111,7 +114,8 @@ async fn keep_one(gateway: &Gateway, schedule: &SyncSchedule, turn: &tokio::sync
                 done_ms = Some(period_ms);
             }
             Err(error) => {
-                tracing::error!(manifest = %name, %error, "the scheduled sync failed; the last version stands");
+                let error = if error.quotes_rows() { UNTOLD.into() } else { error.to_string() };
+                tracing::error!(manifest = %name, error, "the scheduled sync failed; the last version stands");
                 tokio::time::sleep(schedule.every.min(RETRY)).await;
             }
         }

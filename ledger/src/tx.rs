@@ -264,7 +264,7 @@ pub enum Damage {
     Missing,
     /// Ciphertext is not what was registered.
     Ciphertext,
-    /// A key is not the registered one, or does not open what it should.
+    /// A key is gone, is not the registered one, or does not open what it should.
     Key,
     /// Values do not open the record's commitment.
     Record,
@@ -277,7 +277,7 @@ impl std::fmt::Display for Damage {
         f.write_str(match self {
             Damage::Missing => "something was not handed over",
             Damage::Ciphertext => "ciphertext is not what was registered",
-            Damage::Key => "a key is not the registered one, or does not open what it should",
+            Damage::Key => "a key is gone, is not the registered one, or does not open what it should",
             Damage::Record => "values do not open their record's commitment",
             Damage::Path => "a path does not lead from the chosen place to the registered root",
         })

@@ -17,6 +17,7 @@ pub mod chance;
 pub mod npm;
 pub mod page;
 pub mod postgres;
+pub mod s3;
 pub mod snarkjs;
 
 /// The binary under test, built once in the profile of these tests; `SEALGATE_BIN` names another.
@@ -264,7 +265,13 @@ impl Server {
 
     /// Serves a data folder, and writes what it logs into a file.
     pub fn logging(data_dir: &str, level: &str, log: &Path) -> Server {
+        Server::logging_in(data_dir, level, log, &[])
+    }
+
+    /// The same with variables in its environment.
+    pub fn logging_in(data_dir: &str, level: &str, log: &Path, environment: &[(&str, &str)]) -> Server {
         let mut command = Command::new(binary());
+        command.envs(environment.iter().copied());
         command.args(["--json", "serve", "--data-dir", data_dir, "--listen", "127.0.0.1:0", "--log-format", "json"]);
         command.env("SEALGATE_LOG", level).stderr(std::fs::File::create(log).unwrap());
         Server::of(command)

@@ -7,6 +7,8 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, missing_docs)]
 
 use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read as _;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -21,6 +23,7 @@ use sealgate_circuits::record::{RecordCommitment, Salt};
 use sealgate_circuits::tree::{Leaf, NodeHash, Path as TreePath, PathEnd};
 use sealgate_gateway::account_file;
 use sealgate_gateway::answer_file::AnswerFile;
+use sealgate_gateway::backup::{Kind, backup};
 use sealgate_gateway::client::Governance;
 use sealgate_gateway::delivery::{DeliveredColumn, SealedKey, SecretDelivery, Token};
 use sealgate_gateway::identity;
@@ -38,6 +41,7 @@ use sealgate_ledger::member::{Change, Member, MemberSet};
 use sealgate_ledger::standing::{AssetStanding, Handover};
 use sealgate_ledger::tx::Damage;
 use sealgate_ledger::witness::AddCheckpoint;
+use sealgate_ods::sealed_stream::StreamReader;
 use sealgate_ods::table::columns::ColumnSegment;
 use sealgate_ods::table::{Sample, SampledLeaf, SampledRecord};
 use sealgate_ods::{AttemptId, KeyCommitment};
@@ -51,6 +55,8 @@ mod people;
 /// Longest that reading one input may take, unoptimised and on a machine that does other things
 /// beside; the largest inputs have a MiB.
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Of the backup that is taken as a sample.
+const PASSPHRASE: &str = "a passphrase for tests";
 /// Most resident memory of the whole run, in KiB.
 const MEMORY_KIB_MAX: u64 = 1 << 20;
 
@@ -135,6 +141,11 @@ fn samples() -> Samples {
             () => {}
         }
     }
+    let (home, file) = (world.dir.path().join("auditor"), world.dir.path().join("auditor.backup"));
+    backup(Kind::Home, &home, &file, true, PASSPHRASE, &|_, _| {}).unwrap();
+    let mut content = Vec::new();
+    StreamReader::new(File::open(file).unwrap(), PASSPHRASE).unwrap().read_to_end(&mut content).unwrap();
+    add("backup", content);
     for name in ["people.toml", "flights.toml"] {
         let path = if name == "people.toml" { world.dir.path().join(name) } else { manifest(name) };
         add("manifest", std::fs::read(path).unwrap());
@@ -216,6 +227,12 @@ fn get(url: &str) -> Value {
 /// Questions in all their forms, and other short texts.
 fn spoken(samples: &mut Samples) {
     let mut add = |probe: &'static str, sample: Vec<u8>| samples.entry(probe).or_default().push(sample);
+    let (stream, handing) = (decoding::backups::sealed_content(), decoding::shared::signed_handing());
+    assert_eq!(decoding::backups::opened(&stream).as_deref(), Some(b"content".as_slice()));
+    let account = decoding::account_secret().public();
+    assert!(handing.handing.verify(account, &handing.signature).is_ok());
+    add("stream", stream);
+    add("handing", serde_json::to_vec(&handing).unwrap());
     for text in [
         "SELECT name, fee >= 5, NOT (active OR \"Until day\" < DATE '2024-01-01') FROM t WHERE id = 1",
         "SELECT * FROM t WHERE id IN (1, 2, 3);",

@@ -458,3 +458,17 @@ fn a_sample_that_cannot_be_shown_is_recorded_as_damaged() {
     }
     world.audit_owner().ok();
 }
+
+/// An owner that has destroyed an asset's keys can show nothing of it any more: that is what a sample finds.
+#[test]
+fn a_sample_finds_that_the_keys_were_destroyed() {
+    let world = World::audited_with(&Table::shops(50));
+    sealgate(&["keys", "destroy", "--data-dir", &world.path("owner"), "--asset", "shop", "--confirm", "shop"]).ok();
+    let (server, home) = (world.serve(), world.path("auditor"));
+    let sample = ["audit", "sample", "--gateway", &server.url, "--home", &home, "--asset", "shop", "--records", "3"];
+    let error = sealgate(&sample).error();
+    assert!(error.contains("DAMAGED: a key is gone") && error.contains("no longer has the keys"), "{error}");
+    let found = world.trail(&server.url, "auditor").into_iter().map(|line| line.to_string());
+    let found: Vec<_> = found.filter(|line| line.contains("\"sample\"") && line.contains("damaged")).collect();
+    assert!(found.len() == 1 && found[0].contains("\"key\""), "{found:?}");
+}

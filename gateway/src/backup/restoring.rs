@@ -30,8 +30,23 @@ pub fn restore(
 ) -> Result<Restored, BackupError> {
     let file = File::open(from).map_err(FileError::io(from))?;
     let total = file.metadata().map_err(FileError::io(from))?.len();
+    let reader = StreamReader::new(BufReader::new(file), passphrase);
+    let reader = reader.map_err(|source| BackupError::Stream { path: from.to_owned(), source })?;
+    restore_content(kind, (from, total), reader, folder, progress)
+}
+
+/// [`restore`] of what the container gives: the content of the backup `from`, whose file has `total` bytes.
+///
+/// # Errors
+/// As [`restore`].
+pub fn restore_content(
+    kind: Kind,
+    (from, total): (&Path, u64),
+    mut reader: impl Read,
+    folder: &Path,
+    progress: &dyn Fn(u64, u64),
+) -> Result<Restored, BackupError> {
     let stream = |source| BackupError::Stream { path: from.to_owned(), source };
-    let mut reader = StreamReader::new(BufReader::new(file), passphrase).map_err(stream)?;
     let summary = Summary::deserialize_reader(&mut reader).map_err(|error| stream(error.into()))?;
     if summary.kind != kind {
         let what = match summary.kind {

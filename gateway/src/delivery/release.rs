@@ -14,8 +14,9 @@ use bytes::Bytes;
 use sealgate_ledger::block::Outcome;
 use sealgate_ledger::ids::{Digest, SampleSeed, TxHash};
 use sealgate_ledger::state::{Asked, AssetView, RequestStatus, RequestView};
-use sealgate_ledger::tx::{DeclineReason, SignedTx, TxBody};
+use sealgate_ledger::tx::{Damage, DeclineReason, SignedTx, TxBody};
 use sealgate_ods::file::SealedFile;
+use sealgate_ods::{AttemptId, KeyError};
 use subtle::ConstantTimeEq as _;
 
 use super::whole::let_go_of;
@@ -292,6 +293,10 @@ impl Gateway {
                 let damage = damage(&error).ok_or(error).map_err(internal)?;
                 let (_, version_ref) = self.keys_and_ref(asset, version).map_err(internal)?;
                 sample_of_nothing(version_ref.attempt, of, records, token, damage)
+            }
+            // Without its keys the owner does not know under which attempt the version lies.
+            Err(OwnerError::Keys(KeyError::Missing { .. })) => {
+                return Ok(sample_of_nothing(AttemptId([0; 16]), of, records, token, Damage::Key));
             }
             Err(error) => return Err(internal(error)),
         };

@@ -2,7 +2,6 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use object_store::path::Path;
-use sealgate_circuits::bytes::tagged_hash;
 
 use super::parts::{self, part_count};
 use crate::keys::{AssetKeys, KeyError, WrappedKey};
@@ -46,30 +45,19 @@ impl FileManifest {
     }
 
     fn open(object: &Path, bytes: &[u8], keys: &AssetKeys, version: &VersionRef) -> Result<Self, StoreError> {
-        let damaged = |what| StoreError::damaged(object, None, what);
-        if Self::digest(version.hash, bytes) != version.manifest_digest {
-            return Err(damaged("it is not the manifest that was registered"));
-        }
-        let content = keys.open_manifest(version.attempt, &MAGIC, bytes)?;
-        let manifest = Self::try_from_slice(&content).ok();
-        let manifest = manifest.ok_or_else(|| damaged("it is of another format"))?;
+        let manifest: Self = version.open(&MAGIC, object, bytes, keys)?;
         let same = manifest.label == keys.label().as_str()
             && (manifest.attempt, manifest.suite, manifest.hash) == (version.attempt, version.suite, version.hash);
-        if manifest.format != FORMAT || !same || manifest.parts.len() as u64 != part_count(manifest.file_bytes) {
-            return Err(damaged("it describes another version"));
+        match manifest.format == FORMAT && same && manifest.parts.len() as u64 == part_count(manifest.file_bytes) {
+            true => Ok(manifest),
+            false => Err(StoreError::damaged(object, None, "it describes another version")),
         }
-        Ok(manifest)
     }
 
     /// The number of the version that an object describes, if it is a file's manifest of `attempt`.
     pub(crate) fn number(keys: &AssetKeys, attempt: AttemptId, object: &[u8]) -> Option<u32> {
         let content = keys.open_manifest(attempt, &MAGIC, object).ok()?;
         Self::try_from_slice(&content).ok().map(|manifest| manifest.version)
-    }
-
-    /// The digest by which a version's manifest is registered.
-    pub(crate) fn digest(hash: HashAlgorithm, object: &[u8]) -> [u8; 32] {
-        tagged_hash("sealgate/ods/manifest/1", &[&hash.digest(object)])
     }
 
     /// The key of the file, from which the keys of its parts follow.

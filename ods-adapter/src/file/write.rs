@@ -19,7 +19,7 @@ use crate::suite::{CipherSuite, HashAlgorithm};
 use crate::table::columns::{ColumnSeal, column_seal};
 use crate::table::layout;
 use crate::table::remove_attempt;
-use crate::table::version::{ObjectEntry, VersionRef};
+use crate::table::version::{ObjectEntry, VersionRef, manifest_digest};
 
 /// Parts on their way at the same time, at most; each is in memory once.
 const PARTS_AT_ONCE_MAX: usize = 8;
@@ -139,7 +139,7 @@ async fn write_manifest(
     let object = manifest.seal(keys)?;
     let segments: Vec<_> = manifest.segments(keys)?.into_iter().map(|(segment, _)| segment).collect();
     let (attempt, suite, hash) = (manifest.attempt, manifest.suite, manifest.hash);
-    let manifest_digest = FileManifest::digest(hash, &object);
+    let manifest_digest = manifest_digest(hash, &object);
     let sealed = FileVersion {
         reference: VersionRef { attempt, manifest_digest, suite, hash },
         version: manifest.version,

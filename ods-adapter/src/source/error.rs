@@ -100,6 +100,16 @@ pub enum SourceError {
         /// The file.
         path: PathBuf,
     },
+    /// A database stopped giving rows.
+    #[error("{name}: behind row {rows}: {what}")]
+    Rows {
+        /// The source.
+        name: String,
+        /// How many it had given.
+        rows: u64,
+        /// What it said.
+        what: String,
+    },
     /// A database could not be reached or refused.
     #[error("{name}: {what}")]
     Database {
@@ -114,6 +124,16 @@ impl SourceError {
     /// A database's refusal, its text bounded.
     pub(super) fn database(name: &str, what: &str) -> Self {
         Self::Database { name: name.into(), what: what.chars().take(WHAT_CHARS_MAX).collect() }
+    }
+
+    /// A database's last word behind so many rows, its text bounded.
+    pub(super) fn rows(name: &str, rows: u64, what: &str) -> Self {
+        Self::Rows { name: name.into(), rows, what: what.chars().take(WHAT_CHARS_MAX).collect() }
+    }
+
+    /// Whether the message may quote rows: then it is for the owner's eyes, and for no log.
+    pub fn quotes_rows(&self) -> bool {
+        matches!(self, Self::Row { .. } | Self::Encoding { .. } | Self::Damaged { .. } | Self::Rows { .. })
     }
 
     /// A damaged file, the text bounded.

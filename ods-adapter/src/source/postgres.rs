@@ -116,7 +116,7 @@ impl Table for PostgresTable {
 
 impl PostgresTable {
     fn failed(&self, what: &str) -> SourceError {
-        SourceError::database(&self.name, &format!("behind row {}: {what}", self.rows_read))
+        SourceError::rows(&self.name, self.rows_read, what)
     }
 }
 

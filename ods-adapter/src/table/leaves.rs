@@ -2,7 +2,6 @@
 
 use borsh::{BorshDeserialize, BorshSerialize};
 use sealgate_circuits::bytes::{Place, TreeRoot};
-use sealgate_circuits::record::RecordCommitment;
 use sealgate_circuits::tree::{Leaf, NodeHash, Subtree, branch, build};
 
 /// Bytes of one entry.
@@ -17,7 +16,7 @@ const BUCKET_BITS_MAX: u8 = 30;
 pub(crate) const INDEX_BUCKETS: usize = 1024;
 
 /// Where a record lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub(crate) struct RowPlace {
     /// Position in the version's list of segments.
     pub(crate) segment: u32,
@@ -32,7 +31,7 @@ impl RowPlace {
 
 /// By what a sync knows a record again without opening it: keyed hashes of its key and of its
 /// values (docs/spec/store.md#sync).
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, BorshSerialize, BorshDeserialize)]
 pub(crate) struct Tags {
     pub(crate) key: [u8; TAG_BYTES],
     pub(crate) row: [u8; TAG_BYTES],
@@ -41,8 +40,9 @@ pub(crate) struct Tags {
 /// Bytes of one tag.
 pub(crate) const TAG_BYTES: usize = 16;
 
-/// A leaf, where its record lies, which version last wrote it, and the record's tags.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// A leaf, where its record lies, which version last wrote it, and the record's tags: in borsh, the entry of
+/// a bucket.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, BorshSerialize, BorshDeserialize)]
 pub(crate) struct LeafEntry {
     pub(crate) leaf: Leaf,
     pub(crate) row: RowPlace,
@@ -51,39 +51,29 @@ pub(crate) struct LeafEntry {
 }
 
 impl LeafEntry {
-    pub(crate) fn encode(&self) -> [u8; ENTRY_BYTES] {
-        let fields = self.leaf.place.0.into_iter().chain(self.leaf.commitment.0);
-        let numbers = [self.row.segment, self.row.index, self.written_version];
-        let mut bytes = [0u8; ENTRY_BYTES];
-        let numbers = numbers.into_iter().flat_map(u32::to_le_bytes);
-        let all = fields.chain(numbers).chain(self.tags.key).chain(self.tags.row);
-        for (to, from) in bytes.iter_mut().zip(all) {
-            *to = from;
-        }
-        bytes
-    }
-
-    pub(crate) fn decode(bytes: &[u8; ENTRY_BYTES]) -> Self {
-        let mut rest = bytes.iter().copied();
-        let mut hash = || -> [u8; 32] { std::array::from_fn(|_| rest.next().unwrap_or_default()) };
-        let leaf = Leaf { place: Place(hash()), commitment: RecordCommitment(hash()) };
-        let mut number = || u32::from_le_bytes(std::array::from_fn(|_| rest.next().unwrap_or_default()));
-        let (row, written_version) = (RowPlace { segment: number(), index: number() }, number());
-        let mut tag = || -> [u8; TAG_BYTES] { std::array::from_fn(|_| rest.next().unwrap_or_default()) };
-        Self { leaf, row, written_version, tags: Tags { key: tag(), row: tag() } }
+    /// Writes its [`ENTRY_BYTES`] behind what is there.
+    pub(crate) fn encode_to(&self, bytes: &mut Vec<u8>) {
+        // Memory takes everything.
+        let _ = borsh::to_writer(bytes, self);
     }
 }
 
 /// Encodes a bucket's entries, one after the other.
 pub(crate) fn encode_bucket(entries: &[LeafEntry]) -> Vec<u8> {
-    entries.iter().flat_map(LeafEntry::encode).collect()
+    let mut bytes = Vec::with_capacity(entries.len() * ENTRY_BYTES);
+    entries.iter().for_each(|entry| entry.encode_to(&mut bytes));
+    bytes
+}
+
+/// Reads entries back; `None` unless there are only whole ones.
+pub(crate) fn decode_entries(bytes: &[u8]) -> Option<Vec<LeafEntry>> {
+    let (entries, []) = bytes.as_chunks::<ENTRY_BYTES>() else { return None };
+    entries.iter().map(|entry| LeafEntry::try_from_slice(entry).ok()).collect()
 }
 
 /// Reads a bucket back; `None` unless it is whole entries in strictly ascending places.
 pub(crate) fn decode_bucket(bytes: &[u8]) -> Option<Vec<LeafEntry>> {
-    let (entries, []) = bytes.as_chunks::<ENTRY_BYTES>() else { return None };
-    let entries: Vec<LeafEntry> = entries.iter().map(LeafEntry::decode).collect();
-    entries.is_sorted_by(|a, b| a.leaf.place < b.leaf.place).then_some(entries)
+    decode_entries(bytes).filter(|entries| entries.is_sorted_by(|a, b| a.leaf.place < b.leaf.place))
 }
 
 /// The leaves of entries, in their order.

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use tempfile::TempDir;
 use zeroize::Zeroizing;
 
-use super::leaves::{ENTRY_BYTES, LeafEntry};
-use crate::secret::{Cipher, NONCE_BYTES, Secret, create_private_dir};
+use super::leaves::{LeafEntry, decode_entries};
+use crate::secret::{Cipher, NONCE_BYTES, Secret, TAG_BYTES, create_private_dir};
 use crate::store::StoreError;
 use crate::suite::CipherSuite;
 
@@ -47,82 +47,83 @@ impl Spill {
 
     /// Adds bytes to a partition below [`PARTITIONS`].
     pub(crate) fn add(&mut self, partition: usize, bytes: &[u8]) -> Result<(), StoreError> {
-        let gathered = self.gathered.get_mut(partition);
-        let gathered =
-            gathered.ok_or_else(|| StoreError::Internal(format!("partition {partition} of {PARTITIONS}")))?;
-        gathered.extend_from_slice(bytes);
-        if gathered.len() < GATHERED_BYTES {
-            return Ok(());
-        }
-        let block = std::mem::take(gathered);
-        self.write_out(partition, block)
+        self.gather(partition, |gathered| gathered.extend_from_slice(bytes))
     }
 
     /// Adds a leaf.
     pub(crate) fn add_leaf(&mut self, partition: usize, entry: &LeafEntry) -> Result<(), StoreError> {
-        self.add(partition, &entry.encode())
+        self.gather(partition, |gathered| entry.encode_to(gathered))
     }
 
-    /// Takes back everything in a partition, in the order of adding.
-    pub(crate) fn take(&mut self, partition: usize) -> Result<Zeroizing<Vec<u8>>, StoreError> {
-        let path = self.path(partition);
-        let file = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            other => other.map_err(|source| StoreError::Folder { path: path.clone(), source })?,
-        };
-        let cut = || StoreError::Folder { path: path.clone(), source: io::Error::other("the spill file was changed") };
-        let mut bytes = Zeroizing::new(Vec::with_capacity(file.len()));
-        let mut rest = file.as_slice();
-        while let Some((length, behind)) = rest.split_first_chunk::<LENGTH_BYTES>() {
-            let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| cut())?;
-            let (block, behind) = behind.split_at_checked(length).ok_or_else(cut)?;
-            let (nonce, sealed) = block.split_first_chunk::<NONCE_BYTES>().ok_or_else(cut)?;
-            let mut opened = Zeroizing::new(sealed.to_vec());
-            self.cipher.open(*nonce, &partition.to_le_bytes(), &mut opened).map_err(|_| cut())?;
-            bytes.extend_from_slice(&opened);
-            rest = behind;
+    fn gather(&mut self, partition: usize, add: impl FnOnce(&mut Vec<u8>)) -> Result<(), StoreError> {
+        let gathered = self.gathered.get_mut(partition);
+        let gathered =
+            gathered.ok_or_else(|| StoreError::Internal(format!("partition {partition} of {PARTITIONS}")))?;
+        add(gathered);
+        if gathered.len() < GATHERED_BYTES {
+            return Ok(());
         }
-        if !rest.is_empty() {
-            return Err(cut());
-        }
-        if let Some(gathered) = self.gathered.get_mut(partition) {
-            bytes.extend_from_slice(&std::mem::take(gathered));
-        }
-        let _ = fs::remove_file(&path);
-        Ok(bytes)
-    }
-
-    /// Takes back every leaf of a partition, in the order of adding.
-    pub(crate) fn take_leaves(&mut self, partition: usize) -> Result<Vec<LeafEntry>, StoreError> {
-        let bytes = self.take(partition)?;
-        let (entries, rest) = bytes.as_chunks::<ENTRY_BYTES>();
-        match rest {
-            [] => Ok(entries.iter().map(LeafEntry::decode).collect()),
-            _ => Err(StoreError::Internal("a spill of leaves holds something else".into())),
-        }
-    }
-
-    /// One sealed block behind the others: its length, a nonce that counts, the ciphertext.
-    fn write_out(&mut self, partition: usize, mut block: Zeroizing<Vec<u8>>) -> Result<(), StoreError> {
-        let path = self.path(partition);
         let mut nonce = [0u8; NONCE_BYTES];
         for (to, from) in nonce.iter_mut().zip(self.blocks.to_le_bytes()) {
             *to = from;
         }
         self.blocks += 1;
         let failed = || StoreError::Internal("a block of a spill does not seal".into());
-        self.cipher.seal(nonce, &partition.to_le_bytes(), &mut block).map_err(|_| failed())?;
-        let length = u32::try_from(NONCE_BYTES + block.len()).map_err(|_| failed())?;
-        let sealed = [length.to_le_bytes().as_slice(), &nonce, &block].concat();
-        let append = || -> io::Result<()> {
-            OpenOptions::new().create(true).append(true).mode(0o600).open(&path)?.write_all(&sealed)
-        };
-        append().map_err(|source| StoreError::Folder { path: path.clone(), source })
+        self.cipher.seal(nonce, &partition.to_le_bytes(), gathered).map_err(|_| failed())?;
+        write_out(&path(&self.folder, partition), nonce, gathered)?;
+        gathered.clear();
+        Ok(())
     }
 
-    fn path(&self, partition: usize) -> PathBuf {
-        self.folder.path().join(format!("p{partition}"))
+    /// Takes back everything in a partition, in the order of adding.
+    pub(crate) fn take(&mut self, partition: usize) -> Result<Zeroizing<Vec<u8>>, StoreError> {
+        let path = path(&self.folder, partition);
+        let file = match fs::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            other => other.map_err(|source| StoreError::Folder { path: path.clone(), source })?,
+        };
+        let cut = || StoreError::Folder { path: path.clone(), source: io::Error::other("the spill file was changed") };
+        let gathered = self.gathered.get_mut(partition).map(std::mem::take).unwrap_or_default();
+        let mut bytes = Zeroizing::new(Vec::with_capacity(file.len() + gathered.len()));
+        let mut rest = file.as_slice();
+        while let Some((length, behind)) = rest.split_first_chunk::<LENGTH_BYTES>() {
+            let length = usize::try_from(u32::from_le_bytes(*length)).map_err(|_| cut())?;
+            let (block, behind) = behind.split_at_checked(length).ok_or_else(cut)?;
+            let (nonce, sealed) = block.split_first_chunk::<NONCE_BYTES>().ok_or_else(cut)?;
+            let (sealed, tag) = sealed.split_last_chunk::<TAG_BYTES>().ok_or_else(cut)?;
+            let start = bytes.len();
+            bytes.extend_from_slice(sealed);
+            let here = bytes.get_mut(start..).ok_or_else(cut)?;
+            self.cipher.open_detached(*nonce, &partition.to_le_bytes(), here, *tag).map_err(|_| cut())?;
+            rest = behind;
+        }
+        if !rest.is_empty() {
+            return Err(cut());
+        }
+        bytes.extend_from_slice(&gathered);
+        let _ = fs::remove_file(&path);
+        Ok(bytes)
     }
+
+    /// Takes back every leaf of a partition, in the order of adding.
+    pub(crate) fn take_leaves(&mut self, partition: usize) -> Result<Vec<LeafEntry>, StoreError> {
+        let wrong = || StoreError::Internal("a spill of leaves holds something else".into());
+        decode_entries(&self.take(partition)?).ok_or_else(wrong)
+    }
+}
+
+fn path(folder: &TempDir, partition: usize) -> PathBuf {
+    folder.path().join(format!("p{partition}"))
+}
+
+/// Appends a sealed block to its partition: its length, a nonce that counts, the ciphertext.
+fn write_out(path: &Path, nonce: [u8; NONCE_BYTES], block: &[u8]) -> Result<(), StoreError> {
+    let append = || -> io::Result<()> {
+        let length = u32::try_from(NONCE_BYTES + block.len()).map_err(io::Error::other)?;
+        let sealed = [length.to_le_bytes().as_slice(), &nonce, block].concat();
+        OpenOptions::new().create(true).append(true).mode(0o600).open(path)?.write_all(&sealed)
+    };
+    append().map_err(|source| StoreError::Folder { path: path.to_owned(), source })
 }
 
 /// Leaves on their way to the order of a version's segments and rows.

@@ -3,11 +3,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use proptest::prelude::*;
+use sealgate_circuits::bytes::Place;
+use sealgate_circuits::record::RecordCommitment;
 use sealgate_circuits::tree;
 use sealgate_circuits::value::{ColumnType, Value};
 
 use super::leaves::{
-    LeafEntry, TreeTop, bucket_bits, bucket_of, decode_bucket, encode_bucket, split_group, subtree_of,
+    ENTRY_BYTES, LeafEntry, RowPlace, Tags, TreeTop, bucket_bits, bucket_of, decode_bucket, encode_bucket, split_group,
+    subtree_of,
 };
 use super::testing::{Bench, Rows, check, int_and_text, numbered, schema, source};
 use super::{Lookup, SealError, list_attempts, remove_attempt, remove_stale_spills, seal_table};
@@ -16,6 +19,21 @@ use crate::keys::{AssetKeys, AssetLabel};
 use crate::progress::Progress;
 use crate::source::{self, Read};
 use crate::store::StoreError;
+
+#[test]
+fn a_leaf_entry_has_the_bytes_that_the_specification_says() {
+    let entry = LeafEntry {
+        leaf: tree::Leaf { place: Place([1; 32]), commitment: RecordCommitment([2; 32]) },
+        row: RowPlace { segment: 3, index: 4 },
+        written_version: 5,
+        tags: Tags { key: [6; 16], row: [7; 16] },
+    };
+    let numbers = [3, 0, 0, 0, 4, 0, 0, 0, 5, 0, 0, 0];
+    let bytes = [[1; 32].as_slice(), &[2; 32], &numbers, &[6; 16], &[7; 16]].concat();
+    assert_eq!((encode_bucket(&[entry]), bytes.len()), (bytes.clone(), ENTRY_BYTES));
+    assert_eq!(decode_bucket(&bytes), Some(vec![entry]));
+    assert_eq!(decode_bucket(&bytes[1..]), None);
+}
 
 fn key_of(row: &[Value], key: &[u8]) -> Vec<Value> {
     key.iter().map(|i| row[usize::from(*i)].clone()).collect()
@@ -128,12 +146,12 @@ proptest! {
         let hash = |tag: &str, i: u64| sealgate_circuits::bytes::tagged_hash(tag, &[&i.to_le_bytes()]);
         let mut entries: Vec<LeafEntry> = (0..n).map(|i| LeafEntry {
             leaf: tree::Leaf {
-                place: sealgate_circuits::bytes::Place(hash("p", i)),
-                commitment: sealgate_circuits::record::RecordCommitment(hash("c", i)),
+                place: Place(hash("p", i)),
+                commitment: RecordCommitment(hash("c", i)),
             },
-            row: super::leaves::RowPlace { segment: 7, index: i as u32 },
+            row: RowPlace { segment: 7, index: i as u32 },
             written_version: 9,
-            tags: super::leaves::Tags { key: [1; 16], row: [i as u8; 16] },
+            tags: Tags { key: [1; 16], row: [i as u8; 16] },
         }).collect();
         entries.sort_by_key(|entry| entry.leaf.place);
         let all = super::leaves::leaves_of(&entries);
@@ -151,7 +169,7 @@ proptest! {
             prop_assert_eq!(&decode_bucket(&encode_bucket(bucket)).unwrap(), bucket);
         }
         for probe in 0..n + 50 {
-            let place = sealgate_circuits::bytes::Place(hash("p", probe));
+            let place = Place(hash("p", probe));
             let (siblings, end) = tree::path_within(&all, 0, &place);
             let walk = top.walk(&place);
             prop_assert!(siblings.starts_with(&walk.siblings));

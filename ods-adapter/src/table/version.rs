@@ -25,6 +25,29 @@ pub struct VersionRef {
     pub hash: HashAlgorithm,
 }
 
+impl VersionRef {
+    /// What the version's manifest object holds, after comparing it with the digest that was registered.
+    pub(crate) fn open<M: BorshDeserialize>(
+        &self,
+        magic: &[u8],
+        object: &Path,
+        bytes: &[u8],
+        keys: &AssetKeys,
+    ) -> Result<M, StoreError> {
+        let damaged = |what| StoreError::damaged(object, None, what);
+        if manifest_digest(self.hash, bytes) != self.manifest_digest {
+            return Err(damaged("it is not the manifest that was registered"));
+        }
+        let content = keys.open_manifest(self.attempt, magic, bytes)?;
+        M::try_from_slice(&content).map_err(|_| damaged("it is of another format"))
+    }
+}
+
+/// The digest by which a version's manifest is registered.
+pub(crate) fn manifest_digest(hash: HashAlgorithm, object: &[u8]) -> [u8; 32] {
+    tagged_hash("sealgate/ods/manifest/1", &[&hash.digest(object)])
+}
+
 /// First bytes of a manifest object.
 const MAGIC: [u8; 8] = *b"SGMANIF2";
 
@@ -126,30 +149,19 @@ impl VersionManifest {
         keys: &AssetKeys,
         version: &VersionRef,
     ) -> Result<Self, StoreError> {
-        let damaged = |what| StoreError::damaged(object, None, what);
-        if Self::digest(version.hash, bytes) != version.manifest_digest {
-            return Err(damaged("it is not the manifest that was registered"));
-        }
-        let content = keys.open_manifest(version.attempt, &MAGIC, bytes)?;
-        let manifest = Self::try_from_slice(&content).ok();
-        let manifest = manifest.ok_or_else(|| damaged("it is of another format"))?;
+        let manifest: Self = version.open(&MAGIC, object, bytes, keys)?;
         let same = manifest.label == keys.label().as_str()
             && (manifest.attempt, manifest.suite, manifest.hash) == (version.attempt, version.suite, version.hash);
-        if manifest.format != FORMAT || !same {
-            return Err(damaged("it describes another version"));
+        match manifest.format == FORMAT && same {
+            true => Ok(manifest),
+            false => Err(StoreError::damaged(object, None, "it describes another version")),
         }
-        Ok(manifest)
     }
 
     /// The number of the version that an object describes, if it is a table's manifest of `attempt`.
     pub(crate) fn number(keys: &AssetKeys, attempt: AttemptId, object: &[u8]) -> Option<u32> {
         let content = keys.open_manifest(attempt, &MAGIC, object).ok()?;
         Self::try_from_slice(&content).ok().map(|manifest| manifest.version)
-    }
-
-    /// The digest by which a version's manifest is registered.
-    pub(crate) fn digest(hash: HashAlgorithm, object: &[u8]) -> [u8; 32] {
-        tagged_hash("sealgate/ods/manifest/1", &[&hash.digest(object)])
     }
 
     /// How many columns its schema has.

@@ -18,7 +18,7 @@ use super::layout;
 use super::read::read_manifest;
 use super::remove_attempt;
 use super::sync::{Build, Previous};
-use super::version::{VersionManifest, VersionRef};
+use super::version::{VersionManifest, VersionRef, manifest_digest};
 use super::worker::{Attempt, Objects};
 use crate::cancel::Cancel;
 use crate::keys::{AssetKeys, KeyError};
@@ -164,6 +164,17 @@ pub enum SealError {
     Cancelled,
 }
 
+impl SealError {
+    /// As [`SourceError::quotes_rows`].
+    pub fn quotes_rows(&self) -> bool {
+        match self {
+            Self::Source(error) => error.quotes_rows(),
+            Self::Row { .. } | Self::DuplicateKey { .. } => true,
+            _ => false,
+        }
+    }
+}
+
 /// Seals a version: its new and changed records, leaves, index and last the manifest, all durable
 /// when this returns. Memory is bounded by one segment's rows, a 256th of the rows and leaves and the
 /// index (about 2 bytes a record), whatever the number of rows. Runs on a tokio runtime; dropping the
@@ -230,7 +241,7 @@ async fn finish(
 ) -> Result<SealedVersion, SealError> {
     let object = manifest.seal(keys)?;
     let (attempt, suite, hash) = (manifest.attempt, manifest.suite, manifest.hash);
-    let manifest_digest = VersionManifest::digest(hash, &object);
+    let manifest_digest = manifest_digest(hash, &object);
     let bytes_written = bytes + object.len() as u64;
     let mut columns = Vec::with_capacity(manifest.columns());
     for column in (0u8..).take(manifest.columns()) {

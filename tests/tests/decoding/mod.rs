@@ -44,13 +44,14 @@ use sealgate_ods::{AssetLabel, KeyFolder, RootFile, RootKey, ShareManifest};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
+pub mod backups;
 pub mod shared;
 
 /// One way in.
 pub type Probe = fn(&[u8]);
 
 /// All ways in; the flag says that reading takes long, so that fewer inputs are tried.
-pub const PROBES: [(&str, bool, Probe); 26] = [
+pub const PROBES: [(&str, bool, Probe); 29] = [
     ("question", false, question),
     ("shape", false, shape),
     ("predicate", false, predicate),
@@ -77,6 +78,9 @@ pub const PROBES: [(&str, bool, Probe); 26] = [
     ("receipt", false, shared::receipt),
     ("member", false, shared::member),
     ("identity", false, shared::sealed_identity),
+    ("handing", false, shared::handing),
+    ("stream", false, backups::stream),
+    ("backup", true, backups::backup),
 ];
 
 /// Reads borsh in its one spelling.

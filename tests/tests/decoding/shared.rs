@@ -3,18 +3,19 @@
 
 use sealgate_gateway::client::Governance;
 use sealgate_gateway::handed::Handed;
+use sealgate_gateway::handing::SignedHanding;
 use sealgate_gateway::identity::{self, IdentityError};
 use sealgate_gateway::receipt::Receipt;
 use sealgate_gateway::witness::pins::Pins;
 use sealgate_ledger::checkpoint::SignedCheckpoint;
 use sealgate_ledger::codec::encode;
 use sealgate_ledger::cosign::{Note, NoteLine, WitnessKey, WitnessSecret, attach};
-use sealgate_ledger::ids::{Address, AssetId};
+use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId};
 use sealgate_ledger::member::{Certificate, Change, Member, MemberSet, Policy, ProposalView};
 use sealgate_ledger::standing::{AssetStanding, Handover, SignedHead, Standing, walk};
 use sealgate_ledger::state::{AccountView, GrantView, TextView};
 use sealgate_ledger::trie::{LeafDigest, StateKey};
-use sealgate_ledger::tx::TextContent;
+use sealgate_ledger::tx::{Handing, TextContent};
 use sealgate_ledger::witness::AddCheckpoint;
 
 use super::{GENESIS, account_secret, canonical, fixed_genesis, json};
@@ -125,6 +126,26 @@ pub fn member(bytes: &[u8]) {
     json::<ProposalView>(bytes);
     json::<Governance>(bytes);
     canonical::<TextContent>(bytes);
+}
+
+/// A receiver's consent to be given an asset: known, and signed with [`account_secret`].
+pub fn signed_handing() -> SignedHanding {
+    let handing = Handing {
+        chain: ChainId([1; 32]),
+        asset: AssetId([2; 32]),
+        from: Address([3; 32]),
+        to: account_secret().address(),
+        handed: 4,
+        expiry: BlockHeight(5),
+    };
+    SignedHanding { signature: handing.sign(account_secret()).signature, handing }
+}
+
+/// A receiver's consent, as it is passed to the owner: no other one bears this signature.
+pub fn handing(bytes: &[u8]) {
+    let Some(signed) = json::<SignedHanding>(bytes) else { return };
+    let verified = signed.handing.verify(account_secret().public(), &signed.signature);
+    assert!(verified.is_err() || signed == signed_handing());
 }
 
 /// A sealed identity, as the ledger carries it.

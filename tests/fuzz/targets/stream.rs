@@ -1,0 +1,2 @@
+#![no_main]
+sealgate_fuzz::target!("stream");
