@@ -113,6 +113,7 @@ fn the_trail_is_filtered_opened_and_written() {
     let trail = browser.get("/console/auditor/trail").ok();
     trail.has(&["15 requests", "pseudonym", "fee &gt;= 100", "denied", "answered", "The same as a table"]);
     trail.lacks(&["Bank of Dalian", "<script"]);
+    trail.has(&[&format!("href=\"/console/explorer/accounts/{}\"", world.requester)]);
 
     // Filters: by outcome, account, asset, purpose and time.
     browser.get("/console/auditor/trail?outcome=answered").ok().has(&["1 request<"]);
@@ -131,7 +132,7 @@ fn the_trail_is_filtered_opened_and_written() {
     browser.get("/console/auditor/trail?until=2100-01-01T00%3A00").ok().has(&["15 requests"]);
     // What cannot be is told, beside what was typed.
     for (query, why) in [
-        ("asset=ships", "the ledger has no asset 'ships'"),
+        ("asset=ships", "the ledger has no asset 'ships': did you mean 'shop'?"),
         ("who=nobody", "the ledger has no account 'nobody'"),
         ("outcome=perhaps", "an outcome is one of"),
         ("from=yesterday", "'yesterday' is no time"),
