@@ -132,7 +132,8 @@ fn the_trail_is_filtered_opened_and_written() {
     browser.get("/console/auditor/trail?until=2100-01-01T00%3A00").ok().has(&["15 requests"]);
     // What cannot be is told, beside what was typed.
     for (query, why) in [
-        ("asset=ships", "the ledger has no asset 'ships': did you mean 'shop'?"),
+        ("asset=ships", "the ledger has no asset 'ships'"),
+        ("asset=shpo", "the ledger has no asset 'shpo': did you mean 'shop'?"),
         ("who=nobody", "the ledger has no account 'nobody'"),
         ("outcome=perhaps", "an outcome is one of"),
         ("from=yesterday", "'yesterday' is no time"),
