@@ -183,7 +183,7 @@ impl<'a> Session<'a> {
     }
 
     /// The asset that may have been meant, as a hint: what the gateway lists is not believed for more.
-    async fn meant(&self, table: &str) -> String {
+    pub(crate) async fn meant(&self, table: &str) -> String {
         let listed = self.client.catalogue(&Search::default()).await.map(|(listed, _)| listed).unwrap_or_default();
         let bare = table.rsplit('/').next().unwrap_or(table);
         let near = near(bare, listed.iter().map(|one| one.asset.name.as_str()));

@@ -11,10 +11,11 @@ use sealgate_ledger::ids::{Address, ChainId};
 use sealgate_ods::keys::RootFile;
 use sealgate_ods::sealed_stream::{StreamError, StreamReader, StreamWriter};
 use sealgate_ods::store::StoreUrl;
+use serde::{Deserialize, Serialize};
 
 use crate::account_file;
 use crate::config::{Config, ConfigError};
-use crate::files::{FileError, create_private_dir};
+use crate::files::{FileError, create_private_dir, read_json, write_json};
 use crate::home::{HELD_FILE, Home, HomeError};
 use crate::owner::{OwnerError, ROOT_KEY_FILE, Still, clock_ms, take};
 
@@ -91,6 +92,25 @@ pub enum BackupError {
         /// How far the backup is.
         saved: u64,
     },
+}
+
+/// What says in a data folder when its last backup was made.
+const MARK_FILE: &str = "backup.json";
+
+/// The last backup of a data folder, as far as the folder knows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Mark {
+    /// When it was made, in milliseconds since 1970-01-01 UTC.
+    pub made_ms: u64,
+    /// Whether the sealed objects are in it.
+    pub objects: bool,
+}
+
+impl Mark {
+    /// That of a folder; none where no backup was made of it, or the mark cannot be read.
+    pub fn of(folder: &Path) -> Option<Mark> {
+        read_json(&folder.join(MARK_FILE)).ok()
+    }
 }
 
 /// Whose folder it is.
@@ -176,6 +196,13 @@ pub fn backup(
     let bytes = temporary.as_file().metadata().map_err(&failed)?.len();
     temporary.persist_noclobber(out).map_err(|error| failed(error.error))?;
     File::open(parent).and_then(|parent| parent.sync_all()).map_err(FileError::io(parent))?;
+    if kind == Kind::Data {
+        let mark = Mark { made_ms: plan.summary.made_ms, objects: plan.summary.objects };
+        // The backup is whole, whether or not the folder takes a note of it.
+        if let Err(error) = write_json(&folder.join(MARK_FILE), &mark, true) {
+            tracing::warn!(%error, "the folder has no note of this backup");
+        }
+    }
     Ok(Written { summary: plan.summary, files, bytes, beside: plan.beside })
 }
 
@@ -335,6 +362,7 @@ fn is_transient(path: &Path) -> bool {
         "spill",
         "serving.json",
         "rehash.json",
+        MARK_FILE,
         "init.unfinished",
     ];
     rebuilt.iter().any(|known| path.starts_with(known))

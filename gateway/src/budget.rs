@@ -20,6 +20,10 @@ use serde::Serialize;
 
 use crate::envelope::{self, EnvelopeError, Purpose};
 
+mod balance;
+
+pub use balance::{FieldTold, FieldsTold, NEARLY_PERCENT, Spent};
+
 /// Thousandths of a bit.
 pub type Millibits = u32;
 
@@ -318,7 +322,7 @@ pub struct Book {
     /// Which account each one succeeds.
     succeeds: HashMap<Address, Address>,
     open: HashMap<TxHash, Open>,
-    told: HashMap<(AssetId, Subject), Told>,
+    told: HashMap<AssetId, HashMap<Subject, Told>>,
     /// Charged, but not on the ledger yet: counts against budgets, and makes nothing free.
     pending: HashMap<TxHash, (AssetId, Address, Vec<KeyAsk>)>,
 }
@@ -338,26 +342,6 @@ impl Checked {
         self.answers += more.answers;
         self.wrong.extend(more.wrong);
     }
-}
-
-/// What one record's field has told, for people and machines.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Spent {
-    /// The asset's name.
-    pub asset: String,
-    /// The asset.
-    pub asset_id: AssetId,
-    /// The record.
-    pub subject: Subject,
-    /// The field.
-    pub column: String,
-    /// Charged to the pool, in thousandths of a bit.
-    pub millibits: Millibits,
-    /// Its budget, likewise.
-    pub budget_millibits: Millibits,
-    /// Of which each requester was told, in the order of addresses. What several were told counts
-    /// once in the pool.
-    pub requesters: Vec<(Address, Millibits)>,
 }
 
 impl Book {
@@ -434,7 +418,7 @@ impl Book {
     /// What an account was told, its successor has been told.
     fn succeed(&mut self, from: Address, to: Address) {
         self.succeeds.insert(to, from);
-        for told in self.told.values_mut() {
+        for told in self.told.values_mut().flat_map(HashMap::values_mut) {
             let own: Vec<_> = told.own.extract_if(.., |(who, _), _| *who == from).collect();
             told.own.extend(own.into_iter().map(|((_, column), bits)| ((to, column), bits)));
             let asked: Vec<_> = told.asked_by.extract_if(|(who, _)| *who == from).collect();
@@ -469,7 +453,7 @@ impl Book {
                 columns: columns(predicate),
             };
             let asks: Vec<ItemAsk> = charge.items.iter().zip(&predicates).map(ask).collect();
-            let told = self.told.entry((open.asset, charge.subject)).or_default();
+            let told = self.told.entry(open.asset).or_default().entry(charge.subject).or_default();
             if told.charge(open.sender, &asks) != charge.items {
                 return Err(wrong("they are not what the question costs on top of what was told before"));
             }
@@ -482,6 +466,11 @@ impl Book {
             }
         }
         Ok(())
+    }
+
+    /// What has been told of a record, to be charged tentatively.
+    fn told_of(&self, asset: &AssetId, subject: &Subject) -> Told {
+        self.told.get(asset).and_then(|records| records.get(subject)).cloned().unwrap_or_default()
     }
 
     /// Reserves what an answer tells: from here on it counts against the budgets. What it costs
@@ -508,9 +497,7 @@ impl Book {
             }
         }
         for ask in asks {
-            let told = tentative
-                .entry(ask.subject)
-                .or_insert_with(|| self.told.get(&(*asset, ask.subject)).cloned().unwrap_or_default());
+            let told = tentative.entry(ask.subject).or_insert_with(|| self.told_of(asset, &ask.subject));
             let charges = told.charge(requester, &ask.items);
             // Others may come first or never: both cases must stay within the budget.
             for (sender, item) in waiting.get(&ask.subject).into_iter().flatten() {
@@ -533,9 +520,7 @@ impl Book {
         let mut tentative: HashMap<Subject, Told> = HashMap::new();
         let mut charges = Vec::new();
         for ask in asks.iter().filter(|ask| !ask.items.is_empty()) {
-            let told = tentative
-                .entry(ask.subject)
-                .or_insert_with(|| self.told.get(&(*asset, ask.subject)).cloned().unwrap_or_default());
+            let told = tentative.entry(ask.subject).or_insert_with(|| self.told_of(asset, &ask.subject));
             charges.push(KeyCharge { subject: ask.subject, items: told.charge(*requester, &ask.items) });
         }
         charges
@@ -546,7 +531,8 @@ impl Book {
         let Some((asset, requester, asks)) = self.pending.remove(request) else { return };
         self.open.remove(request);
         for ask in asks.iter().filter(|ask| !ask.items.is_empty()) {
-            self.told.entry((asset, ask.subject)).or_default().charge(requester, &ask.items);
+            let told = self.told.entry(asset).or_default().entry(ask.subject).or_default();
+            told.charge(requester, &ask.items);
         }
     }
 
@@ -573,32 +559,6 @@ impl Book {
     /// The assets it knows, with their owners and names.
     pub fn assets(&self) -> impl Iterator<Item = (&AssetId, &Address, &str)> {
         self.assets.iter().map(|(id, rules)| (id, &rules.owner, rules.name.as_str()))
-    }
-
-    /// What has been told, of each record and field, most first.
-    pub fn spent(&self) -> Vec<Spent> {
-        let mut lines = Vec::new();
-        for ((id, subject), told) in &self.told {
-            let Some(rules) = self.assets.get(id) else { continue };
-            for (column, millibits) in &told.pool {
-                let own = told.own.iter().filter(|((_, of), spent)| of == column && **spent > 0);
-                lines.push(Spent {
-                    asset: rules.name.clone(),
-                    asset_id: *id,
-                    subject: *subject,
-                    column: rules.schema.at(*column).map_or_else(String::new, |c| c.name.clone()),
-                    millibits: *millibits,
-                    budget_millibits: budget_of(&rules.budgets, *column),
-                    requesters: own.map(|((who, _), spent)| (*who, *spent)).collect(),
-                });
-            }
-        }
-        lines.sort_by(|a, b| {
-            b.millibits
-                .cmp(&a.millibits)
-                .then_with(|| (&a.asset, a.subject, &a.column).cmp(&(&b.asset, b.subject, &b.column)))
-        });
-        lines
     }
 }
 

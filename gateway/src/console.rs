@@ -23,6 +23,7 @@ use crate::turns::NoTurn;
 
 pub mod auditor;
 mod entering;
+mod errors;
 mod explorer;
 pub mod jobs;
 mod operator;

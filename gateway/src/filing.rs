@@ -17,7 +17,7 @@ use sealgate_ods::{CipherSuite, FileState, HashAlgorithm};
 
 use crate::files::FileError;
 use crate::owner::{Owner, OwnerError};
-use crate::publishing::{PublishError, certainly_refused, publish_lock, remove_orphans, retire_old};
+use crate::publishing::{PublishError, certainly_refused, named, publish_lock, remove_orphans, retire_old};
 
 /// Why a file was not published. The ledger is unchanged.
 #[derive(Debug, thiserror::Error)]
@@ -91,8 +91,7 @@ pub async fn publish_file(owner: &Owner, filing: Filing<'_>) -> Result<Filed, Fi
     let begun = FileState::from_metadata(&meta);
     let _lock = publish_lock(owner.folder())?;
     let access = owner.access().await?;
-    let asset = AssetId::of(&access.genesis().await?.chain_id(), &owner.account().address(), filing.name);
-    let existing = access.asset(&asset).await?;
+    let (asset, existing) = named(owner, &access, filing.name).await?;
     if let Some(detail) = existing.as_ref().filter(|detail| detail.asset.data_type != FILE) {
         let data_type = detail.asset.data_type.clone();
         return Err(FilingError::NotFile { name: filing.name.to_owned(), data_type });

@@ -32,7 +32,7 @@ use sealgate_ods::{AssetKeys, VersionRef};
 use tokio::sync::{Mutex, Semaphore};
 
 use crate::auditing::read_book;
-use crate::budget::{self, Book, BudgetError, KeyAsk, Reader, Spent};
+use crate::budget::{self, Book, BudgetError, FieldsTold, KeyAsk, Reader, Spent};
 use crate::delivery::release::Deliveries;
 use crate::envelope::{self, EnvelopeError};
 use crate::files::{FileError, read_bounded, write_private};
@@ -141,6 +141,8 @@ pub struct Work {
     pub proofs: u64,
     /// Answers refused for want of budget or room.
     pub declined: u64,
+    /// Operations that the store of sealed objects failed.
+    pub store_errors: u64,
 }
 
 /// How a granted request ended: the entry that says so, and the sealed answer if there is one.
@@ -234,9 +236,19 @@ impl Gateway {
         &self.syncs
     }
 
-    /// What answers have told of the owner's records, each record and field, most first.
-    pub async fn spent(&self) -> Vec<Spent> {
-        self.book.lock().await.spent()
+    /// What answers have told of an asset's fields.
+    pub async fn told(&self, asset: &AssetId) -> FieldsTold {
+        self.book.lock().await.fields(asset)
+    }
+
+    /// The records' fields of which answers have told most, as [`Book::most_told`] gives them.
+    pub async fn most_told(&self, wanted: impl Fn(&AssetId) -> bool, most: usize) -> (Vec<Spent>, usize) {
+        self.book.lock().await.most_told(wanted, most)
+    }
+
+    /// Whether the balances that it goes by are those of `book`.
+    pub async fn agrees_with(&self, book: &Book) -> bool {
+        self.book.lock().await.agrees_with(book)
     }
 
     /// The serialised verifying key of the circuit called `name`.
@@ -334,6 +346,7 @@ impl Gateway {
             waiting: self.waiting.count() as u64,
             proofs: self.proofs_made.load(Ordering::Relaxed),
             declined: self.declined.load(Ordering::Relaxed),
+            store_errors: self.owner.store().failures(),
         }
     }
 

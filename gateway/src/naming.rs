@@ -59,6 +59,9 @@ impl fmt::Display for Who {
 /// How alike two names are at least, of which one is taken for a slip of the other.
 const ALIKE: f64 = 0.75;
 
+/// How much of an unknown name is shown.
+const NAME_CHARS: usize = 120;
+
 /// The name that somebody may have meant who wrote one that stands for nothing.
 pub fn near<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let alike = |name: &str| match name.eq_ignore_ascii_case(written) {
@@ -67,6 +70,33 @@ pub fn near<'a>(written: &str, names: impl IntoIterator<Item = &'a str>) -> Opti
     };
     let rated = names.into_iter().map(|name| (alike(name), name)).filter(|(alike, _)| *alike >= ALIKE);
     rated.max_by(|(a, _), (b, _)| a.total_cmp(b)).map(|(_, name)| name)
+}
+
+/// A name that stands for nothing, and the one that was perhaps meant.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unknown {
+    /// As it was written, its beginning if it is long.
+    pub name: String,
+    /// One of those that there are.
+    pub near: Option<String>,
+}
+
+impl Unknown {
+    /// What was written, which is none of these names; of an asset under its owner's the last part counts.
+    pub fn among<'a>(written: &impl fmt::Display, names: impl IntoIterator<Item = &'a str>) -> Unknown {
+        let written = written.to_string();
+        let near = near(written.rsplit('/').next().unwrap_or(&written), names).map(str::to_owned);
+        Unknown { name: written.chars().take(NAME_CHARS).collect(), near }
+    }
+}
+
+impl fmt::Display for Unknown {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.near {
+            Some(near) => write!(f, "'{}': did you mean '{near}'?", self.name),
+            None => write!(f, "'{}'", self.name),
+        }
+    }
 }
 
 /// An asset as somebody names it.

@@ -10,7 +10,7 @@ use std::time::Duration;
 use sealgate_ledger::SubmitError;
 use sealgate_ledger::block::Receipt;
 use sealgate_ledger::ids::{AssetId, Digest};
-use sealgate_ledger::state::AssetView;
+use sealgate_ledger::state::{AssetView, Rejection};
 use sealgate_ledger::tx::{ColumnSeal, TABLE, TxBody, VersionInfo};
 use sealgate_ods::keys::{AssetKeys, KeyError};
 use sealgate_ods::manifest::{ManifestError, OnBadRow, ShareManifest};
@@ -175,13 +175,8 @@ async fn prepare(
     anew: bool,
     progress: Arc<dyn ProgressSink>,
 ) -> Result<Prepared, PublishError> {
-    let genesis = access.genesis().await?;
     let schema = manifest.schema();
-    let (own, name) = (owner.account().address(), manifest.asset_name());
-    // One that was given to this owner keeps its id.
-    let given = access.owned(&own, name).await?.map(|detail| detail.asset.id);
-    let asset = given.unwrap_or_else(|| AssetId::of(&genesis.chain_id(), &own, name));
-    let existing = access.asset(&asset).await?;
+    let (asset, existing) = named(owner, access, manifest.asset_name()).await?;
     if let Some(detail) = &existing {
         check_existing(manifest, &detail.asset)?;
     }
@@ -216,6 +211,31 @@ async fn prepare(
     .await?;
     let report = report.map(|report| report.finish()).transpose().map_err(OwnerError::from)?.flatten();
     Ok(Prepared { manifest: manifest.clone(), asset, keys, sealed, report })
+}
+
+/// What the owner publishes under a name: the asset's id, and the asset if it has a version. One that was
+/// given to this owner keeps its id.
+///
+/// # Errors
+/// [`OwnerError::Submit`] where the owner registered one of this name that is another's now, as the ledger
+/// would say.
+pub(crate) async fn named(
+    owner: &Owner,
+    access: &Access,
+    name: &str,
+) -> Result<(AssetId, Option<AssetDetail>), OwnerError> {
+    let own = owner.account().address();
+    if let Some(detail) = access.owned(&own, name).await? {
+        return Ok((detail.asset.id, Some(detail)));
+    }
+    let asset = AssetId::of(&access.genesis().await?.chain_id(), &own, name);
+    match access.asset(&asset).await? {
+        None => Ok((asset, None)),
+        Some(detail) => {
+            let owner = detail.asset.owner;
+            Err(SubmitError::from(Rejection::NotOwner { asset, owner, sender: own }).into())
+        }
+    }
 }
 
 /// Registers what was prepared, and lets go of what is old.

@@ -8,7 +8,6 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use sealgate_ledger::Ledger;
-use sealgate_ledger::ids::AssetId;
 use sealgate_ods::manifest::ShareManifest;
 use sealgate_ods::progress::{ProgressSink, silent};
 
@@ -167,9 +166,8 @@ async fn sleep_until(at_ms: u64) {
 /// When the last version of a manifest's table was recorded; none where that cannot be told.
 pub(crate) fn last_version_ms(owner: &Owner, ledger: &Ledger, manifest: &Path) -> Option<u64> {
     let manifest = ShareManifest::read(manifest).ok()?;
-    let asset = AssetId::of(&ledger.genesis().chain_id(), &owner.account().address(), manifest.asset_name());
-    let current = ledger.asset(&asset).ok()??.current;
-    let height = ledger.version(&asset, current).ok()??.height;
+    let asset = ledger.asset_owned(&owner.account().address(), manifest.asset_name()).ok()??;
+    let height = ledger.version(&asset.id, asset.current).ok()??.height;
     Some(ledger.block(height).ok()?.header.time_ms)
 }
 

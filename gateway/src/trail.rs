@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::asking::Session;
 use crate::auditing::{AuditFailure, replay_at};
-use crate::naming::{AssetName, Who};
+use crate::naming::{AssetName, Unknown, Who};
 
 pub mod anomalies;
 pub mod export;
@@ -354,11 +354,11 @@ pub enum TrailFailure {
     #[error("{0}")]
     Audit(Box<AuditFailure>),
     /// Nothing has the name that was given.
-    #[error("the ledger has no asset '{0}'")]
-    NoAsset(String),
+    #[error("the ledger has no asset {0}")]
+    NoAsset(Unknown),
     /// Nobody has it.
-    #[error("the ledger has no account '{0}'")]
-    NoAccount(String),
+    #[error("the ledger has no account {0}")]
+    NoAccount(Unknown),
 }
 
 impl From<AuditFailure> for TrailFailure {
@@ -422,7 +422,10 @@ impl State {
         };
         let assets: BTreeMap<_, _> = self.assets.iter().filter(wanted).map(|asset| (asset.id, asset)).collect();
         match &filter.asset {
-            Some(name) if assets.is_empty() => Err(TrailFailure::NoAsset(name.to_string().chars().take(120).collect())),
+            Some(name) if assets.is_empty() => {
+                let names = self.assets.iter().map(|asset| asset.name.as_str());
+                Err(TrailFailure::NoAsset(Unknown::among(name, names)))
+            }
             _ => Ok(assets),
         }
     }
@@ -431,7 +434,8 @@ impl State {
     fn knows(&self, filter: &Filter) -> Result<(), TrailFailure> {
         match &filter.requester {
             Some(who) if !self.accounts.values().any(|account| who.is(account)) => {
-                Err(TrailFailure::NoAccount(who.to_string().chars().take(120).collect()))
+                let names = self.accounts.values().map(|account| account.name.as_str());
+                Err(TrailFailure::NoAccount(Unknown::among(who, names)))
             }
             _ => Ok(()),
         }

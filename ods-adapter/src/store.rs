@@ -2,6 +2,7 @@
 
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use bytes::Bytes;
 use futures::TryStreamExt as _;
@@ -195,6 +196,7 @@ pub struct Store {
     root: Option<PathBuf>,
     /// What may be on its way at once, in [`UPLOAD_UNIT`]s.
     uploads: Arc<Semaphore>,
+    failures: Arc<AtomicU64>,
 }
 
 impl Store {
@@ -242,7 +244,23 @@ impl Store {
 
     /// Any other object store; durability is what it promises for `put`.
     pub fn remote(inner: Arc<dyn ObjectStore>) -> Self {
-        Self { inner, root: None, uploads: Arc::new(Semaphore::new(UPLOAD_BYTES / UPLOAD_UNIT)) }
+        let uploads = Arc::new(Semaphore::new(UPLOAD_BYTES / UPLOAD_UNIT));
+        Self { inner, root: None, uploads, failures: Arc::default() }
+    }
+
+    /// How many operations the store has failed since it was opened: it gave no answer, refused, or was full.
+    /// That an object is not there, or is not what was written, is no failure of the store.
+    pub fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// The error of an operation on an object, counted if it is the store's.
+    fn failed(&self, object: &Path, source: object_store::Error) -> StoreError {
+        let error = StoreError::of(object, source);
+        if matches!(error, StoreError::Service { .. }) {
+            self.failures.fetch_add(1, Ordering::Relaxed);
+        }
+        error
     }
 
     pub(crate) async fn put(&self, object: &Path, content: impl Into<Bytes>) -> Result<(), StoreError> {
@@ -255,14 +273,15 @@ impl Store {
             Err(error) if is_full(&error) => {
                 let place =
                     self.root.as_ref().map_or_else(|| self.inner.to_string(), |root| root.display().to_string());
+                self.failures.fetch_add(1, Ordering::Relaxed);
                 Err(StoreError::Full { place, object: object.to_string() })
             }
-            Err(error) => Err(StoreError::of(object, error)),
+            Err(error) => Err(self.failed(object, error)),
         }
     }
 
     pub(crate) async fn read(&self, object: &Path) -> Result<Bytes, StoreError> {
-        let failed = |error| StoreError::of(object, error);
+        let failed = |error| self.failed(object, error);
         self.inner.get(object).await.map_err(failed)?.bytes().await.map_err(failed)
     }
 
@@ -276,7 +295,7 @@ impl Store {
             Err(object_store::Error::NotFound { .. }) => Err(StoreError::Missing { object: object.to_string() }),
             Err(error) => match self.inner.head(object).await {
                 Ok(meta) if meta.size < range.end => Err(cut()),
-                _ => Err(StoreError::of(object, error)),
+                _ => Err(self.failed(object, error)),
             },
         }
     }
@@ -294,7 +313,7 @@ impl Store {
         match self.inner.head(object).await {
             Ok(_) => Ok(true),
             Err(object_store::Error::NotFound { .. }) => Ok(false),
-            Err(error) => Err(StoreError::of(object, error)),
+            Err(error) => Err(self.failed(object, error)),
         }
     }
 
@@ -302,13 +321,13 @@ impl Store {
     pub(crate) async fn remove(&self, object: &Path) -> Result<(), StoreError> {
         match self.inner.delete(object).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(error) => Err(StoreError::of(object, error)),
+            Err(error) => Err(self.failed(object, error)),
         }
     }
 
     /// Every object under `prefix`.
     pub(crate) async fn list(&self, prefix: &Path) -> Result<Vec<ObjectMeta>, StoreError> {
-        self.inner.list(Some(prefix)).try_collect().await.map_err(|error| StoreError::of(prefix, error))
+        self.inner.list(Some(prefix)).try_collect().await.map_err(|error| self.failed(prefix, error))
     }
 
     /// The folders directly under `prefix`.
@@ -316,7 +335,7 @@ impl Store {
         match self.inner.list_with_delimiter(Some(prefix)).await {
             Ok(listing) => Ok(listing.common_prefixes),
             Err(object_store::Error::NotFound { .. }) => Ok(Vec::new()),
-            Err(error) => Err(StoreError::of(prefix, error)),
+            Err(error) => Err(self.failed(prefix, error)),
         }
     }
 

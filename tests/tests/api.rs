@@ -37,6 +37,8 @@ mod pressure;
 mod proxied;
 #[path = "api/secure.rs"]
 mod secure;
+#[path = "api/timing.rs"]
+mod timing;
 
 const SQL: &str = "SELECT name, fee >= 500 FROM people WHERE id = 24";
 

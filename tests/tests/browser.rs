@@ -263,3 +263,39 @@ async fn owner_requester_auditor_and_operator_do_their_jobs() {
     auditor.close().await;
     owner.close().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_grant_is_made_by_keyboard_alone() {
+    if tools().is_none() {
+        return;
+    }
+    let world = World::with(&Table::shops(40));
+    let server = world.serve();
+    let browser = Browser::start("keyboard", "en", DESKTOP, false).await;
+    browser.go(&owners_link(&world)).await;
+    browser.enter("Continue as Test owner").await;
+    browser.see(&["Sign out"]).await;
+    browser.enter("Data owner").await;
+    browser.see(&["New grant"]).await;
+    browser.enter("shop").await;
+    browser.see(&["Budgets in detail"]).await;
+    browser.enter("New grant").await;
+    browser.see(&["Next"]).await;
+    browser.tab_to("Account").await;
+    browser.press(&world.requester).await;
+    browser.enter("Next").await;
+    browser.see(&["See who can learn what"]).await;
+    browser.tab_to("name").await;
+    browser.press(" ").await;
+    browser.tab_to("Purpose").await;
+    browser.press("fee check").await;
+    browser.enter("See who can learn what").await;
+    browser.see(&["could learn", "Grant it"]).await;
+    browser.shot("learning").await;
+    browser.enter("Grant it").await;
+    browser.see(&["Done: the ledger has recorded it"]).await;
+    browser.close().await;
+    let sql = "SELECT name FROM shop WHERE id = 3";
+    world.ask(&server.url, "requester", "fee check", "answer.json", sql).ok();
+    world.ask(&server.url, "requester", "fee check", "none.json", "SELECT fee FROM shop WHERE id = 3").error();
+}

@@ -336,6 +336,14 @@ fn errors_say_what_to_do() {
     );
     ask(&requester, "SELECT salary FROM shop WHERE id = 1", &["no column 'salary'; it has id, name, fee"]);
     ask(&requester, "SELECT name FROM shop", &["WHERE"]);
+    let (url, auditor) = (server.url.as_str(), world.path("auditor"));
+    for command in ["grants", "trail"] {
+        let asked = [command, "--gateway", url, "--home", &auditor, "--asset", "shpo"];
+        told(&asked, &["the ledger has no asset 'shpo': did you mean 'shop'?"]);
+    }
+    told(&["budget", "--data-dir", &owner, "--asset", "shpo"], &["no asset 'shpo': did you mean 'shop'?"]);
+    let by = ["trail", "--gateway", url, "--home", &auditor, "--address", "Test ownr"];
+    told(&by, &["the ledger has no account 'Test ownr': did you mean 'Test owner'?"]);
     drop(server);
     told(
         &["revoke", "--data-dir", &owner, "--asset", "Shop", "--to", &world.requester],

@@ -113,6 +113,7 @@ fn the_trail_is_filtered_opened_and_written() {
     let trail = browser.get("/console/auditor/trail").ok();
     trail.has(&["15 requests", "pseudonym", "fee &gt;= 100", "denied", "answered", "The same as a table"]);
     trail.lacks(&["Bank of Dalian", "<script"]);
+    trail.has(&[&format!("href=\"/console/explorer/accounts/{}\"", world.requester)]);
 
     // Filters: by outcome, account, asset, purpose and time.
     browser.get("/console/auditor/trail?outcome=answered").ok().has(&["1 request<"]);
@@ -132,6 +133,7 @@ fn the_trail_is_filtered_opened_and_written() {
     // What cannot be is told, beside what was typed.
     for (query, why) in [
         ("asset=ships", "the ledger has no asset 'ships'"),
+        ("asset=shpo", "the ledger has no asset 'shpo': did you mean 'shop'?"),
         ("who=nobody", "the ledger has no account 'nobody'"),
         ("outcome=perhaps", "an outcome is one of"),
         ("from=yesterday", "'yesterday' is no time"),

@@ -4,6 +4,8 @@
 #[path = "console/visitor.rs"]
 mod visitor;
 
+mod given;
+
 use reqwest::StatusCode;
 use sealgate_tests::{Server, Table, World, sealgate, text};
 use visitor::{Shown, Visitor};
@@ -134,7 +136,14 @@ async fn the_whole_job_is_done_in_a_browser() {
     let confirm = desk.get(&rotate).await;
     let changed = desk.post(&confirm, &rotate, &[]).await;
     changed.says(&["The key of shop was changed", "Version 2 (50 records)", "Make a new backup now"]);
-    desk.get("/console/owner/keys").await.says(&["only the current key", "sealgate backup --data-dir", "root.key"]);
+    let keys = desk.get("/console/owner/keys").await;
+    keys.says(&["only the current key", "sealgate backup --data-dir", "root.key", "No backup of this folder was made"]);
+    let (owner, out, passphrase) = (world.path("owner"), world.path("owner.backup"), world.path("passphrase"));
+    std::fs::write(&passphrase, "eight words that nobody else would put together").unwrap();
+    let options = ["--data-dir", &owner, "--out", &out, "--passphrase-file", &passphrase];
+    sealgate(&[&["backup"][..], &options].concat()).ok();
+    let keys = desk.get("/console/owner/keys").await;
+    keys.says(&["The last backup of this folder was made at 20"]).lacks(&["without the sealed objects"]);
 
     let withdraw = format!("/console/owner/assets/{asset}/withdraw");
     let confirm = desk.get(&withdraw).await;
@@ -412,6 +421,23 @@ async fn schedules_and_reports_are_shown() {
         "0 added, 0 changed, 0 removed, 19 as they were",
     ]);
     assert_eq!(desk.post(&page, "/console/owner/syncs/now/0", &[]).await.status, StatusCode::UNPROCESSABLE_ENTITY);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_given_to_the_owner_has_its_next_version_previewed() {
+    let world = World::with(&Table::shops(10));
+    world.account("giver");
+    tokio::task::block_in_place(|| given::plans(&world));
+    let server = serve(&world);
+    let mut desk = owner(&world, &server.url).await;
+    let (form, folder) = (desk.get(PUBLISH).await, world.dir.path().display().to_string());
+    let manifest = Table { name: "plans".into(), ..Table::shops(10) }.manifest();
+    let preview = format!("{PUBLISH}/preview");
+    let shown = desk.post(&form, &preview, &[("manifest", &manifest), ("folder", &folder)]).await;
+    shown.says(&["What becomes public of plans", "version 2"]).lacks(&["is a new asset"]);
+    let other = manifest.replace("decimal(2)", "decimal(3)");
+    let refused = desk.post(&shown, &preview, &[("manifest", &other), ("folder", &folder)]).await;
+    refused.says(&["published with another schema"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -510,6 +510,9 @@ fn everybody_browses_the_ledger_and_a_home_checks_what_it_shows() {
         let block = found("1");
         block.has(&["Block 1", "Header", "Log root", "accepted"]);
         assert_eq!(block.text().contains("is in the tree of the signed checkpoint (inclusion proof)"), !own);
+        block.has(&["Who signed it", "whose signatures are not kept"]);
+        let head = height(&server.url).to_string();
+        found(&head).has(&["Who signed it", "Test owner", "A quorum's signatures are kept"]);
         let hash = block.html().split("Hash</dt>").nth(1).unwrap().split("mono\">").nth(1).unwrap()[..64].to_owned();
         found(&hash).has(&["Block 1"]);
         let transaction = found(&request);

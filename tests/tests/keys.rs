@@ -192,7 +192,9 @@ fn restore(from: &str, kind: &str, folder: &str) -> Run {
 /// What a folder holds, but for what a running process or the index keeps there.
 fn content(folder: &Path) -> Vec<(String, Vec<u8>)> {
     let name = |path: &Path| path.strip_prefix(folder).unwrap().display().to_string();
-    let transient = |name: &str| name.starts_with("ledger/index") || name.ends_with("lock") || name == "serving.json";
+    let transient = |name: &str| {
+        name.starts_with("ledger/index") || name.ends_with("lock") || name == "serving.json" || name == "backup.json"
+    };
     let files = files_under(folder).into_iter().map(|path| (name(&path), std::fs::read(path).unwrap()));
     files.filter(|(name, _)| !transient(name)).collect()
 }

@@ -243,6 +243,12 @@ fn the_main_job_across_two_members_while_nodes_are_killed() {
     network.start(1);
     let question = format!("SELECT status FROM \"{}/shop\" WHERE id = 11", account.did());
     wait("an answer from the new owner", || network.ask(2, "bank", "e.json", &question).code == 0);
+    // It is the same asset to the new owner's commands, whoever registered it.
+    let manifest = network.path("shop.toml");
+    let next = sealgate(&["publish", "--data-dir", &into, "--manifest", &manifest]).ok();
+    assert_eq!((&next["asset"], &next["version"]), (&asset.as_str().into(), &2.into()));
+    let listed = sealgate(&["keys", "list", "--data-dir", &into]).ok();
+    assert_eq!((&listed["keys"][0]["asset"], &listed["keys"][0]["name"]), (&asset.as_str().into(), &"shop".into()));
     for file in ["a.json", "e.json"] {
         sealgate(&["verify", "--home", &network.path("bank"), &network.path(file)]).ok();
     }
@@ -256,6 +262,11 @@ fn the_main_job_across_two_members_while_nodes_are_killed() {
         std::fs::write(network.path("f.json"), format!("{altered:#}\n")).unwrap();
         sealgate(&["verify", "--home", &network.path("bank"), &network.path("f.json")]).error();
     }
+    // While its node stands still a name may be another asset's by now: keys are destroyed by id.
+    network.kill(1);
+    let destroy = |name: &str| sealgate(&["keys", "destroy", "--data-dir", &into, "--asset", name, "--confirm", name]);
+    assert!(destroy("shop").error().contains("named by its id"));
+    assert_eq!(destroy(&asset).ok()["destroyed"], asset.as_str());
 }
 
 #[test]

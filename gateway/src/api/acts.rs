@@ -10,7 +10,7 @@ use sealgate_ledger::standing::SignedHead;
 use sealgate_ledger::tx::SignedTx;
 use serde::Serialize;
 use warp::Reply as _;
-use warp::http::header::{CONTENT_RANGE, CONTENT_TYPE, HeaderMap, RANGE};
+use warp::http::header::{CONTENT_RANGE, CONTENT_TYPE};
 use warp::http::{HeaderValue, StatusCode};
 use warp::reply::Response;
 
@@ -22,6 +22,9 @@ use crate::delivery::FetchRequest;
 use crate::delivery::release::Wanted;
 use crate::gateway::AskError;
 use crate::messages::{AskRequest, AskResponse};
+
+/// The header that names a part of a delivery.
+pub(super) const RANGE: &str = "range";
 
 type Act = Pin<Box<dyn Future<Output = Result<Response, ApiError>> + Send>>;
 
@@ -45,7 +48,7 @@ pub(super) fn submit(api: Arc<Api>, call: Call) -> Act {
 pub(super) fn ask(api: Arc<Api>, call: Call) -> Act {
     Box::pin(async move {
         let (request, gateway): (AskRequest, _) = (call.json()?, api.gateway()?);
-        let (passed_on, granted) = (call.headers.contains_key(PASSED_ON), api.granted.clone().read_owned().await);
+        let (passed_on, granted) = (call.header(PASSED_ON).is_some(), api.granted.clone().read_owned().await);
         drop(call);
         let asked = tokio::spawn(async move {
             let _granted = granted;
@@ -59,7 +62,7 @@ pub(super) fn ask(api: Arc<Api>, call: Call) -> Act {
 pub(super) fn deliver(api: Arc<Api>, call: Call) -> Act {
     Box::pin(async move {
         let (request, gateway): (FetchRequest, _) = (call.json()?, api.gateway()?);
-        let (passed_on, granted) = (call.headers.contains_key(PASSED_ON), api.granted.clone().read_owned().await);
+        let (passed_on, granted) = (call.header(PASSED_ON).is_some(), api.granted.clone().read_owned().await);
         let delivered = tokio::spawn(async move {
             let _granted = granted;
             gateway.deliver(request, passed_on).await
@@ -82,9 +85,9 @@ pub(super) fn segment(api: Arc<Api>, call: Call) -> Act {
         let request: TxHash = call.part("request")?;
         let (column, position) = (call.part("column")?, call.part("position")?);
         let token = call.bearer().ok_or(ApiError::NotFound)?;
-        let (start, length) = range(&call.headers).unwrap_or_default();
+        let (start, length) = call.header(RANGE).and_then(range).unwrap_or_default();
         let wanted = Wanted { request, column, position, start, length, token };
-        let part = api.gateway()?.delivered(wanted, call.headers.contains_key(PASSED_ON)).await?;
+        let part = api.gateway()?.delivered(wanted, call.header(PASSED_ON).is_some()).await?;
         let part = part.ok_or(ApiError::NotFound)?;
         let last = part.start.saturating_add(part.content.len() as u64).saturating_sub(1);
         let response = warp::http::Response::builder()
@@ -97,8 +100,8 @@ pub(super) fn segment(api: Arc<Api>, call: Call) -> Act {
 }
 
 /// First byte and length of the one range that is named, `bytes=a-b`.
-fn range(headers: &HeaderMap) -> Option<(u64, u64)> {
-    let (first, last) = headers.get(RANGE)?.to_str().ok()?.strip_prefix("bytes=")?.split_once('-')?;
+fn range(header: &str) -> Option<(u64, u64)> {
+    let (first, last) = header.strip_prefix("bytes=")?.split_once('-')?;
     let (first, last): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
     Some((first, last.checked_sub(first)?.checked_add(1)?))
 }

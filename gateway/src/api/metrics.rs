@@ -2,7 +2,7 @@
 //! anything that a caller chooses: routes are templates, and what is none of them is `none`.
 
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use prometheus_client::encoding::text::encode;
@@ -33,6 +33,7 @@ pub struct Metrics {
     waiting: Number,
     proofs: Number,
     declined: Number,
+    store_errors: Counter<u64, AtomicU64>,
     memory: Number,
     files: Number,
 }
@@ -51,6 +52,7 @@ impl Default for Metrics {
             waiting: Gauge::default(),
             proofs: Gauge::default(),
             declined: Gauge::default(),
+            store_errors: Counter::default(),
             memory: Gauge::default(),
             files: Gauge::default(),
             registry: Registry::default(),
@@ -63,6 +65,8 @@ impl Default for Metrics {
             metrics.durations.clone(),
         );
         registry.register("refused", "Refused for want of room, or for a client's rate", metrics.refusals.clone());
+        let failed = "Operations that the store of sealed objects failed: no answer, refused, or full";
+        registry.register("store_errors", failed, metrics.store_errors.clone());
         for (name, help, gauge) in [
             ("connections", "Open connections", &metrics.connections),
             ("ledger_height", "Height of the ledger's head", &metrics.height),
@@ -118,6 +122,7 @@ impl Metrics {
         self.waiting.set(number(work.waiting));
         self.proofs.set(number(work.proofs));
         self.declined.set(number(work.declined));
+        self.store_errors.inner().store(work.store_errors, Ordering::Relaxed);
         self.memory.set(resident_bytes().map_or(0, number));
         self.files.set(std::fs::read_dir("/proc/self/fd").map_or(0, |files| number(files.count() as u64)));
         let mut text = String::new();

@@ -10,7 +10,7 @@ use sealgate_ledger::ids::{Address, AssetId, TxHash};
 use serde_json::{Map, Value, json};
 
 use super::problem::{Code, PROBLEM};
-use super::route::{Given, Route, SchemaFn, Who, schema_of};
+use super::route::{Given, Header, Route, SchemaFn, Who, schema_of};
 use crate::client::Problem;
 
 /// Bytes as they are.
@@ -105,6 +105,7 @@ impl Describing {
         if let Some(query) = route.query {
             parameters.extend(query_parameters(&query(&mut self.taken)));
         }
+        parameters.extend(route.headers.iter().map(header_parameter));
         let mut operation = json!({
             "operationId": route.name,
             "summary": route.about,
@@ -142,6 +143,10 @@ impl Describing {
         let mut success = json!({ "description": route.about });
         if let Some(success) = success.as_object_mut().filter(|_| status != "204") {
             success.insert("content".into(), content);
+            if status == "206" {
+                let header = json!({ "description": "Which part of how much it is.", "schema": { "type": "string" } });
+                success.insert("headers".into(), json!({ "Content-Range": header }));
+            }
         }
         responses.insert(status, success);
         let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
@@ -187,6 +192,12 @@ fn path_schema(name: &str) -> SchemaFn {
         "index" | "height" | "position" => schema_of::<u64>,
         _ => schema_of::<String>,
     }
+}
+
+fn header_parameter(header: &Header) -> Value {
+    let schema = json!({ "type": "string", "pattern": header.pattern });
+    let (name, required, about) = (header.name, header.is_required, header.about);
+    json!({ "name": name, "in": "header", "required": required, "description": about, "schema": schema })
 }
 
 /// The fields of a type as parameters behind `?`.

@@ -32,6 +32,8 @@ pub struct Route {
     pub who: Who,
     /// The parameters behind `?`, as the fields of a type.
     pub(super) query: Option<SchemaFn>,
+    /// The headers that it reads, besides the token of whoever it is for.
+    pub(super) headers: &'static [Header],
     pub(super) body: Option<Taken>,
     pub(super) gives: Given,
     /// Problems besides those that any route may have.
@@ -56,6 +58,16 @@ pub enum Who {
     Local,
     /// Whoever has a session.
     Session,
+}
+
+/// A header that a route reads.
+pub(super) struct Header {
+    pub(super) name: &'static str,
+    /// What it means.
+    pub(super) about: &'static str,
+    /// How it is written, as a regular expression.
+    pub(super) pattern: &'static str,
+    pub(super) is_required: bool,
 }
 
 /// A body that a route takes.
@@ -141,6 +153,7 @@ impl Route {
             about,
             who: Who::Anybody,
             query: None,
+            headers: &[],
             body: None,
             gives: Given::Nothing,
             problems: &[],
@@ -166,6 +179,11 @@ impl Route {
     /// It has parameters behind `?`: the fields of `T`.
     pub(super) const fn query<T: JsonSchema>(self) -> Route {
         Route { query: Some(|generator| T::json_schema(generator)), ..self }
+    }
+
+    /// It reads these headers.
+    pub(super) const fn reads(self, headers: &'static [Header]) -> Route {
+        Route { headers, ..self }
     }
 
     /// It takes JSON: a `T` of at most so many bytes.
@@ -236,6 +254,12 @@ impl Call {
         let pairs = self.route.path.split('/').zip(self.path.split('/'));
         let text = pairs.into_iter().find(|(template, _)| named(template)).map(|(_, part)| part);
         text.and_then(|text| text.parse().ok()).ok_or(ApiError::NotFound)
+    }
+
+    /// A header of those that the route reads; of any other nothing.
+    pub(super) fn header(&self, name: &str) -> Option<&str> {
+        let known = self.route.headers.iter().find(|header| header.name == name)?;
+        self.headers.get(known.name)?.to_str().ok()
     }
 
     /// The parameters behind `?`.

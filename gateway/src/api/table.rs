@@ -13,10 +13,10 @@ use sealgate_ledger::state::{AccountView, GrantView, RequestView, TextView, Vers
 use sealgate_ledger::tx::TX_BYTES_MAX;
 
 use super::problem::Code;
-use super::route::{Route, Who};
+use super::route::{Header, Route, Who};
 use super::{ASK_BYTES_MAX, acts, metrics, reads, ready};
 use crate::catalogue::Page;
-use crate::client::{AssetDetail, Governance, HeadResponse};
+use crate::client::{AssetDetail, Governance, HeadResponse, PASSED_ON};
 use crate::delivery::FetchRequest;
 use crate::messages::{AskProgress, AskRequest, AskResponse};
 
@@ -24,6 +24,19 @@ use crate::messages::{AskProgress, AskRequest, AskResponse};
 const TRANSACTION_BYTES_MAX: u64 = TX_BYTES_MAX as u64 + 128;
 const FETCH_BYTES_MAX: u64 = 2 * TX_BYTES_MAX as u64;
 const BYTES: &str = "application/octet-stream";
+
+const PASSING: Header = Header {
+    name: PASSED_ON,
+    about: "Sent by another member's gateway, which passes the call on: it is not passed on again.",
+    pattern: "^1$",
+    is_required: false,
+};
+const PART: Header = Header {
+    name: acts::RANGE,
+    about: "The bytes that are wanted: the first and the last, of one range.",
+    pattern: "^bytes=[0-9]+-[0-9]+$",
+    is_required: true,
+};
 
 pub(super) static ROUTES: &[Route] = &[
     Route::act("GET", "/health", "health", "That the gateway answers, its height and version.", acts::health)
@@ -139,6 +152,7 @@ pub(super) static ROUTES: &[Route] = &[
         .or(&[Code::Refused]),
     Route::act("POST", "/v1/asks", "ask", "Submits a request with its sealed question.", acts::ask)
         .takes::<AskRequest>(ASK_BYTES_MAX)
+        .reads(&[PASSING])
         .gives::<AskResponse>()
         .to(Who::Signer)
         .or(&[Code::Refused, Code::TooLate, Code::Unreachable]),
@@ -147,6 +161,7 @@ pub(super) static ROUTES: &[Route] = &[
         .gives::<AskResponse>(),
     Route::act("POST", "/v1/deliveries", "deliver", "Submits a request for whole columns.", acts::deliver)
         .takes::<FetchRequest>(FETCH_BYTES_MAX)
+        .reads(&[PASSING])
         .gives::<AskResponse>()
         .to(Who::Signer)
         .or(&[Code::Refused, Code::TooLate, Code::Unreachable]),
@@ -158,6 +173,7 @@ pub(super) static ROUTES: &[Route] = &[
         acts::segment,
     )
     .gives_part(BYTES)
+    .reads(&[PART, PASSING])
     .to(Who::Delivery)
     .or(&[Code::Malformed, Code::TooLate, Code::Unreachable]),
     Route::act("GET", "/v1/index-audit", "index_audit", "Compares the index with the log.", acts::index_audit)

@@ -15,7 +15,7 @@ use crate::budget::{Book, Checked, Reader, Spent};
 use crate::client::Client;
 use crate::home::Home;
 use crate::journal::{Journal, What};
-use crate::naming::AssetName;
+use crate::naming::{AssetName, Unknown};
 use crate::owner::{Access, Owner};
 use crate::{asking::Session, auditing};
 
@@ -64,10 +64,10 @@ pub(super) async fn budget(args: Budget, output: &Output) -> Result<(), Failure>
     let ids: BTreeSet<AssetId> =
         book.assets().filter(|(id, owner, name)| is_wanted(id, owner, name)).map(|(id, _, _)| *id).collect();
     if let Some(wanted) = args.asset.as_ref().filter(|_| ids.is_empty()) {
-        return Err(Failure::new(format!("the ledger has no asset '{wanted}'")));
+        let unknown = Unknown::among(wanted, book.assets().map(|(_, _, name)| name));
+        return Err(Failure::new(format!("the ledger has no asset {unknown}")));
     }
-    let mut spent = book.spent();
-    spent.retain(|line| ids.contains(&line.asset_id));
+    let (spent, _) = book.most_told(|id| ids.contains(id), usize::MAX);
     let name_of = |id: &AssetId| book.name(id).unwrap_or_default().to_owned();
     let wrong = checked.wrong.iter().filter(|(id, _)| args.asset.is_none() || ids.contains(id));
     let wrong: Vec<String> = wrong.map(|(id, error)| format!("asset '{}': {error}", name_of(id))).collect();

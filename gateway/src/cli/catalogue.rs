@@ -15,7 +15,7 @@ use crate::catalogue::{Listed, Search, sort};
 use crate::client::Client;
 use crate::home::Home;
 use crate::journal::{Journal, What};
-use crate::naming::{AssetName, Who, full_name};
+use crate::naming::{AssetName, Unknown, Who, full_name};
 use crate::trail::time_text;
 
 #[derive(Debug, Args)]
@@ -256,9 +256,13 @@ pub(super) async fn grants(args: Grants, output: &Output) -> Result<(), Failure>
     let take = |replay: &Replay| lists(replay, &args.asset);
     let taken = replay_at(&session, args.as_of.map(BlockHeight), progress, |_| {}, take).await;
     bar.finish();
-    let mut lists = taken?.1;
+    let (replay, mut lists) = taken?;
     let result = match (lists.pop(), lists.len()) {
-        (None, _) => return Err(Failure::new(format!("the ledger has no asset '{}'", args.asset))),
+        (None, _) => {
+            let assets = replay.assets()?;
+            let unknown = Unknown::among(&args.asset, assets.iter().map(|asset| asset.name.as_str()));
+            return Err(Failure::new(format!("the ledger has no asset {unknown}")));
+        }
         (Some(one), 0) => one,
         (Some(_), others) => {
             let what =

@@ -39,6 +39,11 @@ impl Failure {
         self.text
     }
 
+    /// Its code, where it has one of its own.
+    pub fn code(&self) -> Option<&str> {
+        self.code.as_deref()
+    }
+
     /// The same, with what it is about before it.
     pub(super) fn about(mut self, what: impl std::fmt::Display) -> Failure {
         self.text = format!("{what}: {}", self.text);

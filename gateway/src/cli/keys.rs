@@ -3,13 +3,14 @@
 use std::sync::Arc;
 
 use clap::{Args, Subcommand, ValueEnum};
+use sealgate_ledger::LedgerError;
 use sealgate_ledger::ids::{AssetId, BlockHeight, TxHash};
 use sealgate_ods::keys::{Argon2Parameters, KeyError, KeyVault as _, RootFile, RootKey};
 use serde::Serialize;
 
 use super::{DataArg, Failure, Output};
 use crate::naming::AssetName;
-use crate::owner::Owner;
+use crate::owner::{Owner, OwnerError};
 use crate::passphrase::{NEW_PASSPHRASE, NEW_ROOT_KEY, Prompt};
 use crate::rotating::{Resealed, rotate};
 
@@ -148,7 +149,7 @@ pub(super) async fn run(command: KeysCommand, output: &Output) -> Result<(), Fai
         KeysCommand::List(args) => list(&args, output).await,
         KeysCommand::RotateRoot(args) => rotate_root(&args, output),
         KeysCommand::Rotate(args) => rotate_asset(&args, output).await,
-        KeysCommand::Destroy(args) => destroy(&args, output),
+        KeysCommand::Destroy(args) => destroy(&args, output).await,
     }
 }
 
@@ -243,16 +244,14 @@ async fn rotate_asset(args: &Rotate, output: &Output) -> Result<(), Failure> {
     Ok(())
 }
 
-fn destroy(args: &Destroy, output: &Output) -> Result<(), Failure> {
+async fn destroy(args: &Destroy, output: &Output) -> Result<(), Failure> {
     let owner = Owner::open(&args.data.data_dir)?;
-    let genesis = sealgate_ledger::chain::read_genesis(&owner.ledger_folder())?;
-    let account = owner.account().public();
-    let named = |name: &str| AssetId::of(&genesis.chain_id(), &account.address(), name);
     let asset = match args.asset.parse().unwrap_or_else(|never| match never {}) {
         AssetName::Id(id) => id,
-        AssetName::Of(who, name) if who.is(account) => named(&name),
-        AssetName::Of(..) => return Err(Failure::new(format!("'{}' is another owner's asset", args.asset))),
-        AssetName::Bare(name) => named(&name),
+        AssetName::Of(who, _) if !who.is(owner.account().public()) => {
+            return Err(Failure::new(format!("'{}' is another owner's asset", args.asset)));
+        }
+        AssetName::Of(..) | AssetName::Bare(_) => named(&owner, &args.asset).await?,
     };
     if args.confirm.as_deref() != Some(args.asset.as_str()) {
         let name = &args.asset;
@@ -272,4 +271,17 @@ fn destroy(args: &Destroy, output: &Output) -> Result<(), Failure> {
         )
     });
     Ok(())
+}
+
+/// The owner's asset of this name, as the ledger says: it may be one that was given to the owner. What was the
+/// owner's once is named by its id.
+async fn named(owner: &Owner, name: &str) -> Result<AssetId, Failure> {
+    match owner.access().await {
+        Ok(access) => Ok(access.own_asset(owner.account().public(), name).await?.asset.id),
+        // A network's ledger is read through its node, which does not run while keys are destroyed.
+        Err(OwnerError::Ledger(LedgerError::NotEmbedded)) => Err(Failure::new(format!(
+            "while the node stands still an asset is named by its id: 'sealgate keys list' tells that of '{name}' while it runs"
+        ))),
+        Err(error) => Err(error.into()),
+    }
 }

@@ -9,15 +9,16 @@ use serde::Serialize;
 
 use super::output::printable;
 use super::{Failure, GatewayArg, HomeArg, Output};
-use crate::asking::Session;
+use crate::asking::{AskFailure, Session};
 use crate::client::Client;
 use crate::home::Home;
+use crate::naming::AssetName;
 use crate::standing::AsOf;
 use crate::witness::pins::time;
 
 #[derive(Debug, Args)]
 pub(super) struct List {
-    /// The asset: its id, or the name of one of the ledger's operator's.
+    /// The asset: its id, the name of one of the ledger's operator's, or its owner's DID, a slash and its name.
     asset: String,
     #[command(flatten)]
     gateway: GatewayArg,
@@ -45,8 +46,7 @@ pub(super) async fn list(args: List, output: &Output) -> Result<(), Failure> {
     let home = Home::at(&args.home.home);
     let client = Client::new(&args.gateway.gateway)?;
     let session = Session::open(&home, &client).await?;
-    let operator = session.genesis.operator.address();
-    let asset = args.asset.parse().unwrap_or_else(|_| AssetId::of(&session.genesis.chain_id(), &operator, &args.asset));
+    let (asset, meant) = named(&session, &args.asset).await?;
     if let Some(address) = args.address {
         let predecessors = session.predecessors(&address).await?;
         let (value, as_of) = session.holding(&asset, &address, &predecessors).await?;
@@ -54,7 +54,7 @@ pub(super) async fn list(args: List, output: &Output) -> Result<(), Failure> {
         output.result(&result, || {
             let says = match &value {
                 Some(grant) => lines(grant, None).join("\n"),
-                None => format!("{address} is not on the list of {asset}"),
+                None => format!("{address} is not on the list of {asset}{meant}"),
             };
             text(&says, &result)
         });
@@ -63,8 +63,25 @@ pub(super) async fn list(args: List, output: &Output) -> Result<(), Failure> {
     let (standing, as_of) = session.list(&asset).await?;
     let AssetStanding { contract, grants, .. } = &standing;
     let result = result(asset, contract.as_ref(), grants.iter().collect(), true, &as_of);
-    output.result(&result, || text(&describe(asset, contract.as_ref(), grants), &result));
+    output.result(&result, || text(&describe(asset, &meant, contract.as_ref(), grants), &result));
     Ok(())
+}
+
+/// The asset's id. Where the ledger's operator has none of a name it is the one that it would have, so that
+/// this is proven, with the name that may have been meant.
+async fn named(session: &Session<'_>, name: &str) -> Result<(AssetId, String), Failure> {
+    let parsed: AssetName = name.parse().unwrap_or_else(|never| match never {});
+    let found = match parsed {
+        AssetName::Id(id) => return Ok((id, String::new())),
+        AssetName::Of(..) | AssetName::Bare(_) => session.asset(name).await,
+    };
+    match (found, parsed) {
+        (Err(AskFailure::Table(_)), AssetName::Bare(name)) => {
+            let (chain, operator) = (session.genesis.chain_id(), session.genesis.operator.address());
+            Ok((AssetId::of(&chain, &operator, &name), session.meant(&name).await))
+        }
+        (found, _) => Ok((found?.asset.id, String::new())),
+    }
 }
 
 fn result<'a>(
@@ -90,9 +107,9 @@ fn text(says: &str, result: &ListResult<'_>) -> String {
     printable(&lines.join("\n"))
 }
 
-fn describe(asset: AssetId, contract: Option<&ContractView>, grants: &[GrantView]) -> String {
+fn describe(asset: AssetId, meant: &str, contract: Option<&ContractView>, grants: &[GrantView]) -> String {
     let Some(ContractView { asset: view, version }) = contract else {
-        return format!("there is no asset {asset}");
+        return format!("there is no asset {asset}{meant}");
     };
     let mut all = vec![
         format!("{}  {}", view.name, view.title),

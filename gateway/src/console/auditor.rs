@@ -10,6 +10,7 @@ use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::ids::Address;
 use sealgate_ledger::state::AccountView;
 
+use super::explorer::account_link;
 use super::page::{Page, Tone, badge, count, figures, notice, short, time};
 use super::{Answer, Console, Desk, Fault, Fields, HomePlace, Place, Reply, Visit};
 use crate::asking::Session;
@@ -149,13 +150,23 @@ impl<'a> Study<'a> {
         Ok(open_with(view, self.ledger.accounts.values(), readers)?.unwrap_or_default())
     }
 
-    /// An account by what it calls itself, by who it is if that was opened, and by its address.
+    /// An account by what it calls itself, by who it is if that was opened, and by its address, which leads to
+    /// its page.
     fn who(&self, address: &Address, names: &Names) -> Markup {
+        self.named(address, names, &account_link(address))
+    }
+
+    /// The same without a link, for what is a button itself.
+    fn unlinked(&self, address: &Address, names: &Names) -> Markup {
+        self.named(address, names, &short(&address.to_string()))
+    }
+
+    fn named(&self, address: &Address, names: &Names, shown: &Markup) -> Markup {
         let view = self.ledger.accounts.get(address);
         html! {
             @if let Some(Ok(real)) = names.0.get(address) { strong { (real) } " · " }
             @if let Some(view) = view { (view.account.name) } @else { (self.visit.say("not enrolled", "未注册")) }
-            " " (short(&address.to_string()))
+            " " (shown)
             @if let Some(Err(error)) = names.0.get(address) { " " (badge(Tone::Warn, &error.to_string())) }
             @else if view.is_some_and(|view| !view.identity.is_empty()) && !names.0.contains_key(address) {
                 " " (badge(Tone::Info, self.visit.say("pseudonym", "假名")))

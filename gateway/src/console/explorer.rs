@@ -69,9 +69,14 @@ pub(super) fn transaction_link(hash: &sealgate_ledger::ids::TxHash) -> Markup {
     html! { a href=(format!("/console/explorer/transactions/{hash}")) { (super::page::short(&hash.to_string())) } }
 }
 
+/// Where an account is shown.
+pub(super) fn account_path(address: &sealgate_ledger::ids::Address) -> String {
+    format!("/console/explorer/accounts/{address}")
+}
+
 /// A link to an account.
 pub(super) fn account_link(address: &sealgate_ledger::ids::Address) -> Markup {
-    html! { a href=(format!("/console/explorer/accounts/{address}")) { (super::page::short(&address.to_string())) } }
+    html! { a href=(account_path(address)) { (super::page::short(&address.to_string())) } }
 }
 
 /// A link to an asset.

@@ -13,6 +13,7 @@ use sealgate_ledger::ids::{Address, AssetId, TxHash};
 use sealgate_ledger::state::AssetView;
 use sealgate_ledger::tx::TxBody;
 
+use super::errors;
 use super::jobs::Job;
 use super::page::{Tone, notice};
 use super::{Answer, Console, Fault, Reply, Visit, in_turn};
@@ -130,8 +131,9 @@ impl<'a> At<'a> {
     async fn submit(&self, body: TxBody) -> Result<Receipt, String> {
         let ledger = self.gateway.ledger();
         let tx = signed(ledger.genesis(), ledger.head().height, self.gateway.owner().account(), body);
-        let tx = tx.map_err(|error| error.to_string())?;
-        self.gateway.submit(tx).await.map_err(|error| error.to_string())
+        let lang = self.visit.lang;
+        let tx = tx.map_err(|error| errors::told(lang, error))?;
+        self.gateway.submit(tx).await.map_err(|error| errors::submit(lang, &error))
     }
 
     /// Starts a job and shows its page.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use sealgate_ledger::LedgerError;
-use sealgate_ledger::ids::{AssetId, BlockHeight};
+use sealgate_ledger::ids::BlockHeight;
 use sealgate_ledger::inspect::Inspection;
 use sealgate_ods::probe::probe;
 use sealgate_ods::store::{Store, StoreError};
@@ -173,8 +173,7 @@ async fn schedules(open: &Open<'_>, report: &mut Report) {
 async fn since_last(owner: &Owner, schedule: &SyncSchedule) -> Result<Option<Duration>, OwnerError> {
     let Ok(manifest) = sealgate_ods::ShareManifest::read(&schedule.manifest) else { return Ok(None) };
     let access: Access = owner.access().await?;
-    let asset = AssetId::of(&access.genesis().await?.chain_id(), &owner.account().address(), manifest.asset_name());
-    let Some(detail) = access.asset(&asset).await? else { return Ok(None) };
+    let Some(detail) = access.owned(&owner.account().address(), manifest.asset_name()).await? else { return Ok(None) };
     let height: BlockHeight = detail.version.height;
     let at = access.time_ms(height).await?;
     Ok(Some(Duration::from_millis(clock_ms().saturating_sub(at))))

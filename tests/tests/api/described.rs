@@ -32,6 +32,23 @@ async fn the_served_document_is_the_code_s_and_describes_what_is_given() {
     let served = api.get("/v1/openapi.json").await.ok();
     assert_eq!(served, document());
     assert_eq!(served["openapi"], "3.1.0");
+    // Headers are those that calls read.
+    let mut headers = BTreeSet::new();
+    for (path, operations) in served["paths"].as_object().unwrap() {
+        for (method, operation) in operations.as_object().unwrap() {
+            let parameters = operation["parameters"].as_array().unwrap().iter();
+            let named = parameters.filter(|one| one["in"] == "header").map(|one| one["name"].as_str().unwrap());
+            headers.extend(named.map(|name| format!("{method} {path}: {name}")));
+        }
+    }
+    let segments = "get /v1/deliveries/{request}/columns/{column}/segments/{position}";
+    let expected = [
+        format!("{segments}: range"),
+        format!("{segments}: sealgate-passed-on"),
+        "post /v1/asks: sealgate-passed-on".to_owned(),
+        "post /v1/deliveries: sealgate-passed-on".to_owned(),
+    ];
+    assert_eq!(headers, BTreeSet::from(expected));
     // Objects that are described have the members that are given, and no others.
     for (path, call) in [
         ("/v1/catalogue", "/v1/catalogue".to_owned()),

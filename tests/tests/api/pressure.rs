@@ -145,6 +145,21 @@ async fn a_gateway_that_cannot_work_says_so() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_the_store_fails_is_counted() {
+    let api = Api::new();
+    assert_eq!(api.counted("sealgate_store_errors_total").await, 0.0);
+    // That a record is not there is no failure; that the store's folder is a file is one.
+    api.ask(&api.request("SELECT name FROM people WHERE id = 9024", "count", 1, |_| ()).await).await.ok();
+    assert_eq!(api.counted("sealgate_store_errors_total").await, 0.0);
+    let store = api.world.path("owner/store");
+    std::fs::rename(&store, api.world.path("away")).unwrap();
+    std::fs::write(&store, "").unwrap();
+    let detail = api.get("/ready").await.problem(503, "not-ready");
+    assert!(detail.contains("store"), "{detail}");
+    assert!(api.counted("sealgate_store_errors_total").await > 0.0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn open_connections_are_counted_as_they_come_and_go() {
     let api = Api::new();
     let before = api.counted("sealgate_connections").await;

@@ -4,7 +4,9 @@
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
+use fantoccini::actions::{InputSource as _, KeyAction, KeyActions};
 use fantoccini::elements::Element;
+use fantoccini::key::Key;
 use fantoccini::{Client, ClientBuilder, Locator};
 use sealgate_tests::{free_port, workspace};
 use serde_json::{Value, json};
@@ -189,6 +191,43 @@ impl Browser {
         ];
         let xpaths = hows.map(|how| format!("//label[{how}]//input | //*[@id = //label[{how}]/@for]"));
         self.find(&format!("field '{label}'"), &xpaths).await
+    }
+
+    /// Presses keys, one after the other, wherever the focus is.
+    pub async fn press(&self, keys: &str) {
+        for value in keys.chars() {
+            let actions = KeyActions::new("keyboard".into());
+            let pressed = actions.then(KeyAction::Down { value }).then(KeyAction::Up { value });
+            self.client.perform_actions(pressed).await.unwrap();
+        }
+    }
+
+    /// Moves the focus with the tabulator to the link, button or field that is called so. Wherever it stops on
+    /// the way can be told from its surroundings.
+    pub async fn tab_to(&self, name: &str) {
+        let focused = "const e = document.activeElement;
+            const called = e.labels && e.labels.length ? e.labels[0].innerText : e.innerText || e.ariaLabel || '';
+            const style = getComputedStyle(e);
+            const seen = style.outlineStyle !== 'none' || style.boxShadow !== 'none';
+            return [called.trim().replace(/\\s+/g, ' '), seen];";
+        let mut stops = Vec::new();
+        while stops.len() < 200 {
+            self.press(&Key::Tab.to_string()).await;
+            let stop = self.run(focused).await;
+            let called = stop[0].as_str().unwrap().to_owned();
+            assert!(stop[1] == true || stop[0] == "", "the focus on '{called}' is not seen");
+            if called == name || called.starts_with(&format!("{name} ")) {
+                return;
+            }
+            stops.push(called);
+        }
+        panic!("no '{name}' among what the focus stops at: {stops:?}");
+    }
+
+    /// Moves the focus there and presses Enter.
+    pub async fn enter(&self, name: &str) {
+        self.tab_to(name).await;
+        self.press(&Key::Enter.to_string()).await;
     }
 
     /// A picture of the whole page, `target/screens/NAME-WHAT.png`.

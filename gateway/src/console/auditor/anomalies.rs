@@ -111,7 +111,7 @@ fn one(study: &Study<'_>, found: &Finding, names: &Names) -> Markup {
         summary {
             (measure(visit, found))
             @if !found.asset_name.is_empty() { " · " (found.asset_name) }
-            @for who in found.requesters.iter().take(3) { " · " (study.who(who, names)) }
+            @for who in found.requesters.iter().take(3) { " · " (study.unlinked(who, names)) }
             @if found.until_ms > 0 { span.soft { " · " (time(found.from_ms)) @if found.until_ms != found.from_ms { " – " (time(found.until_ms)) } } }
         }
         @if found.rule == Rule::BudgetNearlyUsed { (told(study, found, names)) }

@@ -6,7 +6,7 @@ use sealgate_ledger::state::{RequestStatus, RequestView};
 
 use super::grants::terms;
 use super::{Study, spoken};
-use crate::console::explorer::in_block;
+use crate::console::explorer::{account_path, in_block};
 use crate::console::page::{Tone, badge, card, count, facts, time};
 use crate::console::{Answer, Fault};
 use crate::journal::What;
@@ -23,7 +23,7 @@ pub(super) fn show(study: &Study<'_>, hash: &str) -> Answer {
     let enrolled = study.ledger.accounts.get(&line.requester);
     let mut asked = vec![
         (visit.say("Who", "账户"), study.who(&line.requester, &names)),
-        (visit.say("Address", "地址"), html! { span.mono { (line.requester) } }),
+        (visit.say("Address", "地址"), html! { a.mono href=(account_path(&line.requester)) { (line.requester) } }),
         (
             visit.say("Enrolled by", "注册方"),
             html! {

@@ -66,10 +66,18 @@ impl<'a> Wanted<'a> {
 
 /// What the ledger does not have, for whoever looked for it.
 fn nothing(visit: &Visit, error: &TrailFailure) -> String {
-    match error {
-        TrailFailure::NoAsset(name) => visit.lang.fill("the ledger has no asset '{}'", "账本上没有资产“{}”", &[name]),
-        TrailFailure::NoAccount(who) => visit.lang.fill("the ledger has no account '{}'", "账本上没有账户“{}”", &[who]),
-        TrailFailure::Audit(error) => error.to_string(),
+    let (said, unknown) = match error {
+        TrailFailure::NoAsset(unknown) => {
+            (visit.lang.fill("the ledger has no asset '{}'", "账本上没有资产“{}”", &[&unknown.name]), unknown)
+        }
+        TrailFailure::NoAccount(unknown) => {
+            (visit.lang.fill("the ledger has no account '{}'", "账本上没有账户“{}”", &[&unknown.name]), unknown)
+        }
+        TrailFailure::Audit(error) => return error.to_string(),
+    };
+    match &unknown.near {
+        Some(near) => said + &visit.lang.fill(": did you mean '{}'?", "：是否指“{}”？", &[near]),
+        None => said,
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use maud::{Markup, html};
 use sealgate_ledger::block::{Block, Entry, EntryBody, Header};
 use sealgate_ledger::ids::BlockHeight;
+use sealgate_ledger::member::Member;
 
 use super::super::page::{Check, Tone, badge, card, count, facts, next_page, short, table, time};
 use super::super::words::Lang;
@@ -120,10 +121,30 @@ pub(super) async fn block(console: &Arc<Console>, visit: &Visit, height: &str) -
     let body = html! {
         (around(visit, height, source.head().height))
         (card(visit.say("Entries", "条目"), html! { (table(&headings, &rows, empty)) (next_page(lang, more.as_deref())) }))
+        (card(visit.say("Who signed it", "签名成员"), signed(visit, source.signers(header).await?.as_deref())))
         (card(visit.say("Header", "区块头"), explained(visit, header)))
         (checked(visit, &checks))
     };
     Ok(page(visit, lang.fill("Block {}", "区块 {}", &[&count(height.0)]), body).into())
+}
+
+/// The members whose signatures of a block are kept.
+fn signed(visit: &Visit, signers: Option<&[Member]>) -> Markup {
+    let Some(signers) = signers else {
+        return html! { p.soft { (visit.say(
+            "A quorum of its epoch's members, whose signatures are not kept: those of the newest block, and of each that ended an epoch, are. Blocks before are named by them through the hashes.",
+            "本纪元达到法定数量的成员；其签名未予保留。仅保留最新区块及各纪元末区块的签名，较早区块由其哈希链确认。",
+        )) } };
+    };
+    html! {
+        ul.plain-list { @for member in signers { li {
+            (member.account.name) " " (account_link(&member.account.address())) " " (badge(Tone::Good, visit.say("signed", "已签名")))
+        } } }
+        p.soft { (visit.say(
+            "A quorum's signatures are kept, the first that came: who is missing here may be well.",
+            "仅保留最先到达的法定数量签名：未列出者不一定有故障。",
+        )) }
+    }
 }
 
 fn usize_of(number: u64) -> usize {

@@ -10,6 +10,7 @@ use sealgate_ledger::account::AccountPublic;
 use sealgate_ledger::block::{Block, Header};
 use sealgate_ledger::ids::{Address, AssetId, BlockHeight, ChainId};
 use sealgate_ledger::light::{EntryProof, verify_entry};
+use sealgate_ledger::member::Member;
 use sealgate_ledger::state::{AccountView, ContractView, GrantView};
 
 use super::super::page::{Check, Tone};
@@ -117,6 +118,41 @@ impl<'a> Source<'a> {
         let look = self.look_through(lang, height, 1, |block, kept| kept.push_back(block.header));
         let Kept { kept, is_chained } = look.await?;
         Ok(kept.into_iter().next().map(|header| (header, is_chained)))
+    }
+
+    /// Who of the members of its epoch signed a block. Signatures are kept of the head and of each block that
+    /// ended an epoch; of any other block there are none. At a home they and the handovers were checked.
+    ///
+    /// # Errors
+    /// [`Fault::Failed`], [`Fault::Internal`] when what is kept cannot be read.
+    pub(crate) async fn signers(&self, header: &Header) -> Result<Option<Vec<Member>>, Fault> {
+        let (genesis, head, signed, handovers) = match self {
+            Source::Own(gateway) => {
+                let (ledger, from) = (gateway.ledger().clone(), header.epoch.saturating_sub(1));
+                let read = move || {
+                    let (head, signed) = ledger.signed_head();
+                    Ok((ledger.genesis().clone(), head, signed, ledger.handovers(from)?))
+                };
+                in_turn(gateway, read).await?
+            }
+            Source::Far(session) => {
+                let handovers = session.home.handovers(&session.genesis.chain_id()).map_err(Fault::failed)?;
+                (session.genesis.clone(), session.header.clone(), session.signed.clone(), handovers)
+            }
+        };
+        let ended = || handovers.iter().find(|handover| handover.head.header == *header);
+        let checkpoint = match head == *header {
+            true => Some(&signed),
+            false => ended().map(|handover| &handover.head.checkpoint),
+        };
+        let members = match header.epoch {
+            0 => Some(genesis.members()),
+            epoch => handovers.iter().map(|one| &one.members).find(|members| members.epoch == epoch).cloned(),
+        };
+        let (Some(checkpoint), Some(members)) = (checkpoint, members) else { return Ok(None) };
+        // A new network has signed nothing yet.
+        let Ok((_, keys)) = checkpoint.signers(&header.chain, &members) else { return Ok(None) };
+        Ok(Some(members.members.into_iter().filter(|member| keys.contains(&member.node_key)).collect()))
     }
 
     /// Proofs that entries are in the ledger, which a home checks.

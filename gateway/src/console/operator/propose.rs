@@ -10,7 +10,7 @@ use serde::de::DeserializeOwned;
 
 use super::{Office, changes};
 use crate::console::page::{Page, Tone, card, field, hidden, notice};
-use crate::console::{Answer, Fault, Fields, Reply};
+use crate::console::{Answer, Fault, Fields, Reply, errors};
 use crate::owner::signed;
 
 const KINDS: [&str; 5] = ["policy", "join", "replace", "leave", "withdraw"];
@@ -52,7 +52,7 @@ pub(super) async fn submit(office: &Office<'_>, body: TxBody) -> Result<Receipt,
     let ledger = office.gateway.ledger();
     let tx = signed(ledger.genesis(), ledger.head().height, office.gateway.owner().account(), body);
     let tx = tx.map_err(|error| error.to_string())?;
-    office.gateway.submit(tx).await.map_err(|error| error.to_string())
+    office.gateway.submit(tx).await.map_err(|error| errors::submit(office.visit.lang, &error))
 }
 
 /// What a form asks for; the error is for whoever filled it in.

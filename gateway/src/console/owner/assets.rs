@@ -11,7 +11,7 @@ use sealgate_ledger::tx::{FILE, TABLE};
 use super::parts::{self, bits, crumbs, listing, person};
 use super::requests::{self, Search};
 use super::{At, People};
-use crate::budget::Spent;
+use crate::budget::FieldsTold;
 use crate::console::page::{Page, Tone, badge, card, count, facts, figures, notice, short, time};
 use crate::console::{Answer, Desk, telling};
 use crate::owner::clock_ms;
@@ -145,8 +145,7 @@ pub(super) async fn one(at: At<'_>, id: &str) -> Answer {
             Ok((versions, ledger.grants(&of.id)?, found, ledger.head().time_ms))
         })
         .await?;
-    let mut spent = at.gateway.spent().await;
-    spent.retain(|line| line.asset_id == asset.id);
+    let told = at.gateway.told(&asset.id).await;
     let nobody = at.say("Nobody has asked anything of it yet.", "尚无任何查询请求。");
     let body = html! {
         (crumbs(at, &[("/console/owner", at.say("Assets", "资产"))], &asset.name))
@@ -162,7 +161,7 @@ pub(super) async fn one(at: At<'_>, id: &str) -> Answer {
             }
         }))
         @if asset.data_type == TABLE { (card(at.say("Columns", "字段"), html! {
-            (columns_table(at, &asset.schema, &asset.budgets, Some(&spent)))
+            (columns_table(at, &asset.schema, &asset.budgets, Some(&told)))
             p.soft { (at.say(
                 "Names, types, uses and budgets of the columns are public. Their values are sealed: they are disclosed, or told something of, by grants alone.",
                 "字段的名称、类型、用途与预算是公开的；字段值是密封的，仅可依授权披露或证明。",
@@ -226,7 +225,7 @@ pub(super) fn uses(at: At<'_>, column: &Column) -> &'static str {
 }
 
 /// The columns of a table; with what was told of them where that is asked for.
-pub(super) fn columns_table(at: At<'_>, schema: &Schema, budgets: &[u16], spent: Option<&[Spent]>) -> Markup {
+pub(super) fn columns_table(at: At<'_>, schema: &Schema, budgets: &[u16], told: Option<&FieldsTold>) -> Markup {
     let row = |(position, (column, budget)): (usize, (&Column, &u16))| {
         let is_key = schema.key.iter().any(|key| usize::from(*key) == position);
         let mut cells = vec![
@@ -235,8 +234,8 @@ pub(super) fn columns_table(at: At<'_>, schema: &Schema, budgets: &[u16], spent:
             html! { (uses(at, column)) },
             html! { @if column.allowed.prove { (at.fill("{} [bit|bits]", "{} 比特", &[budget])) } @else { "—" } },
         ];
-        if let Some(spent) = spent {
-            let most = spent.iter().filter(|line| line.column == column.name).map(|line| line.millibits).max();
+        if let Some(told) = told {
+            let most = u8::try_from(position).ok().and_then(|position| told.get(&position)).map(|field| field.most);
             cells.push(
                 html! { @if let Some(most) = most { (at.fill("{} [bit|bits]", "{} 比特", &[&bits(most)])) } @else { "—" } },
             );
@@ -250,7 +249,7 @@ pub(super) fn columns_table(at: At<'_>, schema: &Schema, budgets: &[u16], spent:
         at.say("Grants may allow", "可授权"),
         at.say("Budget of a record", "每条记录预算"),
     ];
-    if spent.is_some() {
+    if told.is_some() {
         headings.push(at.say("Most told of a record", "单条记录最多已透露"));
     }
     listing(at.say("Columns", "字段"), &headings, &rows, "")

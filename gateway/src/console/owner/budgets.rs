@@ -10,7 +10,7 @@ use sealgate_ledger::tx::TABLE;
 use super::parts::{self, bits, choice, crumbs, listing};
 use super::{At, People};
 use crate::auditing::read_book_each;
-use crate::budget::{Checked, Reader, Spent};
+use crate::budget::{Checked, FieldTold, FieldsTold, NEARLY_PERCENT, Reader, Spent};
 use crate::console::page::{Check, Page, Tone, badge, card, checklist, count, hidden};
 use crate::console::{Answer, Desk, Fault, Reply};
 
@@ -18,8 +18,6 @@ use crate::console::{Answer, Desk, Fault, Reply};
 const RECORDS_SHOWN: usize = 25;
 /// Wrong entries that are named.
 const WRONG_SHOWN: usize = 20;
-/// From which share of a budget on a field counts as nearly told, in percent.
-const NEARLY_PERCENT: u64 = 75;
 
 pub(super) async fn answer(at: At<'_>, rest: &[&str]) -> Answer {
     match (rest, at.visit.is_post) {
@@ -36,12 +34,14 @@ async fn page(at: At<'_>) -> Answer {
     assets.retain(|asset| asset.data_type == TABLE);
     let wanted: Option<AssetId> = at.visit.query.get("asset").parse().ok();
     let people = at.people().await?;
-    let spent = at.gateway.spent().await;
     let shown: Vec<&AssetView> = assets.iter().filter(|asset| wanted.is_none_or(|id| id == asset.id)).collect();
-    let of_shown: Vec<&Spent> =
-        spent.iter().filter(|line| shown.iter().any(|asset| asset.id == line.asset_id)).collect();
+    let ids: BTreeSet<AssetId> = shown.iter().map(|asset| asset.id).collect();
+    let (most, of) = at.gateway.most_told(|id| ids.contains(id), RECORDS_SHOWN).await;
     let nothing = at.say("No table has been published yet.", "尚未发布任何数据表。");
-    let rows: Vec<_> = shown.iter().flat_map(|asset| fields(at, asset, &of_shown)).collect();
+    let mut rows = Vec::new();
+    for asset in shown {
+        rows.extend(fields(at, asset, &at.gateway.told(&asset.id).await));
+    }
     let headings = [
         at.say("Asset", "资产"),
         at.say("Field", "字段"),
@@ -64,7 +64,7 @@ async fn page(at: At<'_>) -> Answer {
             button type="submit" { (at.say("Filter", "筛选")) }
         } }
         (card(at.say("By field", "按字段"), listing(at.say("Budgets by field", "各字段预算"), &headings, &rows, nothing)))
-        (card(at.say("Records most was told of", "透露最多的记录"), records(at, &of_shown, &people)))
+        (card(at.say("Records most was told of", "透露最多的记录"), records(at, &most, of, &people)))
         (card(at.say("Check against the ledger", "与账本核对"), html! {
             p { (at.say(
                 "Reads the account of what was told back from every block, and checks that each charge is what its question costs and within budget and share.",
@@ -77,37 +77,31 @@ async fn page(at: At<'_>) -> Answer {
 }
 
 /// A line for each field of which something can be proven.
-fn fields(at: At<'_>, asset: &AssetView, spent: &[&Spent]) -> Vec<Vec<Markup>> {
-    let columns = asset.schema.columns.iter().zip(&asset.budgets).filter(|(column, _)| column.allowed.prove);
-    let line = |(column, budget): (&sealgate_circuits::schema::Column, &u16)| {
-        let of: Vec<&&Spent> =
-            spent.iter().filter(|line| line.asset_id == asset.id && line.column == column.name).collect();
-        let most = of.iter().map(|line| line.millibits).max().unwrap_or_default();
+fn fields(at: At<'_>, asset: &AssetView, told: &FieldsTold) -> Vec<Vec<Markup>> {
+    let columns = (0u8..).zip(asset.schema.columns.iter().zip(&asset.budgets));
+    let columns = columns.filter(|(_, (column, _))| column.allowed.prove);
+    let line = |(position, (column, budget)): (u8, (&sealgate_circuits::schema::Column, &u16))| {
+        let FieldTold { records, nearly, most, .. } = told.get(&position).cloned().unwrap_or_default();
         let budget_millibits = u32::from(*budget) * 1000;
-        let nearly = of.iter().filter(|line| is_nearly_told(line.millibits, line.budget_millibits)).count();
         vec![
             parts::asset_link(asset),
             html! { code { (column.name) } },
             html! { (at.fill("{} [bit|bits]", "{} 比特", &[budget])) },
-            html! { (count(of.len() as u64)) },
+            html! { (count(records)) },
             html! { (at.fill("{} [bit|bits]", "{} 比特", &[&bits(most)])) (meter(at, most, budget_millibits)) },
             html! { (at.fill("{} [bit|bits]", "{} 比特", &[&bits(budget_millibits.saturating_sub(most))])) },
-            html! { @if nearly > 0 { (badge(Tone::Warn, &count(nearly as u64))) } @else { "—" } },
+            html! { @if nearly > 0 { (badge(Tone::Warn, &count(nearly))) } @else { "—" } },
         ]
     };
     columns.map(line).collect()
-}
-
-fn is_nearly_told(told: u32, budget: u32) -> bool {
-    u64::from(told) * 100 >= u64::from(budget) * NEARLY_PERCENT
 }
 
 fn meter(at: At<'_>, told: u32, budget: u32) -> Markup {
     html! { meter min="0" max=(budget.max(1)) value=(told) high=(u64::from(budget) * NEARLY_PERCENT / 100) aria-label=(at.say("told of the budget", "已用预算")) {} }
 }
 
-fn records(at: At<'_>, spent: &[&Spent], people: &People) -> Markup {
-    let row = |line: &&&Spent| {
+fn records(at: At<'_>, most: &[Spent], of: usize, people: &People) -> Markup {
+    let row = |line: &Spent| {
         let (told, of) = (bits(line.millibits), bits(line.budget_millibits));
         vec![
             html! { a href=(parts::asset_path(&line.asset_id)) { (line.asset) } },
@@ -119,7 +113,7 @@ fn records(at: At<'_>, spent: &[&Spent], people: &People) -> Markup {
             } } } },
         ]
     };
-    let rows: Vec<_> = spent.iter().take(RECORDS_SHOWN).collect::<Vec<_>>().iter().map(row).collect();
+    let rows: Vec<_> = most.iter().map(row).collect();
     let headings = [
         at.say("Asset", "资产"),
         at.say("Field", "字段"),
@@ -133,7 +127,7 @@ fn records(at: At<'_>, spent: &[&Spent], people: &People) -> Markup {
         @if !rows.is_empty() { p.soft.small { (at.say(
             "A record is named by a hash of its key that only your asset's key can make. What several accounts were told counts once.",
             "记录以其主键的哈希标识，仅可由您的资产密钥生成。多个账户获知的相同内容只计一次。",
-        )) @if spent.len() > RECORDS_SHOWN { " " (at.fill("The first {} of {}.", "仅显示前 {} 项，共 {} 项。", &[&RECORDS_SHOWN, &spent.len()])) } } }
+        )) @if of > rows.len() { " " (at.fill("The first {} of {}.", "仅显示前 {} 项，共 {} 项。", &[&rows.len(), &of])) } } }
     }
 }
 
@@ -161,19 +155,12 @@ fn check(at: At<'_>) -> Answer {
         let ((book, Checked { answers, wrong }), height) =
             read.map_err(|error: crate::owner::OwnerError| error.to_string())?;
         // Answers that were recorded meanwhile are in the one and not in the other.
-        let is_same = gateway.ledger().head().height.0 != height || same(&book.spent(), &gateway.spent().await);
+        let is_same = gateway.ledger().head().height.0 != height || gateway.agrees_with(&book).await;
         let name = |id: &AssetId| book.name(id).unwrap_or_default().to_owned();
         let wrong = wrong.iter().map(|(id, error)| (name(id), error.to_string())).collect();
         job.keep(BookChecked { answers, wrong, is_same, height });
         Ok(format!("/console/owner/budgets/checked/{}", job.id))
     })
-}
-
-fn same(a: &[Spent], b: &[Spent]) -> bool {
-    let told = |lines: &[Spent]| -> BTreeSet<_> {
-        lines.iter().map(|line| (line.asset_id, line.subject, line.column.clone(), line.millibits)).collect()
-    };
-    told(a) == told(b)
 }
 
 async fn checked(at: At<'_>, job: &str) -> Answer {

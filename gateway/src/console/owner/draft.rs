@@ -7,8 +7,8 @@ use sealgate_circuits::value::ColumnType;
 use sealgate_ledger::state::{AssetView, GrantView};
 use sealgate_ledger::tx::{BUDGET_BITS_MAX, FILE, GrantTerms, PREDICATES_MAX, PURPOSE_BYTES_MAX};
 
-use crate::console::Fields;
 use crate::console::words::Lang;
+use crate::console::{Fields, errors};
 use crate::granting::{GrantError, Part, Wanted};
 
 /// The editor's fields, as they are typed.
@@ -146,14 +146,18 @@ impl Typed {
                 GrantError::Column { part, .. } | GrantError::Moment(part) => part.to_string(),
                 GrantError::Predicate { .. } => Part::Prove.to_string(),
             };
-            Problems(vec![(name, error.to_string())])
+            let said = match &error {
+                GrantError::Predicate { text, source } => format!("{text}: {}", errors::question(lang, source)),
+                _ => error.to_string(),
+            };
+            Problems(vec![(name, said)])
         })
     }
 
     fn check_predicates(&self, lang: Lang, schema: &Schema, problems: &mut Problems) {
         for (at, text) in self.prove.iter().enumerate() {
             match parse_predicate(text, schema) {
-                Err(error) => problems.add(format!("prove-{at}"), error.to_string()),
+                Err(error) => problems.add(format!("prove-{at}"), errors::question(lang, &error)),
                 Ok(predicate) => {
                     let columns = predicate.columns();
                     let columns = columns.iter().filter_map(|column| schema.at(*column));

@@ -140,7 +140,7 @@ fn seen(asset: &AssetId, to: &Address, terms: &GrantTerms) -> String {
 }
 
 async fn learning_panel(at: At<'_>, is_for: &For, terms: &GrantTerms) -> Result<Markup, Fault> {
-    let spent = at.gateway.spent().await;
+    let told = at.gateway.told(&is_for.asset.id).await;
     let assets = at.assets().await?;
     let (to, asset) = (is_for.to, is_for.asset.id);
     let other = at
@@ -157,7 +157,7 @@ async fn learning_panel(at: At<'_>, is_for: &For, terms: &GrantTerms) -> Result<
     let known = learning::Known {
         name: &name,
         before: is_for.before.as_ref(),
-        spent: &spent,
+        told: &told,
         elsewhere: &other.0,
         others: other.1,
     };

@@ -123,8 +123,7 @@ async fn one(at: At<'_>, named: &Named) -> Answer {
             requests::newest(gateway.ledger(), search, |request| request.sender == sender)
         })
         .await?;
-    let spent = at.gateway.spent().await;
-    let told = super::learning::told_to(&spent, asset, to);
+    let told = super::learning::told_to(&at.gateway.told(&asset.id).await, asset, to);
     let title = at.fill("{} on {}", "{} 对 {} 的授权", &[&people.name(to), &asset.name]);
     let path = grant_path(&asset.id, to);
     let nothing = at.say("It has asked nothing yet.", "尚无查询请求。");

@@ -7,9 +7,9 @@ use sealgate_ods::keys::RootFile;
 
 use super::At;
 use super::parts::{self, asset_path, crumbs, listing};
-use crate::cli::Failure;
-use crate::console::page::{Page, Tone, badge, card, count, facts, hidden, notice, short};
-use crate::console::{Answer, Desk, Fault, in_turn};
+use crate::backup::Mark;
+use crate::console::page::{Page, Tone, badge, card, count, facts, hidden, notice, short, time};
+use crate::console::{Answer, Desk, Fault, errors, in_turn};
 use crate::rotating::{Resealed, Rotated, rotate};
 
 pub(super) async fn answer(at: At<'_>, rest: &[&str]) -> Answer {
@@ -24,7 +24,11 @@ pub(super) async fn answer(at: At<'_>, rest: &[&str]) -> Answer {
 
 async fn page(at: At<'_>) -> Answer {
     let gateway = at.gateway.clone();
-    let listed = in_turn(at.gateway, move || gateway.owner().listed_keys().map_err(Fault::refused)).await?;
+    let read = move || {
+        let owner = gateway.owner();
+        Ok((owner.listed_keys().map_err(Fault::refused)?, Mark::of(owner.folder())))
+    };
+    let (listed, last) = in_turn(at.gateway, read).await?;
     let assets = at.assets().await?;
     let row = |keys: &crate::owner::ListedKeys| {
         let id = keys.label.as_str().parse::<AssetId>().ok();
@@ -52,7 +56,7 @@ async fn page(at: At<'_>) -> Answer {
                 "更换资产密钥会用新密钥重新密封当前版本；旧密钥连同旧版本一并删除。应答不受影响。",
             )) }
         }))
-        (card(at.say("Backups", "备份"), backups(at)))
+        (card(at.say("Backups", "备份"), backups(at, last)))
         (card(at.say("Destroying keys", "销毁密钥"), html! {
             p { (at.say(
                 "Destroying an asset's keys destroys all that was sealed of it, for ever. It is not done from a browser: stop the gateway and run",
@@ -94,8 +98,18 @@ fn root(at: At<'_>) -> Markup {
     }
 }
 
-fn backups(at: At<'_>) -> Markup {
+fn backups(at: At<'_>, last: Option<Mark>) -> Markup {
     html! {
+        @match last {
+            Some(Mark { made_ms, objects }) => p {
+                (at.say("The last backup of this folder was made at ", "本目录最近一次备份于 ")) (time(made_ms))
+                @if !objects { (at.say(", without the sealed objects", "（不含密封对象）")) } (at.say(".", "。"))
+            },
+            None => (notice(Tone::Warn, html! { p { (at.say(
+                "No backup of this folder was made on this machine yet.",
+                "本机尚未备份过本目录。",
+            )) } })),
+        }
         p { (at.say(
             "Without the keys in the data folder nothing that was sealed opens again. A backup holds account, keys, ledger and sealed objects in one file, sealed under a passphrase. It can be made while the gateway serves:",
             "没有数据目录中的密钥，密封内容将无法再打开。备份将账户、密钥、账本与密封对象存入一个文件，并以口令密封。网关运行时即可备份：",
@@ -138,9 +152,10 @@ async fn start(at: At<'_>, id: &str) -> Answer {
     let asset = at.asset(id).await?.asset;
     let gateway = at.gateway.clone();
     let title = at.fill("Changing the key of {}", "正在更换 {} 的密钥", &[&asset.name]);
+    let lang = at.visit.lang;
     at.job(title, "/console/owner/keys", move |job| async move {
         let id = asset.id.to_string();
-        let done = rotate(gateway.owner(), &id, job.clone()).await.map_err(|error| Failure::from(error).into_text())?;
+        let done = rotate(gateway.owner(), &id, job.clone()).await.map_err(|error| errors::told(lang, error))?;
         job.keep(done);
         Ok(format!("/console/owner/keys/changed/{}", job.id))
     })

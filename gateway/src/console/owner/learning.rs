@@ -12,7 +12,7 @@ use sealgate_ledger::tx::{FILE, GrantTerms};
 
 use super::At;
 use super::parts::{asset_link, bits, limits, listing, names, terms as terms_list};
-use crate::budget::{Spent, cost};
+use crate::budget::{FieldTold, FieldsTold, cost};
 use crate::console::page::{Tone, notice};
 
 /// What an account knows and others know, beside the grant in question.
@@ -20,8 +20,8 @@ pub(super) struct Known<'a> {
     pub name: &'a str,
     /// The grant that stands.
     pub before: Option<&'a GrantView>,
-    /// What proofs have told, of all assets.
-    pub spent: &'a [Spent],
+    /// What proofs have told of the asset's fields.
+    pub told: &'a FieldsTold,
     /// What it was granted on the owner's other assets.
     pub elsewhere: &'a [(AssetView, GrantView)],
     /// How many other accounts have grants on this asset.
@@ -29,13 +29,11 @@ pub(super) struct Known<'a> {
 }
 
 /// The most that proofs have told an account of one record, by field.
-pub(super) fn told_to(spent: &[Spent], asset: &AssetView, to: &Address) -> Vec<(String, u32)> {
-    let own = |line: &Spent| line.requesters.iter().find(|(who, _)| who == to).map(|(_, own)| *own);
-    let most = |name: &String| {
-        let lines = spent.iter().filter(|line| line.asset_id == asset.id && line.column == *name);
-        lines.filter_map(own).max().map(|most| (name.clone(), most))
+pub(super) fn told_to(told: &FieldsTold, asset: &AssetView, to: &Address) -> Vec<(String, u32)> {
+    let most = |(position, field): (&u8, &FieldTold)| {
+        Some((asset.schema.at(*position)?.name.clone(), *field.most_by.get(to)?))
     };
-    asset.schema.columns.iter().filter_map(|column| most(&column.name)).collect()
+    told.iter().filter_map(most).collect()
 }
 
 /// Whether the requester chooses constants of it.
@@ -92,16 +90,15 @@ fn of_a_record(at: At<'_>, asset: &AssetView, terms: &GrantTerms) -> Markup {
 /// What the budgets leave for what proofs may tell, field by field.
 fn allowance(at: At<'_>, asset: &AssetView, to: &Address, terms: &GrantTerms, known: &Known<'_>) -> Markup {
     let columns: BTreeSet<u8> = terms.prove.iter().flat_map(Predicate::columns).collect();
-    let told = told_to(known.spent, asset, to);
     let row = |position: u8| {
         let column = asset.schema.at(position)?;
         let budget = u32::from(asset.budgets.get(usize::from(position)).copied().unwrap_or_default()) * 1000;
         let share = terms.bits.map_or(budget, |bits| budget.min(u32::from(bits) * 1000));
         let of = |predicate: &&Predicate| predicate.columns().contains(&position);
         let least = terms.prove.iter().filter(of).map(cost).min().unwrap_or(1585);
-        let own = told.iter().find(|(name, _)| *name == column.name).map_or(0, |(_, most)| *most);
-        let lines = known.spent.iter().filter(|line| line.asset_id == asset.id && line.column == column.name);
-        let all = lines.map(|line| line.millibits).max().unwrap_or_default();
+        let told = known.told.get(&position);
+        let own = told.and_then(|told| told.most_by.get(to)).copied().unwrap_or_default();
+        let all = told.map_or(0, |told| told.most);
         Some(vec![
             html! { code { (column.name) } },
             html! { (at.fill("{} [bit|bits]", "{} 比特", &[&bits(budget)])) },
@@ -156,7 +153,7 @@ fn stays_sealed(at: At<'_>, schema: &Schema, terms: &GrantTerms) -> Markup {
 /// What it has already, and what others have.
 fn together(at: At<'_>, asset: &AssetView, to: &Address, terms: &GrantTerms, known: &Known<'_>) -> Markup {
     let lang = at.visit.lang;
-    let told = told_to(known.spent, asset, to);
+    let told = told_to(known.told, asset, to);
     html! {
         h3 { (at.say("Together with what there is already", "与已有内容合并")) }
         @match known.before {

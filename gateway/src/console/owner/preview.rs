@@ -4,16 +4,15 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 use sealgate_circuits::schema::Column;
-use sealgate_ledger::ids::AssetId;
 use sealgate_ods::manifest::{OnBadRow, ShareManifest, SourceSpec};
 use sealgate_ods::source::{self, Read};
 
 use super::parts::{crumbs, listing};
 use super::publish::{Draft, steps};
 use super::{At, assets};
-use crate::cli::Failure;
 use crate::console::page::{Page, Tone, card, facts, hidden, notice};
-use crate::console::{Answer, Desk, Fault};
+use crate::console::words::Lang;
+use crate::console::{Answer, Desk, Fault, errors};
 use crate::gateway::Gateway;
 
 /// Rows that the owner is shown.
@@ -38,6 +37,7 @@ pub(super) struct Preview {
 impl Preview {
     /// Opens the source and reads its first rows.
     pub(super) async fn make(
+        lang: Lang,
         gateway: Arc<Gateway>,
         manifest: ShareManifest,
         draft: Draft,
@@ -46,25 +46,24 @@ impl Preview {
         let work = move || {
             let ledger = gateway.ledger();
             let own = gateway.owner().account().address();
-            let id = AssetId::of(&ledger.genesis().chain_id(), &own, manifest.asset_name());
-            let failed = |error: sealgate_ledger::LedgerError| error.to_string();
-            let existing = match ledger.asset(&id).map_err(failed)? {
-                Some(asset) => Some((asset.current, ledger.grants(&id).map_err(failed)?.len())),
+            let failed = |error: sealgate_ledger::LedgerError| errors::told(lang, error);
+            let existing = match ledger.asset_owned(&own, manifest.asset_name()).map_err(failed)? {
+                Some(asset) => Some((asset.current, ledger.grants(&asset.id).map_err(failed)?.len())),
                 None => None,
             };
-            let (rows, rejected) = first_rows(&manifest)?;
+            let (rows, rejected) = first_rows(lang, &manifest)?;
             Ok(Preview { draft, manifest, anew, rows, rejected, existing })
         };
         tokio::task::spawn_blocking(work).await.unwrap_or_else(|error| Err(error.to_string()))
     }
 }
 
-fn first_rows(manifest: &ShareManifest) -> Result<(Vec<Vec<String>>, Vec<String>), String> {
-    let mut source = source::open(manifest).map_err(|error| Failure::from(error).into_text())?;
+fn first_rows(lang: Lang, manifest: &ShareManifest) -> Result<(Vec<Vec<String>>, Vec<String>), String> {
+    let mut source = source::open(manifest).map_err(|error| errors::told(lang, error))?;
     let kinds: Vec<_> = manifest.schema().columns.iter().map(|column| column.kind).collect();
     let (mut rows, mut rejected) = (Vec::new(), Vec::new());
     for _ in 0..ROWS_READ_MAX {
-        match source.next().map_err(|error| Failure::from(error).into_text())? {
+        match source.next().map_err(|error| errors::told(lang, error))? {
             None => break,
             Some(Read::Rejected(row)) => rejected.push(row.to_string()),
             Some(Read::Row(row)) => {

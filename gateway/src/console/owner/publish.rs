@@ -11,10 +11,10 @@ use super::At;
 use super::parts::{asked, asset_path, line};
 use super::preview::{self, Preview};
 use super::reach::{Beyond, Reach};
-use crate::cli::Failure;
 use crate::console::jobs::State;
 use crate::console::page::{Page, Tone, card, count, facts, hidden, notice, tick};
-use crate::console::{Answer, Desk, Fault, Reply, in_turn};
+use crate::console::words::Lang;
+use crate::console::{Answer, Desk, Fault, Reply, errors, in_turn};
 use crate::files::{FileError, create_private_dir, read_bounded, read_json, write_json};
 use crate::inferring::{LookedAt, infer_manifest};
 use crate::publishing::{Published, check_existing, publish};
@@ -191,11 +191,11 @@ fn starts<'p>(at: At<'_>, problem: &impl Fn(&str) -> Option<&'p str>) -> Markup 
 
 /// Reads a manifest that lies on the gateway's machine, within the console's reach.
 async fn open(at: At<'_>) -> Answer {
-    let found = PathBuf::from(at.visit.form.get("path"));
+    let (found, lang) = (PathBuf::from(at.visit.form.get("path")), at.visit.lang);
     let path =
         absolute(&found).and_then(|path| Reach::of(at.gateway.owner()).find(&path).map_err(|file| beyond(at, &file)));
     let read = match path {
-        Ok(path) => in_turn(at.gateway, move || Ok(read_text(&path).map(|text| (text, path)))).await?,
+        Ok(path) => in_turn(at.gateway, move || Ok(read_text(lang, &path).map(|text| (text, path)))).await?,
         Err(why) => Err(why),
     };
     let page = match read {
@@ -224,8 +224,8 @@ fn beyond(at: At<'_>, file: &Beyond) -> String {
     )
 }
 
-fn read_text(path: &Path) -> Result<String, String> {
-    let bytes = read_bounded(path, MANIFEST_BYTES_MAX).map_err(|error| Failure::from(error).into_text())?;
+fn read_text(lang: Lang, path: &Path) -> Result<String, String> {
+    let bytes = read_bounded(path, MANIFEST_BYTES_MAX).map_err(|error| errors::told(lang, error))?;
     String::from_utf8(bytes).map_err(|_| format!("{} is no UTF-8 text", path.display()))
 }
 
@@ -265,9 +265,9 @@ fn infer(at: At<'_>) -> Answer {
     let title = at.say("Looking at the source", "正在读取数据源").to_owned();
     let typed = ["source", "table", "query", "ca", "password_file"].map(|name| (name, form.get(name)));
     let back = format!("{HERE}?{}", serde_urlencoded::to_string(typed).unwrap_or_default());
+    let lang = at.visit.lang;
     at.job(title, &back, move |job| async move {
-        let inferred =
-            infer_manifest(looked_at, job.clone()).await.map_err(|error| Failure::from(error).into_text())?;
+        let inferred = infer_manifest(looked_at, job.clone()).await.map_err(|error| errors::told(lang, error))?;
         job.keep(Draft { text: inferred.manifest, folder: folder.display().to_string() });
         Ok(format!("{HERE}?draft={}", job.id))
     })
@@ -285,8 +285,9 @@ async fn look(at: At<'_>) -> Answer {
     };
     let (gateway, anew) = (at.gateway.clone(), form.has("anew"));
     let title = at.fill("Looking at {}", "正在查看 {}", &[&manifest.asset_name()]);
+    let lang = at.visit.lang;
     at.job(title, &format!("{HERE}?draft={{job}}"), move |job| async move {
-        match Preview::make(gateway, manifest, draft.clone(), anew).await {
+        match Preview::make(lang, gateway, manifest, draft.clone(), anew).await {
             Ok(preview) => job.keep(preview),
             Err(why) => {
                 // The way back is to the text as it was typed.
@@ -315,8 +316,8 @@ async fn read(at: At<'_>, draft: &Draft) -> Result<Result<ShareManifest, Problem
     if let Err(file) = Reach::of(at.gateway.owner()).allows(manifest.source()) {
         return Ok(Err(("manifest", beyond(at, &file))));
     }
-    let id = AssetId::of(&at.gateway.ledger().genesis().chain_id(), &at.own(), manifest.asset_name());
-    let existing = at.read(move |gateway| Ok(gateway.ledger().asset(&id)?)).await?;
+    let (own, name) = (at.own(), manifest.asset_name().to_owned());
+    let existing = at.read(move |gateway| Ok(gateway.ledger().asset_owned(&own, &name)?)).await?;
     if let Some(asset) = existing
         && let Err(error) = check_existing(&manifest, &asset)
     {
@@ -341,9 +342,10 @@ fn start(at: At<'_>, job: &str) -> Answer {
     let (gateway, manifest, anew) = (at.gateway.clone(), preview.manifest.clone(), preview.anew);
     let draft = preview.draft.clone();
     let title = at.fill("Publishing {}", "正在发布 {}", &[&manifest.asset_name()]);
+    let lang = at.visit.lang;
     at.job(title, &format!("{HERE}?draft={job}"), move |job| async move {
         let done = publish(gateway.owner(), &manifest, anew, job.clone()).await;
-        let done = done.map_err(|error| Failure::from(error).into_text())?;
+        let done = done.map_err(|error| errors::told(lang, error))?;
         if let Err(error) = keep(gateway.owner().folder(), &done.asset, &draft) {
             tracing::warn!(%error, "the manifest is not kept for the next version");
         }

@@ -8,11 +8,10 @@ use sealgate_ods::manifest::ShareManifest;
 
 use super::At;
 use super::parts::{ago, listing};
-use crate::cli::Failure;
 use crate::config::{CONFIG_FILE, SyncSchedule};
 use crate::console::page::{Page, Tone, badge, card, hidden, time};
 use crate::console::words::Lang;
-use crate::console::{Answer, Desk, Fault, Reply, in_turn};
+use crate::console::{Answer, Desk, Fault, Reply, errors, in_turn};
 use crate::files::read_bounded;
 use crate::owner::clock_ms;
 use crate::publishing::{publish, read_manifest};
@@ -114,10 +113,11 @@ fn now(at: At<'_>, number: &str) -> Answer {
     let schedule = at.gateway.owner().config().sync.get(number).ok_or(Fault::NotFound)?.clone();
     let gateway = at.gateway.clone();
     let title = at.fill("Publishing {}", "正在发布 {}", &[&schedule.manifest.display()]);
+    let lang = at.visit.lang;
     at.job(title, "/console/owner/syncs", move |job| async move {
-        let manifest = read_manifest(&schedule.manifest, None).map_err(|error| Failure::from(error).into_text())?;
+        let manifest = read_manifest(&schedule.manifest, None).map_err(|error| errors::told(lang, error))?;
         let done = publish(gateway.owner(), &manifest, false, job.clone()).await;
-        job.keep(done.map_err(|error| Failure::from(error).into_text())?);
+        job.keep(done.map_err(|error| errors::told(lang, error))?);
         Ok(format!("/console/owner/publish/result/{}", job.id))
     })
 }

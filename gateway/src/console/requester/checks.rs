@@ -8,7 +8,7 @@ use sealgate_ledger::genesis::Genesis;
 
 use super::super::page::{Check, Tone};
 use super::super::words::Lang;
-use super::super::{Fault, HomePlace};
+use super::super::{Fault, HomePlace, errors};
 use crate::answer_file::Verified;
 use crate::answers::KeepError;
 use crate::asking::{AskFailure, Session};
@@ -366,7 +366,10 @@ pub(crate) fn failure(lang: Lang, error: &AskFailure) -> String {
         }
         _ => "",
     };
-    let text = error.to_string();
+    let text = match error {
+        AskFailure::Question(error) => errors::question(lang, error),
+        other => other.to_string(),
+    };
     if lead.is_empty() { text } else { format!("{lead} {text}") }
 }
 

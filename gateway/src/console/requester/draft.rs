@@ -10,8 +10,8 @@ use sealgate_ledger::block::DenyReason;
 use sealgate_ledger::state::GrantView;
 use sealgate_ledger::tx::GrantTerms;
 
-use super::super::Fields;
 use super::super::words::Lang;
+use super::super::{Fields, errors};
 use super::form::{self, Wrong};
 use crate::answer_file::parse_key;
 use crate::asking::KeyList;
@@ -117,7 +117,7 @@ impl Draft {
             }
         };
         let sql = format!("SELECT {} FROM {} WHERE {place}", items.join(", "), quoted(table));
-        ready(sql, keys, schema, "see")
+        ready(lang, sql, keys, schema, "see")
     }
 
     /// The question as the SQL says.
@@ -129,7 +129,7 @@ impl Draft {
             false => self.many_keys(lang, schema, &mut wrong),
         };
         let (Some(keys), true) = (keys, wrong.is_empty()) else { return Err(wrong) };
-        ready(self.sql.clone(), keys, schema, "sql")
+        ready(lang, self.sql.clone(), keys, schema, "sql")
     }
 
     fn check_purpose(&self, lang: Lang, wrong: &mut Wrong) {
@@ -283,7 +283,7 @@ enum Keys {
     Many(KeyList, Vec<Vec<Value>>),
 }
 
-fn ready(sql: String, keys: Keys, schema: &Schema, field: &str) -> Result<Ready, Wrong> {
+fn ready(lang: Lang, sql: String, keys: Keys, schema: &Schema, field: &str) -> Result<Ready, Wrong> {
     let (list, values) = match keys {
         Keys::One(_) => (None, Vec::new()),
         Keys::Many(list, values) => (Some(list), values),
@@ -293,7 +293,7 @@ fn ready(sql: String, keys: Keys, schema: &Schema, field: &str) -> Result<Ready,
         let mut wrong = Wrong::default();
         use sealgate_circuits::question::QuestionError::{Keys, RepeatedKey};
         let field = if is_many && matches!(error, Keys(_) | RepeatedKey { .. }) { "many" } else { field };
-        wrong.note(field, error.to_string());
+        wrong.note(field, errors::question(lang, &error));
         wrong
     })
 }
