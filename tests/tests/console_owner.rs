@@ -134,7 +134,7 @@ async fn the_whole_job_is_done_in_a_browser() {
     let confirm = desk.get(&rotate).await;
     let changed = desk.post(&confirm, &rotate, &[]).await;
     changed.says(&["The key of shop was changed", "Version 2 (50 records)", "Make a new backup now"]);
-    desk.get("/console/owner/keys").await.says(&["only the current key", "sealgate backup --data-dir", "root.key"]);
+    desk.get("/console/owner/keys").await.says(&["only the current key", "sealgate backup", "root.key"]);
 
     let withdraw = format!("/console/owner/assets/{asset}/withdraw");
     let confirm = desk.get(&withdraw).await;
