@@ -133,6 +133,18 @@ pub fn load(folder: &Path) -> Result<AccountSecret, FileError> {
     read(&path)
 }
 
+/// Loads the account of an owner's data folder, which was made with the folder and never again.
+///
+/// # Errors
+/// [`FileError`], with the way out when there is none.
+pub fn load_owners(folder: &Path) -> Result<AccountSecret, FileError> {
+    let path = folder.join(ACCOUNT_FILE);
+    if !path.exists() {
+        return Err(FileError::content(&path, "the owner's own key is not there: restore it from a backup"));
+    }
+    read(&path)
+}
+
 fn read(path: &Path) -> Result<AccountSecret, FileError> {
     let file: AccountFile = read_json(path)?;
     let damaged = || FileError::content(path, "the account file is damaged; restore it from a copy");

@@ -53,15 +53,12 @@ pub enum ClientError {
     #[error(transparent)]
     Trust(#[from] trust::TrustError),
     /// Nobody answers there.
-    #[error(
-        "the gateway at {url} cannot be reached ({source}): {hint}",
-        hint = hint(source)
-    )]
+    #[error("the gateway at {url} cannot be reached: {why}; {hint}", why = root(cause), hint = hint(cause))]
     Unreachable {
         /// Its address.
         url: String,
         /// What the network says.
-        source: reqwest::Error,
+        cause: reqwest::Error,
     },
     /// It refused.
     #[error("{}", .0.detail)]
@@ -76,12 +73,25 @@ pub enum ClientError {
     },
 }
 
+/// What is behind all that a network says: "connection refused", below three layers that name themselves.
+fn root(error: &reqwest::Error) -> String {
+    let mut cause: &dyn std::error::Error = error;
+    while let Some(inner) = cause.source() {
+        cause = inner;
+    }
+    cause.to_string()
+}
+
 /// What to look at when nobody answers.
 fn hint(error: &reqwest::Error) -> &'static str {
     let mut cause: Option<&dyn std::error::Error> = Some(error);
     while let Some(error) = cause {
-        if error.to_string().contains("certificate") {
-            return "its certificate is not one that this machine trusts; give the gateway's own with --gateway-ca";
+        let text = error.to_string();
+        if text.contains("certificate") {
+            return "its certificate is not one that this machine trusts: give the gateway's own with --gateway-ca";
+        }
+        if text.contains("InvalidContentType") {
+            return "it speaks no TLS: write http:// instead of https://";
         }
         cause = error.source();
     }
@@ -252,7 +262,7 @@ impl Client {
     }
 
     async fn send(&self, request: reqwest::RequestBuilder) -> Result<Option<Vec<u8>>, ClientError> {
-        let unreachable = |source| ClientError::Unreachable { url: self.base.clone(), source };
+        let unreachable = |cause| ClientError::Unreachable { url: self.base.clone(), cause };
         let request = match &self.token {
             Some(token) => request.bearer_auth(token),
             None => request,
@@ -262,7 +272,7 @@ impl Client {
 
     /// The body of a success; nothing where there is nothing.
     async fn read_body(&self, mut response: reqwest::Response) -> Result<Option<Vec<u8>>, ClientError> {
-        let unreachable = |source| ClientError::Unreachable { url: self.base.clone(), source };
+        let unreachable = |cause| ClientError::Unreachable { url: self.base.clone(), cause };
         let status = response.status();
         let mut body = Vec::new();
         while let Some(chunk) = response.chunk().await.map_err(unreachable)? {
@@ -536,7 +546,7 @@ impl Client {
         if self.passing_on {
             call = call.header(PASSED_ON, "1");
         }
-        let unreachable = |source| ClientError::Unreachable { url: self.base.clone(), source };
+        let unreachable = |cause| ClientError::Unreachable { url: self.base.clone(), cause };
         let response = call.send().await.map_err(unreachable)?;
         let status = response.status();
         let range = response.headers().get("content-range").and_then(|value| value.to_str().ok()).map(str::to_owned);

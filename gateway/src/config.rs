@@ -34,7 +34,7 @@ pub enum ConfigError {
         source: std::io::Error,
     },
     /// The file is not TOML, or says something unknown.
-    #[error("configuration {path}: {source}; docs/keys-and-backups.md lists what can stand there", path = path.display())]
+    #[error("configuration {path}: {what}; docs/keys-and-backups.md lists what can stand there", path = path.display(), what = source.to_string().trim_end())]
     Syntax {
         /// The file.
         path: PathBuf,

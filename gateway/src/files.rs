@@ -36,6 +36,7 @@ fn hint(source: &io::Error) -> &'static str {
     match source.kind() {
         io::ErrorKind::StorageFull => ": make room and try again; nothing was changed",
         io::ErrorKind::PermissionDenied => ": run as the user who owns the folder",
+        io::ErrorKind::AlreadyExists => ": choose another name, or remove it first",
         _ => "",
     }
 }

@@ -127,3 +127,55 @@ fn positions(part: Part, names: &[String], schema: &Schema) -> Result<Vec<u8>, G
 fn moment(part: Part, at: Option<jiff::Timestamp>) -> Result<Option<u64>, GrantError> {
     at.map(|at| u64::try_from(at.as_millisecond()).map_err(|_| GrantError::Moment(part))).transpose()
 }
+
+/// What is no moment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "expected a day, a day and a time in UTC, or a moment of RFC 3339: 2026-12-31, 2026-12-31T23:59 or 2026-12-31T23:59:59Z"
+)]
+pub struct NoMoment;
+
+/// Reads a first moment; a day alone is its beginning.
+///
+/// # Errors
+/// [`NoMoment`].
+pub fn first_moment(text: &str) -> Result<jiff::Timestamp, NoMoment> {
+    moment_of(text, jiff::civil::Time::midnight())
+}
+
+/// Reads a last moment; a day alone is its last second.
+///
+/// # Errors
+/// [`NoMoment`].
+pub fn last_moment(text: &str) -> Result<jiff::Timestamp, NoMoment> {
+    moment_of(text, jiff::civil::time(23, 59, 59, 0))
+}
+
+fn moment_of(text: &str, of_day: jiff::civil::Time) -> Result<jiff::Timestamp, NoMoment> {
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return Ok(moment);
+    }
+    let time = match text.parse::<jiff::civil::Date>() {
+        Ok(day) if !text.contains(['T', ' ', ':']) => day.to_datetime(of_day),
+        _ => text.parse::<jiff::civil::DateTime>().map_err(|_| NoMoment)?,
+    };
+    Ok(time.to_zoned(jiff::tz::TimeZone::UTC).map_err(|_| NoMoment)?.timestamp())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn moments_are_read_as_people_write_them() {
+        let first = |text| first_moment(text).map(|at| at.to_string());
+        let last = |text| last_moment(text).map(|at| at.to_string());
+        assert_eq!(first("2026-12-31"), Ok("2026-12-31T00:00:00Z".into()));
+        assert_eq!(last("2026-12-31"), Ok("2026-12-31T23:59:59Z".into()));
+        assert_eq!(last("2026-12-31T08:30"), Ok("2026-12-31T08:30:00Z".into()));
+        assert_eq!(last("2026-12-31T08:30:00+08:00"), Ok("2026-12-31T00:30:00Z".into()));
+        for wrong in ["", "x", "2026-13-01", "31.12.2026", "2026-12-31T"] {
+            assert_eq!(last(wrong), Err(NoMoment), "{wrong}");
+        }
+    }
+}

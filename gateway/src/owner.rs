@@ -262,7 +262,13 @@ impl Owner {
         if folder.join(UNFINISHED).exists() {
             return Err(OwnerError::Unfinished(folder.to_owned()));
         }
-        if !folder.join("ledger").is_dir() {
+        let ledger = folder.join("ledger");
+        if let Err(error) = ledger.metadata()
+            && error.kind() == std::io::ErrorKind::PermissionDenied
+        {
+            return Err(FileError::io(&ledger)(error).into());
+        }
+        if !ledger.is_dir() {
             let home = folder.join("ledgers").is_dir() || folder.join(ACCOUNT_FILE).is_file();
             if home && !folder.join(ROOT_KEY_FILE).exists() {
                 return Err(OwnerError::IsHome(folder.to_owned()));
@@ -276,7 +282,7 @@ impl Owner {
         let config = Config::read(folder)?;
         Ok(Owner {
             folder: folder.to_owned(),
-            account: account_file::load(folder)?,
+            account: account_file::load_owners(folder)?,
             root: RootFile::load(&folder.join(ROOT_KEY_FILE))?,
             keys: OnceLock::new(),
             store: Store::open(&config.store)?,

@@ -52,7 +52,7 @@ macro_rules! text_id {
                     .filter(|id| id.to_string() == text)
                     .ok_or_else(|| DecodeError::new(
                         $what,
-                        concat!("bech32m in lower case that begins with '", $hrp, "1'"),
+                        concat!("bech32m in lower case that begins with '", $hrp, "1', none of it mistyped"),
                         format!("'{}'", text.chars().take(100).collect::<String>()),
                     ))
             }

@@ -137,7 +137,7 @@ async fn the_whole_job_is_done_in_a_browser() {
     let changed = desk.post(&confirm, &rotate, &[]).await;
     changed.says(&["The key of shop was changed", "Version 2 (50 records)", "Make a new backup now"]);
     let keys = desk.get("/console/owner/keys").await;
-    keys.says(&["only the current key", "sealgate backup --data-dir", "root.key", "No backup of this folder was made"]);
+    keys.says(&["only the current key", "sealgate backup", "root.key", "No backup of this folder was made"]);
     let (owner, out, passphrase) = (world.path("owner"), world.path("owner.backup"), world.path("passphrase"));
     std::fs::write(&passphrase, "eight words that nobody else would put together").unwrap();
     let options = ["--data-dir", &owner, "--out", &out, "--passphrase-file", &passphrase];

@@ -184,13 +184,22 @@ fn keys_that_are_gone_changed_or_not_given() {
     let good = fs::read(&root).unwrap();
     fs::remove_file(&root).unwrap();
     fails(&arguments, "keys", &["root.key", "backup"]);
+    let other = World::new();
+    fs::copy(other.path("owner/root.key"), &root).unwrap();
+    fails(&arguments, "keys", &["another root key", "root.key here is another folder's", "backup"]);
     fs::write(&root, good).unwrap();
     fs::set_permissions(&root, fs::Permissions::from_mode(0o600)).unwrap();
     let account = world.path("owner/account.key");
     let good = fs::read(&account).unwrap();
     flip(Path::new(&account), good.len() / 2);
     fails(&arguments, "keys", &["account.key"]);
+    fs::copy(other.path("owner/account.key"), &account).unwrap();
+    fails(&arguments, "keys", &["operator", "restore account.key"]);
+    fs::remove_file(&account).unwrap();
+    let report = fails(&arguments, "keys", &["account.key", "not there", "backup"]);
+    assert!(!report.to_string().contains("account new"), "{report}");
     fs::write(&account, good).unwrap();
+    fs::set_permissions(&account, fs::Permissions::from_mode(0o600)).unwrap();
 
     fs::create_dir(world.path("owner.replaced.1700000000000")).unwrap();
     warns(&arguments, "keys", &["owner.replaced.1700000000000", "remove it"]);

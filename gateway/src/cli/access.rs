@@ -8,7 +8,7 @@ use sealgate_ledger::tx::{GrantTerms, TxBody};
 use serde::Serialize;
 
 use super::{DataArg, Failure, Output};
-use crate::granting::Wanted;
+use crate::granting::{Wanted, first_moment, last_moment};
 use crate::owner::Owner;
 
 #[derive(Debug, Args)]
@@ -38,11 +38,11 @@ pub(super) struct Grant {
     /// The purpose that requests must state.
     #[arg(long)]
     purpose: String,
-    /// First moment, RFC 3339.
-    #[arg(long, value_name = "T")]
+    /// First moment: a day, a day and a time in UTC, or RFC 3339.
+    #[arg(long, value_name = "T", value_parser = first_moment)]
     from: Option<jiff::Timestamp>,
-    /// Last moment, RFC 3339 (2026-12-31T23:59:59Z).
-    #[arg(long, value_name = "T")]
+    /// Last moment (2026-12-31T23:59:59Z); of a day alone (2026-12-31) its last second.
+    #[arg(long, value_name = "T", value_parser = last_moment)]
     until: Option<jiff::Timestamp>,
     /// How many keys may be asked about, each time counted; fetching whole columns counts one.
     #[arg(long, value_name = "N")]

@@ -246,6 +246,9 @@ async fn diff(args: Diff, output: &Output) -> Result<(), Failure> {
         )));
     }
     let to = args.to.unwrap_or(detail.asset.current);
+    if detail.asset.current == 1 {
+        return Err(Failure::new(format!("'{}' has one version: there is none before it to compare", args.asset)));
+    }
     let from = args.from.unwrap_or(to.saturating_sub(1));
     if from == 0 || from >= to {
         return Err(Failure::new(format!(

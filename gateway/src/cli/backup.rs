@@ -8,6 +8,7 @@ use zeroize::Zeroizing;
 
 use super::{Failure, Output};
 use crate::backup::{self, Kind, Summary};
+use crate::files::FileError;
 use crate::passphrase::{BACKUP_PASSPHRASE, Prompt};
 
 /// Which folder: an owner's or a home.
@@ -142,6 +143,8 @@ pub(super) fn backup(args: Backup, output: &Output) -> Result<(), Failure> {
 
 pub(super) fn restore(args: Restore, output: &Output) -> Result<(), Failure> {
     let (kind, folder) = args.folder.take();
+    // Before anybody is asked for its passphrase.
+    std::fs::File::open(&args.from).map_err(FileError::io(&args.from))?;
     let passphrase = passphrase(args.passphrase_file, Prompt::Once)?;
     let bar = output.progress();
     let progress = |done, total| bar.count("restoring", done, total);

@@ -98,7 +98,8 @@ impl<E: std::error::Error + 'static> From<E> for Failure {
         let mut source = error.source();
         while let Some(cause) = source {
             let cause_text = cause.to_string();
-            if !text.contains(&cause_text) {
+            let cause_text = cause_text.trim_end();
+            if !text.contains(cause_text) {
                 text = format!("{text}: {cause_text}");
             }
             source = cause.source();

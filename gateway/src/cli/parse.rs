@@ -18,6 +18,9 @@ const STAND_INS: [(&str, &str, &str); 3] = [
     ("gateway", "--gateway <URL>", "SEALGATE_GATEWAY"),
 ];
 
+/// Whether this program can be a node of a network.
+const NETWORKS: bool = cfg!(feature = "simplex");
+
 /// Reads a command line, the program's name first; `variable` gives the environment.
 ///
 /// A variable is looked at only when a command misses the option: what is typed always goes first,
@@ -102,6 +105,14 @@ pub(super) fn refuse(error: &Error, arguments: &[OsString]) -> ExitCode {
         }
         kind => {
             let _ = error.print();
+            if kind == ErrorKind::InvalidSubcommand
+                && arguments.iter().any(|argument| argument == "network")
+                && !NETWORKS
+            {
+                eprintln!(
+                    "\n'sealgate network' needs a program with networks: cargo build --release --features simplex"
+                );
+            }
             if for_machines {
                 let text = error.render().to_string();
                 let line = match kind {

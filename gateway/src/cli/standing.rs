@@ -63,7 +63,13 @@ pub(super) async fn list(args: List, output: &Output) -> Result<(), Failure> {
     let (standing, as_of) = session.list(&asset).await?;
     let AssetStanding { contract, grants, .. } = &standing;
     let result = result(asset, contract.as_ref(), grants.iter().collect(), true, &as_of);
-    output.result(&result, || text(&describe(asset, &meant, contract.as_ref(), grants), &result));
+    output.result(&result, || {
+        let says = match contract {
+            Some(contract) => describe(contract, grants),
+            None => absent(&args.asset, &asset, &meant),
+        };
+        text(&says, &result)
+    });
     Ok(())
 }
 
@@ -92,8 +98,10 @@ fn result<'a>(
     as_of: &'a AsOf,
 ) -> ListResult<'a> {
     let mut checks = as_of.checks();
-    if complete {
-        checks.push("list: this is the contract and the whole list, nobody else is on it".into());
+    match contract {
+        Some(_) => checks.push("list: this is the contract and the whole list, nobody else is on it".into()),
+        None if complete => checks.push("list: the ledger has no contract of this id".into()),
+        None => {}
     }
     let mut notes = as_of.notes();
     notes.push("how much of a quota is used is not part of the state that is proven".into());
@@ -107,10 +115,17 @@ fn text(says: &str, result: &ListResult<'_>) -> String {
     printable(&lines.join("\n"))
 }
 
-fn describe(asset: AssetId, meant: &str, contract: Option<&ContractView>, grants: &[GrantView]) -> String {
-    let Some(ContractView { asset: view, version }) = contract else {
-        return format!("there is no asset {asset}{meant}");
-    };
+/// That there is none, under the name that was typed, with the one that may have been meant.
+fn absent(typed: &str, asset: &AssetId, meant: &str) -> String {
+    let id = asset.to_string();
+    match typed == id {
+        true => format!("there is no asset {id}"),
+        false => format!("the ledger's operator has no asset '{typed}', whose id would be {id}{meant}"),
+    }
+}
+
+fn describe(contract: &ContractView, grants: &[GrantView]) -> String {
+    let ContractView { asset: view, version } = contract;
     let mut all = vec![
         format!("{}  {}", view.name, view.title),
         format!("  asset    {}", view.id),

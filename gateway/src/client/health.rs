@@ -39,7 +39,7 @@ impl Client {
     /// # Errors
     /// [`ClientError`], also when it takes longer than [`PATIENCE`].
     pub async fn health(&self) -> Result<Health, ClientError> {
-        let unreachable = |source| ClientError::Unreachable { url: self.base.clone(), source };
+        let unreachable = |cause| ClientError::Unreachable { url: self.base.clone(), cause };
         let began = Instant::now();
         let request = self.http.get(format!("{}/health", self.base)).timeout(PATIENCE);
         let mut response = request.send().await.map_err(unreachable)?;

@@ -192,12 +192,13 @@ pub fn figures(figures: &[(u64, &str)]) -> Markup {
     } } }
 }
 
-/// Commands as they are typed, one a line; a long one is broken before an option and nowhere else.
+/// Commands as they are typed, one a line; a long one is broken before an option, and elsewhere only where an
+/// option alone is longer than the line.
 pub fn command(text: &str) -> Markup {
-    html! { pre.command tabindex="0" { code { @for (number, line) in text.lines().enumerate() {
+    html! { pre tabindex="0" { code { @for (number, line) in text.lines().enumerate() {
         @if number > 0 { "\n" }
         @for (number, part) in line.split(" --").enumerate() {
-            @if number > 0 { " " span.nowrap { "--" (part) } } @else { span.nowrap { (part) } }
+            @if number > 0 { " " span.whole { "--" (part) } } @else { span.whole { (part) } }
         }
     } } } }
 }
@@ -314,9 +315,9 @@ mod tests {
     #[test]
     fn commands_stay_what_is_typed() {
         let shown = command("a b --c D --e 'F'\na --g").into_string();
-        let parts = ["<span class=\"nowrap\">", "</span>", "<code>", "</code>", "</pre>"];
+        let parts = ["<span class=\"whole\">", "</span>", "<code>", "</code>", "</pre>"];
         let typed = parts.iter().fold(shown, |text, part| text.replace(part, ""));
-        assert_eq!(typed, "<pre class=\"command\" tabindex=\"0\">a b --c D --e 'F'\na --g");
+        assert_eq!(typed, "<pre tabindex=\"0\">a b --c D --e 'F'\na --g");
     }
 
     #[test]

@@ -18,6 +18,9 @@ pub(super) fn is_owners(folder: &Path, report: &mut Report) -> bool {
     } else if folder.join(UNFINISHED).exists() {
         let todo = format!("run 'sealgate init --data-dir {shown} --name NAME' again");
         report.fail("files", format!("an 'init' of {shown} was cut short"), todo);
+    } else if let Some(error) = folder.join("ledger").metadata().err().filter(is_denied) {
+        let todo = "run this as the user whose folder it is ('sudo -u sealgate', where a service has it)";
+        report.fail("files", format!("{shown} cannot be looked into: {error}"), todo);
     } else if !folder.join("ledger").is_dir() {
         let home = folder.join("ledgers").is_dir() || folder.join(ACCOUNT_FILE).is_file();
         let todo = match home {
@@ -29,6 +32,10 @@ pub(super) fn is_owners(folder: &Path, report: &mut Report) -> bool {
         return true;
     }
     false
+}
+
+fn is_denied(error: &std::io::Error) -> bool {
+    error.kind() == std::io::ErrorKind::PermissionDenied
 }
 
 /// Reads the configuration, and whether the manifests it names can be read.

@@ -16,6 +16,16 @@ use crate::passphrase;
 /// What to do about a key file that is no more what it was.
 const RESTORE: &str = "restore it from a backup ('sealgate restore'): it cannot be made again";
 
+fn way_out(error: &KeyError) -> &'static str {
+    match error {
+        KeyError::File { .. } => "run this as the user whose folder it is",
+        KeyError::WrongRoot { .. } => {
+            "root.key here is another folder's, or an old one: restore it from a backup of this folder"
+        }
+        _ => RESTORE,
+    }
+}
+
 /// Looks at the keys; whether the root key could be had, so that sealed objects can be looked at.
 pub(super) fn look(folder: &Path, report: &mut Report) -> bool {
     account(folder, report);
@@ -24,7 +34,7 @@ pub(super) fn look(folder: &Path, report: &mut Report) -> bool {
     let file = match RootFile::load(&path) {
         Ok(file) => file,
         Err(error) => {
-            report.fail("keys", error.to_string(), RESTORE);
+            report.fail("keys", error.to_string(), way_out(&error));
             return false;
         }
     };
@@ -54,7 +64,7 @@ pub(super) fn look(folder: &Path, report: &mut Report) -> bool {
                 opened += 1;
                 halfway += usize::from(other_roots > 0);
             }
-            Err(error) => report.fail("keys", error.to_string(), RESTORE),
+            Err(error) => report.fail("keys", error.to_string(), way_out(&error)),
         }
     }
     report.ok("keys", format!("the root key ({}) opens the keys of {opened} of {} assets", file.kind(), labels.len()));
@@ -72,7 +82,7 @@ fn open(keys: &KeyFolder, label: &AssetLabel) -> Result<usize, KeyError> {
 
 /// The party's own keys.
 pub(super) fn account(folder: &Path, report: &mut Report) {
-    let account = match account_file::load(folder) {
+    let account = match account_file::load_owners(folder) {
         Ok(account) => account,
         Err(error) => {
             report.fail(

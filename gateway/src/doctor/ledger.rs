@@ -28,7 +28,7 @@ pub(super) fn look(folder: &Path, report: &mut Report) -> Option<Inspection> {
                     "keep the folder as it is, and restore it from a backup; a member's node takes the log of another member: docs/running-a-network.md"
                 }
                 LedgerError::NotFound(_) => "restore the folder from a backup ('sealgate restore')",
-                _ => "make the folder readable for the user who runs this",
+                _ => "restore from a backup what is missing, and run this as the user whose folder it is",
             };
             report.fail("ledger", error.to_string(), todo);
             return None;

@@ -84,6 +84,10 @@ async fn some_objects(open: &Open<'_>, report: &mut Report) {
             report.ok("store", "objects are compared while the node runs: it knows which there are");
             return;
         }
+        Err(RehashFailure::Owner(OwnerError::Ledger(error @ LedgerError::WrongOperator { .. }))) => {
+            report.fail("keys", error.to_string(), "restore account.key from a backup of this folder");
+            return;
+        }
         Err(error) => {
             report.fail("store", error.to_string(), "run 'sealgate audit --data-dir DIR', which says more");
             return;

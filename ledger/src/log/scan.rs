@@ -96,8 +96,9 @@ impl Scanner {
         self.read(&mut head)?;
         let (size, found) = split(&head);
         let bytes = u32::from_le_bytes(size);
-        if u64::from(bytes) > (remaining - RECORD_HEADER).min(BLOCK_BYTES_MAX as u64) {
-            return Ok(self.bad(true, format!("a block of {bytes} bytes does not fit where {remaining} are left")));
+        let room = remaining - RECORD_HEADER;
+        if u64::from(bytes) > room.min(BLOCK_BYTES_MAX as u64) {
+            return Ok(self.bad(true, format!("a block of {bytes} bytes does not fit where {room} are left")));
         }
         let mut payload = vec![0u8; bytes as usize];
         self.read(&mut payload)?;

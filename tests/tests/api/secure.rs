@@ -23,7 +23,7 @@ fn world(tls: &str) -> (World, Server) {
 }
 
 /// Asks as the requester, with more arguments.
-fn ask(world: &World, url: &str, out: &str, more: &[&str]) -> sealgate_tests::Run {
+pub(super) fn ask(world: &World, url: &str, out: &str, more: &[&str]) -> sealgate_tests::Run {
     let (home, out) = (world.path("requester"), world.path(out));
     let asking = ["ask", "--gateway", url, "--home", &home, "--purpose", "p", "--out", &out, SQL];
     sealgate(&[&asking[..], more].concat())
@@ -89,7 +89,7 @@ fn the_fingerprint_that_is_said_is_the_certificate_s() {
 
 /// An authority, and what it certifies: the authority's certificate and the gateway's chain and key are
 /// written into `folder`.
-fn certify(folder: &Path, authority: &str) -> String {
+pub(super) fn certify(folder: &Path, authority: &str) -> String {
     let issuer = |name: &str| {
         let mut params = CertificateParams::default();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);

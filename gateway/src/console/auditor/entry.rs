@@ -2,13 +2,13 @@
 
 use maud::{Markup, html};
 use sealgate_ledger::ids::TxHash;
-use sealgate_ledger::state::{RequestStatus, RequestView};
+use sealgate_ledger::state::{Asked, RequestStatus, RequestView};
 
 use super::grants::terms;
 use super::{Study, spoken};
 use crate::console::explorer::{account_path, in_block};
 use crate::console::page::{Tone, badge, card, count, facts, time};
-use crate::console::{Answer, Fault};
+use crate::console::{Answer, Fault, telling};
 use crate::journal::What;
 use crate::trail::Line;
 
@@ -68,10 +68,13 @@ fn ended<'a>(study: &'a Study<'_>, request: &RequestView, line: &Line) -> Vec<(&
     let mut list = Vec::new();
     match &request.status {
         RequestStatus::Denied { reason } => {
-            list.push((
-                visit.say("Why", "原因"),
-                html! { (spoken::reason(visit.lang, line).unwrap_or_default()) " (" (reason.to_string()) ")" },
-            ));
+            let shape = match &request.asked {
+                Asked::Question { shape, .. } => Some(shape),
+                _ => None,
+            };
+            let schema = study.ledger.asset(&line.asset).map(|asset| &asset.schema);
+            let why = telling::denied_to_somebody(visit.lang, reason, shape, schema);
+            list.push((visit.say("Why", "原因"), html! { (why) }));
         }
         RequestStatus::Granted { version, deadline } => {
             list.push((visit.say("Version", "版本"), html! { (version) }));

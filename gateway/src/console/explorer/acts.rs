@@ -196,7 +196,7 @@ pub(super) fn particulars(lang: Lang, body: &TxBody, schema: Option<&Schema>) ->
             (
                 lang.say("Text", "文本"),
                 match content {
-                    TextContent::Public(content) => html! { pre.text { (content) } },
+                    TextContent::Public(content) => html! { pre { (content) } },
                     TextContent::Sealed(copies) => {
                         text(&lang.fill("sealed to {} [account|accounts]", "已密封给 {} 个账户", &[&copies.len()]))
                     }

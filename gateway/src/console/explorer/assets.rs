@@ -7,7 +7,7 @@ use sealgate_ledger::ids::AssetId;
 use sealgate_ledger::state::{ContractView, GrantView};
 use sealgate_ledger::tx::TABLE;
 
-use super::super::page::{Tone, card, count, facts, next_page, notice, table};
+use super::super::page::{Tone, card, count, facts, next_page, notice, short, table};
 use super::super::telling;
 use super::super::{Answer, Console, Fault, Visit};
 use super::accounts::said;
@@ -163,7 +163,7 @@ fn list_of(visit: &Visit, contract: &ContractView, grants: &[GrantView]) -> Mark
         @for grant in grants.iter().take(GRANTS_SHOWN) {
             details {
                 summary {
-                    span.mono { (grant.to) } " · " (visit.say("since block ", "自区块 ")) (grant.height)
+                    (short(&grant.to.to_string())) " · " (visit.say("since block ", "自区块 ")) (grant.height)
                 }
                 p { (account_link(&grant.to)) " · " (visit.say("granted by ", "授权交易 ")) (transaction_link(&grant.granted_by)) }
                 (facts(&acts::terms_told(lang, &grant.terms, Some(&contract.asset.schema))))

@@ -8,7 +8,7 @@ use sealgate_ods::keys::RootFile;
 use super::At;
 use super::parts::{self, asset_path, crumbs, listing};
 use crate::backup::Mark;
-use crate::console::page::{Page, Tone, badge, card, count, facts, hidden, notice, short, time};
+use crate::console::page::{Page, Tone, badge, card, command, count, facts, hidden, notice, short, time};
 use crate::console::{Answer, Desk, Fault, errors, in_turn};
 use crate::rotating::{Resealed, Rotated, rotate};
 
@@ -62,7 +62,7 @@ async fn page(at: At<'_>) -> Answer {
                 "Destroying an asset's keys destroys all that was sealed of it, for ever. It is not done from a browser: stop the gateway and run",
                 "销毁资产密钥将永久毁掉其全部密封数据。此操作不在浏览器中进行：请停止网关后运行",
             )) }
-            pre tabindex="0" { code { "sealgate keys destroy --data-dir " (at.folder().display()) " --asset NAME --confirm NAME" } }
+            (command(&format!("sealgate keys destroy --data-dir {} --asset NAME --confirm NAME", at.folder().display())))
         }))
     };
     Ok(Page::new(Desk::Owner, at.say("Keys and backups", "密钥与备份"), body).into())
@@ -94,7 +94,7 @@ fn root(at: At<'_>) -> Markup {
         ]))
         p.soft { (advice) }
         p { (at.say("All keys are put under a new root key, while the gateway stands still, by", "更换根密钥须停止网关后运行")) }
-        pre tabindex="0" { code { "sealgate keys rotate-root --data-dir " (at.folder().display()) } }
+        (command(&format!("sealgate keys rotate-root --data-dir {}", at.folder().display())))
     }
 }
 
@@ -114,12 +114,12 @@ fn backups(at: At<'_>, last: Option<Mark>) -> Markup {
             "Without the keys in the data folder nothing that was sealed opens again. A backup holds account, keys, ledger and sealed objects in one file, sealed under a passphrase. It can be made while the gateway serves:",
             "没有数据目录中的密钥，密封内容将无法再打开。备份将账户、密钥、账本与密封对象存入一个文件，并以口令密封。网关运行时即可备份：",
         )) }
-        pre tabindex="0" { code { "sealgate backup --data-dir " (at.folder().display()) " --out FILE" } }
+        (command(&format!("sealgate backup --data-dir {} --out FILE", at.folder().display())))
         p.soft { (at.say(
             "Keep it on another machine, and the passphrase apart from it. Make a new one after changing a key, and try now and then whether it can be restored.",
             "请存放于另一台机器，口令另行保管。更换密钥后请重新备份，并定期验证可否恢复。",
         )) }
-        pre tabindex="0" { code { "sealgate restore --from FILE --data-dir DIR" } }
+        (command("sealgate restore --from FILE --data-dir DIR"))
     }
 }
 

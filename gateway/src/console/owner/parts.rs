@@ -225,9 +225,9 @@ pub(super) fn outcome(lang: Lang, status: &RequestStatus) -> Markup {
 }
 
 /// Why a request got no answer and what the owner could do about it; nothing where it got one.
-pub(super) fn explained(lang: Lang, schema: &Schema, status: &RequestStatus) -> Option<String> {
+pub(super) fn explained(lang: Lang, schema: &Schema, asked: &Asked, status: &RequestStatus) -> Option<String> {
     match status {
-        RequestStatus::Denied { reason } => Some(denied(lang, schema, reason)),
+        RequestStatus::Denied { reason } => Some(denied(lang, schema, asked, reason)),
         RequestStatus::Declined { reason: DeclineReason::Budget, .. } => Some(
             lang.say(
                 "The answer would have told more of a record than its field's budget, or this account's share, leaves.",
@@ -256,8 +256,12 @@ pub(super) fn explained(lang: Lang, schema: &Schema, status: &RequestStatus) -> 
     }
 }
 
-fn denied(lang: Lang, schema: &Schema, reason: &DenyReason) -> String {
+fn denied(lang: Lang, schema: &Schema, asked: &Asked, reason: &DenyReason) -> String {
     let column = |at: &u8| schema.at(*at).map_or_else(|| at.to_string(), |column| column.name.clone());
+    let item = |at: &u8| match asked {
+        Asked::Question { shape, .. } => shape.items.get(usize::from(*at)).map(|item| item.display(schema)),
+        _ => None,
+    };
     match reason {
         DenyReason::NoGrant => lang.say("This account has no grant on the asset.", "该账户没有此资产的授权。").into(),
         DenyReason::Field { column: at } => {
@@ -266,10 +270,10 @@ fn denied(lang: Lang, schema: &Schema, reason: &DenyReason) -> String {
         DenyReason::Whole { column: at } => {
             lang.fill("The grant does not give the column {} whole.", "授权未包含整列 {}。", &[&column(at)])
         }
-        DenyReason::Predicate { item } => lang.fill(
-            "The grant does not name the predicate that item {} of the question asks.",
-            "授权未包含查询第 {} 项所用的谓词。",
-            &[&(u16::from(*item) + 1)],
+        DenyReason::Predicate { item: at } => lang.fill(
+            "The grant does not name the predicate {}.",
+            "授权未包含谓词 {}。",
+            &[&item(at).unwrap_or_default()],
         ),
         DenyReason::Existence => {
             lang.say("The grant does not let it ask whether a record exists.", "授权不允许查询记录是否存在。").into()

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use maud::{Markup, html};
 use sealgate_circuits::schema::Column;
+use sealgate_circuits::value::ColumnType;
 use sealgate_ods::manifest::{OnBadRow, ShareManifest, SourceSpec};
 use sealgate_ods::source::{self, Read};
 
@@ -226,8 +227,13 @@ fn at_most(at: At<'_>, column: &Column, budget: u16) -> String {
 fn rows(at: At<'_>, preview: &Preview) -> Markup {
     let schema = preview.manifest.schema();
     let headings: Vec<&str> = schema.columns.iter().map(|column| column.name.as_str()).collect();
+    // A text may be broken anywhere; a date or a number would read as two, and a time of a day may stand below it.
+    let shown = |(cell, column): (&String, &Column)| match column.kind {
+        ColumnType::Text => html! { (cell) },
+        _ => html! { @for part in cell.split_inclusive('T') { span.nowrap { (part) } wbr; } },
+    };
     let rows: Vec<Vec<Markup>> =
-        preview.rows.iter().map(|row| row.iter().map(|cell| html! { (cell) }).collect()).collect();
+        preview.rows.iter().map(|row| row.iter().zip(&schema.columns).map(shown).collect()).collect();
     let caption = at.say("The first rows, as the gateway reads them", "网关读取的前几行");
     card(
         caption,

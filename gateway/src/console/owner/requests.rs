@@ -224,7 +224,7 @@ pub(super) fn table(at: At<'_>, found: &[RequestView], assets: &[AssetView], peo
             @if keys > 1 { br; span.small.soft { (at.fill("{} [key|keys]", "{} 个主键", &[&keys])) } } },
             html! { (request.purpose) },
             html! { (outcome(lang, &request.status))
-            @if let Some(why) = parts::explained(lang, schema, &request.status) { br; span.small { (why) } } },
+            @if let Some(why) = parts::explained(lang, schema, &request.asked, &request.status) { br; span.small { (why) } } },
         ];
         if has_assets {
             cells.insert(2, html! { @if let Some(asset) = asset { (parts::asset_link(asset)) } });
@@ -250,7 +250,7 @@ async fn one(at: At<'_>, hash: &str) -> Answer {
     let request = at.read(move |gateway| Ok(gateway.ledger().request(&hash)?)).await?.ok_or(Fault::NotFound)?;
     let asset = at.asset(&request.asset.to_string()).await?.asset;
     let (people, lang) = (at.people().await?, at.visit.lang);
-    let why = parts::explained(lang, &asset.schema, &request.status);
+    let why = parts::explained(lang, &asset.schema, &request.asked, &request.status);
     let is_denied = matches!(request.status, RequestStatus::Denied { .. });
     let edit = format!("/console/owner/grants/edit?asset={}&to={}", asset.id, request.sender);
     let list = facts(&[

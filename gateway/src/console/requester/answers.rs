@@ -99,7 +99,7 @@ pub(super) async fn page(place: &HomePlace, visit: &Visit, request: &str) -> Ans
         ),
     };
     let body = html! {
-        p.crumbs { a href="/console/requester/answers" { (visit.say("My answers", "我的应答")) } " / " (time(kept.time_ms)) }
+        p.crumbs { a href="/console/requester/answers" { (visit.say("My answers", "我的应答")) } " › " (time(kept.time_ms)) }
         (body)
         (asked(visit, &kept))
         p.actions { a.button.plain href=(format!("/console/requester/ask/{}", kept.asset)) { (visit.say("Ask another question", "再次查询")) } }

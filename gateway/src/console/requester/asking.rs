@@ -114,8 +114,8 @@ fn shown(visit: &Visit, seen: &Seen, grant: &GrantView, draft: &Draft, told: &To
     let asset = &seen.contract.asset;
     let body = html! {
         p.crumbs {
-            a href="/console/requester" { (visit.say("Catalogue", "资源目录")) } " / "
-            a href=(format!("/console/requester/assets/{}", asset.id)) { (asset.name) } " / "
+            a href="/console/requester" { (visit.say("Catalogue", "资源目录")) } " › "
+            a href=(format!("/console/requester/assets/{}", asset.id)) { (asset.name) } " › "
             (visit.say("Question", "查询"))
         }
         @if !told.wrong.is_empty() {
@@ -279,7 +279,7 @@ fn purpose(visit: &Visit, grant: &GrantView, draft: &Draft, wrong: &Wrong) -> Ma
 
 fn sql(visit: &Visit, draft: &Draft, told: &Told) -> Markup {
     html! {
-        details open[told.shows_sql] {
+        details open[told.shows_sql || !draft.sql.is_empty()] {
             summary { (visit.say("SQL, for experts", "SQL（专家模式）")) }
             p.soft.small { (visit.say(
                 "'Show the SQL' writes here what is ticked above. You may change it, and ask it as it stands here.",

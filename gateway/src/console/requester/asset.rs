@@ -6,7 +6,7 @@ use sealgate_ledger::state::{ContractView, GrantView};
 use sealgate_ledger::tx::TABLE;
 
 use super::super::explorer::{self, source::Source};
-use super::super::page::{Page, Tone, card, checklist, count, facts, notice, time};
+use super::super::page::{Page, Tone, card, checklist, command, count, facts, notice, time};
 use super::super::{Answer, Desk, Fault, HomePlace, Visit};
 use super::{checks, fetched, grants};
 use crate::standing::AsOf;
@@ -58,7 +58,7 @@ pub(super) async fn page(place: &HomePlace, visit: &Visit, id: &str) -> Answer {
     let seen = seen(place, visit, id).await?;
     let asset = &seen.contract.asset;
     let body = html! {
-        p.crumbs { a href="/console/requester" { (visit.say("Catalogue", "资源目录")) } " / " (asset.name) }
+        p.crumbs { a href="/console/requester" { (visit.say("Catalogue", "资源目录")) } " › " (asset.name) }
         @if asset.withdrawn.is_some() {
             (notice(Tone::Warn, html! { p { (visit.say(
                 "This asset was withdrawn: nothing of it can be asked any more.",
@@ -67,14 +67,10 @@ pub(super) async fn page(place: &HomePlace, visit: &Visit, id: &str) -> Answer {
         }
         @if !asset.description.is_empty() { p.lead { (asset.description) } }
         div.grid {
-            div {
-                (card(visit.say("What it is", "基本信息"), what_it_is(visit, &seen)))
-                @if asset.data_type == TABLE {
-                    (card(visit.say("Columns", "字段"), explorer::columns(visit, &seen.contract)))
-                }
-            }
+            (card(visit.say("What it is", "基本信息"), what_it_is(visit, &seen)))
             (card(visit.say("What you may ask", "您可以查询"), granted(place, visit, &seen)))
         }
+        @if asset.data_type == TABLE { (card(visit.say("Columns", "字段"), explorer::columns(visit, &seen.contract))) }
         (card(visit.say("What was checked", "已核查的内容"), checklist(&checks::standing(visit.lang, &seen.as_of))))
     };
     let title = if asset.title.is_empty() { asset.name.clone() } else { asset.title.clone() };
@@ -133,6 +129,6 @@ fn ask_for_a_grant(place: &HomePlace, visit: &Visit, name: &str) -> Markup {
             "Ask its owner, by letter or mail, and give your address. The owner then runs, with what you agreed:",
             "请通过公函或邮件联系数据提供方，并提供您的地址。数据提供方按约定内容运行：",
         )) }
-        pre tabindex="0" { code { "sealgate grant --data-dir DIR --asset " (name) " \\\n  --to " (address) " \\\n  --disclose COLUMNS --prove 'COLUMN >= ?' --purpose TEXT" } }
+        (command(&format!("sealgate grant --data-dir DIR --asset {name} \\\n  --to {address} \\\n  --disclose COLUMNS --prove 'COLUMN >= ?' --purpose TEXT")))
     }
 }

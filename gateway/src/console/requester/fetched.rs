@@ -10,7 +10,7 @@ use sealgate_ledger::state::{ContractView, GrantView};
 use sealgate_ledger::tx::{FILE, PURPOSE_BYTES_MAX};
 use serde::{Deserialize, Serialize};
 
-use super::super::page::{Page, card, count, hidden, table, tick};
+use super::super::page::{Page, card, command, count, hidden, table, tick};
 use super::super::{Answer, Console, Desk, Fault, HomePlace, Reply, Visit, blocking, explorer, telling};
 use super::asset::{self, Seen};
 use super::{aside, checks};
@@ -89,10 +89,14 @@ pub(super) fn form(place: &HomePlace, visit: &Visit, contract: &ContractView, gr
         }
         details {
             summary { (visit.say("With the command line", "使用命令行")) }
-            pre tabindex="0" { code {
-                "sealgate " (what) " --gateway " (place.client.url()) " --home " (place.home.folder().display()) " \\\n  --asset " (asset.id) (columns)
-                " \\\n  --purpose '" (purpose.replace('\'', "'\\''")) "' --out " (asset.name) (ending)
-            } }
+            (command(&format!(
+                "sealgate {what} --gateway {} --home {} \\\n  --asset {}{columns} \\\n  --purpose '{}' --out {}{ending}",
+                place.client.url(),
+                place.home.folder().display(),
+                asset.id,
+                purpose.replace('\'', "'\\''"),
+                asset.name,
+            )))
         }
     }
 }
