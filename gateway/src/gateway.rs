@@ -167,6 +167,7 @@ impl Gateway {
     /// # Errors
     /// [`OwnerError`], in particular when another process serves from the folder.
     pub fn open(owner: Owner) -> Result<Gateway, OwnerError> {
+        owner.keys()?.check_root()?;
         let (ledger, node) = owner.run_ledger()?;
         let (book, checked) = read_book(&ledger, &Reader { account: owner.account(), earlier: &[], auditor: false })?;
         if let Some((_, error)) = checked.wrong.into_iter().next() {

@@ -263,7 +263,8 @@ fn an_owner_finds_an_asset_that_it_was_given_by_its_name() {
         let list = |name: &str| sealgate_plain(&["list", name, "--gateway", url, "--home", &world.path("auditor")]);
         let (found, slip) = (list("plans").stdout, list("plns").stdout);
         assert!(found.starts_with("plans  Plans") && found.contains(&id.to_string()), "{found}");
-        assert!(slip.starts_with("there is no asset asset1") && slip.contains("(did you mean 'plans'?)"), "{slip}");
+        assert!(slip.starts_with("the ledger's operator has no asset 'plns'"), "{slip}");
+        assert!(slip.contains("(did you mean 'plans'?)"), "{slip}");
         // It has a version: the schedule has nothing to do yet.
         let (_, body) = http(url, &format!("GET /v1/assets/{id} HTTP/1.1"), b"");
         assert_eq!(serde_json::from_slice::<Value>(&body).unwrap()["asset"]["current"], 1);

@@ -187,6 +187,8 @@ fn keys_that_are_gone_changed_or_not_given() {
     let other = World::new();
     fs::copy(other.path("owner/root.key"), &root).unwrap();
     fails(&arguments, "keys", &["another root key", "root.key here is another folder's", "backup"]);
+    let serving = sealgate(&["serve", "--data-dir", &owner, "--listen", "127.0.0.1:0"]).error();
+    assert!(serving.contains("another root key"), "{serving}");
     fs::write(&root, good).unwrap();
     fs::set_permissions(&root, fs::Permissions::from_mode(0o600)).unwrap();
     let account = world.path("owner/account.key");

@@ -31,8 +31,8 @@ pub struct Metrics {
     height: Number,
     entries: Number,
     waiting: Number,
-    proofs: Number,
-    declined: Number,
+    proofs: Counter<u64, AtomicU64>,
+    declined: Counter<u64, AtomicU64>,
     store_errors: Counter<u64, AtomicU64>,
     memory: Number,
     files: Number,
@@ -50,8 +50,8 @@ impl Default for Metrics {
             height: Gauge::default(),
             entries: Gauge::default(),
             waiting: Gauge::default(),
-            proofs: Gauge::default(),
-            declined: Gauge::default(),
+            proofs: Counter::default(),
+            declined: Counter::default(),
             store_errors: Counter::default(),
             memory: Gauge::default(),
             files: Gauge::default(),
@@ -65,15 +65,22 @@ impl Default for Metrics {
             metrics.durations.clone(),
         );
         registry.register("refused", "Refused for want of room, or for a client's rate", metrics.refusals.clone());
-        let failed = "Operations that the store of sealed objects failed: no answer, refused, or full";
-        registry.register("store_errors", failed, metrics.store_errors.clone());
+        for (name, help, counter) in [
+            ("proofs_made", "Proofs made", &metrics.proofs),
+            ("budget_refusals", "Answers refused for want of budget", &metrics.declined),
+            (
+                "store_errors",
+                "Operations that the store of sealed objects failed: no answer, refused, or full",
+                &metrics.store_errors,
+            ),
+        ] {
+            registry.register(name, help, counter.clone());
+        }
         for (name, help, gauge) in [
             ("connections", "Open connections", &metrics.connections),
             ("ledger_height", "Height of the ledger's head", &metrics.height),
             ("ledger_entries", "Entries of the ledger", &metrics.entries),
             ("questions_waiting", "Questions that are being answered or wait for a prover", &metrics.waiting),
-            ("proofs_made", "Proofs made since the start", &metrics.proofs),
-            ("budget_refusals", "Answers refused for want of budget since the start", &metrics.declined),
             ("memory_resident_bytes", "Memory of this process", &metrics.memory),
             ("open_files", "Open files of this process", &metrics.files),
         ] {
@@ -120,9 +127,11 @@ impl Metrics {
         self.entries.set(number(head.tree_size));
         let work = gateway.work();
         self.waiting.set(number(work.waiting));
-        self.proofs.set(number(work.proofs));
-        self.declined.set(number(work.declined));
-        self.store_errors.inner().store(work.store_errors, Ordering::Relaxed);
+        for (counter, counted) in
+            [(&self.proofs, work.proofs), (&self.declined, work.declined), (&self.store_errors, work.store_errors)]
+        {
+            counter.inner().store(counted, Ordering::Relaxed);
+        }
         self.memory.set(resident_bytes().map_or(0, number));
         self.files.set(std::fs::read_dir("/proc/self/fd").map_or(0, |files| number(files.count() as u64)));
         let mut text = String::new();

@@ -120,6 +120,23 @@ impl KeyFolder {
         Ok(labels)
     }
 
+    /// Whether the root key is this folder's: it opens the keys of some asset, or there are none that it could.
+    /// What is wrong with one asset's keys alone shows when they are used.
+    ///
+    /// # Errors
+    /// [`KeyError::WrongRoot`]; [`KeyError::File`] when the folder cannot be read.
+    pub fn check_root(&self) -> Result<(), KeyError> {
+        let mut wrong = Ok(());
+        for label in self.list()? {
+            match self.asset(&label) {
+                Ok(_) => return Ok(()),
+                Err(error @ KeyError::WrongRoot { .. }) => wrong = Err(error),
+                Err(_) => {}
+            }
+        }
+        wrong
+    }
+
     /// Lets `next` open all that this root key opens, as the first step of changing root keys. After
     /// it the new root key's file may take the place of the old one; both open everything.
     ///

@@ -117,10 +117,12 @@ fn asset_keys_come_back_only_under_their_root() {
     let other = KeyFolder::new(&dir.path().join("keys"), root());
     assert!(matches!(other.asset(&label("licences")), Err(KeyError::WrongRoot { .. })));
     assert!(matches!(other.replace(&made), Err(KeyError::WrongRoot { .. })));
+    assert!(matches!(other.check_root(), Err(KeyError::WrongRoot { .. })));
     let path = vault.path(&label("licences"));
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     each_bit_counts(&path, || matches!(vault.asset(&label("licences")), Err(KeyError::Damaged { .. })));
     fs::copy(vault.path(&label("行政区划")), &path).unwrap();
+    vault.check_root().unwrap();
     assert!(matches!(vault.asset(&label("licences")), Err(KeyError::Damaged { what: "it is another asset's", .. })));
 }
 

@@ -86,7 +86,7 @@ async fn questions_that_find_no_place_are_refused_and_others_are_served() {
     api.ask(&own).await.ok();
     api.ask(&other).await.ok();
     assert_eq!((api.counted("sealgate_questions_waiting").await, api.counted(REFUSED).await), (0.0, 2.0));
-    assert!(api.counted("sealgate_proofs_made").await >= 40.0);
+    assert!(api.counted("sealgate_proofs_made_total").await >= 40.0);
 }
 
 impl Api {
