@@ -337,6 +337,24 @@ pub struct Filter {
 }
 
 impl Filter {
+    /// What a journal says of it: what was given, as the console's journal has it.
+    pub fn words(&self) -> String {
+        let outcomes: Vec<String> = self.outcomes.iter().map(ToString::to_string).collect();
+        let given = [
+            ("asset", self.asset.as_ref().map(ToString::to_string)),
+            ("who", self.requester.as_ref().map(ToString::to_string)),
+            ("purpose", self.purpose.clone()),
+            ("outcome", Some(outcomes.join(",")).filter(|outcomes| !outcomes.is_empty())),
+            ("from", self.from_ms.map(time_text)),
+            ("until", self.until_ms.map(time_text)),
+        ];
+        let given = given.into_iter().filter_map(|(name, value)| Some(format!("{name}={}", value?)));
+        match given.collect::<Vec<_>>().join(" ") {
+            none if none.is_empty() => "everything".into(),
+            given => given,
+        }
+    }
+
     fn keeps(&self, request: &RequestView, requester: Option<&AccountPublic>) -> bool {
         let asked_by = |who: &Who| requester.is_some_and(|account| who.is(account));
         self.requester.as_ref().is_none_or(asked_by)

@@ -13,7 +13,7 @@ use sealgate_ledger::Ledger;
 use sealgate_ledger::account::AccountSecret;
 use sealgate_ledger::ids::{AssetId, BlockHeight, Digest};
 use sealgate_ledger::tx::TxBody;
-use sealgate_tests::{Server, Table, World, parse_csv, sealgate, terms};
+use sealgate_tests::{Server, Table, World, parse_csv, sealgate, terms, text};
 
 #[path = "console_auditor/browser.rs"]
 mod browser;
@@ -318,7 +318,7 @@ fn the_auditors_own_reads_are_recorded_and_no_change_of_them_stays_unseen() {
     assert_eq!(number(reads()), 1);
     stage.auditor(&["trail"], &["--csv", &csv, "--export", &world.path("t.json")]).ok();
     assert_eq!(number(reads()), 4);
-    stage.auditor(&["meter"], &[]).ok();
+    stage.auditor(&["meter"], &["--from", "2020-01-01T00:00:00Z", "--purpose", "tax"]).ok();
     stage.auditor(&["budget"], &[]).ok();
     stage.auditor(&["grants"], &["--asset", "shop"]).ok();
     stage.auditor(&["account", "identity"], &[&stage.scene.pseudonym]).ok();
@@ -331,6 +331,8 @@ fn the_auditors_own_reads_are_recorded_and_no_change_of_them_stays_unseen() {
     let what: Vec<&str> =
         listed["reads"].as_array().unwrap().iter().map(|read| read["what"].as_str().unwrap()).collect();
     assert_eq!(&what[..8], ["trail", "export", "spreadsheet", "trail", "meter", "budget", "grants", "pseudonym"]);
+    let about = |at: usize| text(&listed["reads"][at]["about"]);
+    assert_eq!((about(0), about(4)), ("everything".into(), "purpose=tax from=2020-01-01T00:00:00Z".into()));
 
     // Anchored by the page and by the command; others find it on the ledger, and nothing of what was read.
     let path = "/console/auditor/reads";

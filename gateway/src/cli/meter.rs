@@ -48,9 +48,9 @@ pub(super) async fn meter(args: Meter, output: &Output) -> Result<(), Failure> {
         check_writable(file)?;
     }
     let (home, client) = (Home::at(&args.home.home), Client::new(&args.gateway.gateway)?);
-    let trail = replayed(&home, &client, args.filter.as_of(), &args.filter.filter()?, output).await?;
-    let filter = serde_json::to_string(&args.filter.filter()?)?;
-    Journal::of(&home, &trail.chain).note(What::Meter, &filter)?;
+    let filter = args.filter.filter()?;
+    let trail = replayed(&home, &client, args.filter.as_of(), &filter, output).await?;
+    Journal::of(&home, &trail.chain).note(What::Meter, &filter.words())?;
     let (lines, total) = count(&trail.lines);
     if let Some(file) = &args.csv {
         write_private(file, &spreadsheet::of_meter(&lines)?, true).map_err(FileError::io(file))?;

@@ -118,12 +118,11 @@ async fn show(args: &TrailArgs, home: &Home, client: &Client, output: &Output) -
     let trail = replayed(home, client, args.filter.as_of(), &filter, output).await?;
     // What is read is in the journal before it is shown or written.
     let journal = Journal::of(home, &trail.chain);
-    let about = serde_json::to_string(&filter)?;
     let files = [(&args.export, What::Export), (&args.csv, What::Spreadsheet)];
     for (what, about) in files.iter().filter_map(|(file, what)| Some((what, file.as_ref()?.display()))) {
         journal.note(*what, &about.to_string())?;
     }
-    journal.note(What::Trail, &about)?;
+    journal.note(What::Trail, &filter.words())?;
     let mut written = Vec::new();
     if let Some(file) = &args.csv {
         write_private(file, &spreadsheet::of_trail(&trail.lines)?, true).map_err(FileError::io(file))?;
