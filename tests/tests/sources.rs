@@ -7,6 +7,7 @@ use std::path::Path;
 use sealgate_circuits::value::{ColumnType, Value};
 use sealgate_ods::source::{self, Read};
 use sealgate_ods::{Rejected, ShareManifest};
+use sealgate_tests::chance::Chance;
 use sealgate_tests::postgres::{PASSWORD, Postgres};
 use sealgate_tests::{World, manifest, sealgate, shared_data};
 
@@ -173,7 +174,12 @@ fn one_snapshot(server: &Postgres, folder: &Path) {
     let slow = "query = 'SELECT id, pg_sleep(30)::text AS note FROM generate_series(1, 2) AS id'";
     let slow = manifest_text(server, folder, slow, &columns(&[("id", "int"), ("note", "text")]));
     let manifest = ShareManifest::parse(&slow, &folder.join("share.toml")).unwrap();
-    drop(source::open(&manifest).unwrap());
+    // Before the query has begun, and while it runs.
+    for pause_ms in [0, 0, 300, 0] {
+        let source = source::open(&manifest).unwrap();
+        std::thread::sleep(std::time::Duration::from_millis(pause_ms));
+        drop(source);
+    }
     let begun = std::time::Instant::now();
     while server.sql("SELECT count(*) FROM pg_stat_activity WHERE application_name = 'sealgate'") != "0" {
         assert!(begun.elapsed().as_secs() < 20, "a connection stays open");
@@ -241,51 +247,97 @@ fn the_same_as_a_file(server: &Postgres, folder: &Path) {
         vec![None, None, None, None, None, Some("no key")],
     ];
     let both = [whole.to_vec(), bad.to_vec()].concat();
-    for (number, rows) in [&whole[..], &both[..], &[]].into_iter().enumerate() {
-        let names = kinds.map(|(name, _)| name);
-        let literal =
-            |cell: &Option<&str>| cell.map_or("NULL".into(), |text| format!("'{}'", text.replace('\'', "''")));
-        let texts = names.map(|name| format!("{name} text")).join(", ");
-        server.sql(&format!("CREATE TABLE same{number} ({texts}); GRANT SELECT ON same{number} TO reader"));
-        let mut lines = String::new();
-        for row in rows {
-            let cells: Vec<String> = row.iter().map(literal).collect();
-            server.sql(&format!("INSERT INTO same{number} VALUES ({})", cells.join(", ")));
-            let object: serde_json::Map<_, _> =
-                names.iter().zip(row).map(|(name, cell)| ((*name).to_owned(), serde_json::json!(cell))).collect();
-            lines.push_str(&format!("{}\n", serde_json::Value::Object(object)));
-        }
-        fs::write(folder.join("same.jsonl"), lines).unwrap();
-        let options = "on_bad_row = 'set_aside'";
-        let table = format!("table = 'same{number}'\n{options}");
-        let in_database = read(&manifest_text(server, folder, &table, &columns(&kinds)), folder).unwrap();
-        let file = format!(
-            "[asset]\nname = 't'\ntitle = 'T'\n[source]\nkind = 'jsonl'\npath = 'same.jsonl'\n{options}\n{}",
-            columns(&kinds)
+    for (rows, good) in [(&whole[..], 3), (&both, 3), (&[], 0)] {
+        assert_eq!(same(server, folder, &kinds, rows, ""), (good, rows.len() - good));
+    }
+    // A time without an offset, of no zone, of one, and where a zone has it twice or never.
+    let times = ["2024-01-16 14:37:35", "2024-11-03 01:30:00", "2024-03-10 02:30:00"];
+    let times = ["1", "2", "3"].into_iter().zip(times).map(|(id, time)| vec![Some(id), Some(time)]).collect::<Vec<_>>();
+    for (zone, good) in [("", 0), ("time_zone = 'UTC'", 3), ("time_zone = 'America/Vancouver'", 1)] {
+        assert_eq!(
+            same(server, folder, &[("id", "int"), ("at", "timestamp")], &times, zone),
+            (good, 3 - good),
+            "{zone}"
         );
-        let in_file = read(&file, folder).unwrap();
-        // The database gives them in the order of the key, as it sorts texts.
-        let sorted = |(rows, rejected): (Rows, Vec<Rejected>)| {
-            let mut rows: Vec<_> = rows.iter().map(|row| format!("{row:?}")).collect();
-            let mut rejected: Vec<_> = rejected.into_iter().map(|row| (row.column, row.what)).collect();
-            rows.sort();
-            rejected.sort();
-            (rows, rejected)
-        };
-        let (in_database, in_file) = (sorted(in_database), sorted(in_file));
-        assert_eq!(in_database, in_file);
-        assert_eq!((in_file.0.len(), in_file.1.len()), (rows.len().min(3), rows.len().saturating_sub(3)));
-        if !rows.is_empty() {
-            let other = columns(&[("id", "int"), ("nowhere", "text")]);
-            let missing = [
-                read(&manifest_text(server, folder, &table, &other), folder),
-                read(&file.replacen("name = 'note'", "name = 'nowhere'", 1), folder),
-            ];
-            for error in missing {
-                assert!(error.unwrap_err().contains("has no column 'nowhere'"));
-            }
+    }
+    // Any texts, of which a database holds all but those with a zero byte; one is longer than any field.
+    let mut chance = Chance::of_run("texts");
+    let odd = [
+        "\"",
+        "'",
+        ",",
+        "\r\n",
+        "\\",
+        "$1",
+        "{",
+        "null",
+        "NULL",
+        "\u{feff}",
+        "",
+        " ",
+        "é",
+        "\u{1}",
+        "\u{10ffff}",
+        "多",
+    ];
+    let mut text = || (0..chance.below(5)).map(|_| odd[chance.below(odd.len())]).collect::<String>();
+    let texts: Vec<(String, String)> = (0..60).map(|id: u32| (id.to_string(), text())).collect();
+    let long = "x".repeat(100_000);
+    let mut texts: Vec<_> = texts.iter().map(|(id, text)| vec![Some(id.as_str()), Some(text.as_str())]).collect();
+    texts.push(vec![Some("60"), Some(&long)]);
+    assert_eq!(same(server, folder, &[("id", "int"), ("note", "text")], &texts, ""), (60, 1));
+}
+
+/// How many rows come from a table in the database and how many are set aside: the same ones as from a file.
+fn same(
+    server: &Postgres,
+    folder: &Path,
+    kinds: &[(&str, &str)],
+    rows: &[Vec<Option<&str>>],
+    options: &str,
+) -> (usize, usize) {
+    let literal = |cell: &Option<&str>| cell.map_or("NULL".into(), |text| format!("'{}'", text.replace('\'', "''")));
+    let texts: Vec<String> = kinds.iter().map(|(name, _)| format!("{name} text")).collect();
+    let texts = texts.join(", ");
+    server.sql(&format!("DROP TABLE IF EXISTS same; CREATE TABLE same ({texts}); GRANT SELECT ON same TO reader"));
+    let mut lines = String::new();
+    for row in rows {
+        let cells: Vec<String> = row.iter().map(literal).collect();
+        server.sql(&format!("INSERT INTO same VALUES ({})", cells.join(", ")));
+        let object: serde_json::Map<_, _> =
+            kinds.iter().zip(row).map(|((name, _), cell)| ((*name).to_owned(), serde_json::json!(cell))).collect();
+        lines.push_str(&format!("{}\n", serde_json::Value::Object(object)));
+    }
+    fs::write(folder.join("same.jsonl"), lines).unwrap();
+    let options = format!("on_bad_row = 'set_aside'\n{options}");
+    let table = format!("table = 'same'\n{options}");
+    let in_database = read(&manifest_text(server, folder, &table, &columns(kinds)), folder).unwrap();
+    let file = format!(
+        "[asset]\nname = 't'\ntitle = 'T'\n[source]\nkind = 'jsonl'\npath = 'same.jsonl'\n{options}\n{}",
+        columns(kinds)
+    );
+    // The database gives them in the order of the key, as it sorts texts.
+    let sorted = |(rows, rejected): (Rows, Vec<Rejected>)| {
+        let mut rows: Vec<_> = rows.iter().map(|row| format!("{row:?}")).collect();
+        let mut rejected: Vec<_> = rejected.into_iter().map(|row| (row.column, row.what)).collect();
+        rows.sort();
+        rejected.sort();
+        (rows, rejected)
+    };
+    let (in_database, in_file) = (sorted(in_database), sorted(read(&file, folder).unwrap()));
+    assert_eq!(in_database, in_file);
+    if !rows.is_empty() {
+        let other = columns(&[("id", "int"), ("nowhere", "text")]);
+        let last = kinds.last().unwrap().0;
+        let missing = [
+            read(&manifest_text(server, folder, &table, &other), folder),
+            read(&file.replacen(&format!("name = '{last}'"), "name = 'nowhere'", 1), folder),
+        ];
+        for error in missing {
+            assert!(error.unwrap_err().contains("has no column 'nowhere'"));
         }
     }
+    (in_file.0.len(), in_file.1.len())
 }
 
 /// A policy that hides rows from the reader: the server refuses, where a part of the table would look whole.

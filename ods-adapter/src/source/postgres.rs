@@ -4,10 +4,13 @@
 //! types meet the manifest's in the same place as those of files.
 
 use std::borrow::Cow;
+use std::pin::pin;
 use std::thread;
+use std::time::Duration;
 
 use futures::executor::block_on;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::timeout;
 use tokio_postgres::Row;
 
 use super::batch::BatchSize;
@@ -18,6 +21,10 @@ mod connect;
 
 /// Rows that the server is asked for at once, at most.
 const ROWS_AT_ONCE: usize = 256;
+/// How often, and how long after one another, a server is asked to end a query of which nobody wants the rows: it
+/// may not have begun yet.
+const CANCELS_MAX: usize = 10;
+const CANCEL_AGAIN: Duration = Duration::from_millis(500);
 /// Batches that may wait while rows are sealed.
 const BATCHES_WAITING: usize = 2;
 /// Settings under which a text says all of a value, and nothing ends a snapshot that waits for
@@ -139,8 +146,8 @@ struct Reading {
 
 impl Reading {
     async fn run(self, found: oneshot::Sender<Result<Vec<String>, String>>) {
-        let mut client = match connect::connect(&self.spec).await {
-            Ok(client) => client,
+        let (mut client, cancel) = match connect::connect(&self.spec).await {
+            Ok(connected) => connected,
             Err(what) => {
                 let _ = found.send(Err(what));
                 return;
@@ -148,11 +155,19 @@ impl Reading {
         };
         let Self { spec, key, chosen, sender } = self;
         let ended = sender.clone();
-        let rows = read(&mut client, &spec, &key, chosen, found, &sender);
-        // Whoever reads may stop in the middle of a long query.
+        let mut rows = pin!(read(&mut client, &spec, &key, chosen, found, &sender));
         let outcome = tokio::select! {
-            outcome = rows => outcome,
-            () = ended.closed() => return,
+            outcome = &mut rows => outcome,
+            // Whoever reads stopped, perhaps in the middle of a long query, with which the server would go on.
+            () = ended.closed() => {
+                for _ in 0..CANCELS_MAX {
+                    cancel.ask().await;
+                    if timeout(CANCEL_AGAIN, &mut rows).await.is_ok() {
+                        break;
+                    }
+                }
+                return;
+            }
         };
         if let Err(what) = outcome {
             let _ = sender.send(Err(what)).await;

@@ -11,7 +11,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::config::SslMode;
-use tokio_postgres::{Client, Config, NoTls};
+use tokio_postgres::{CancelToken, Client, Config, NoTls};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use zeroize::Zeroizing;
 
@@ -22,9 +22,26 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a silent connection is taken for alive.
 const KEEPALIVES_IDLE: Duration = Duration::from_secs(60);
 
+/// What ends the query of a connection.
+pub(super) struct Cancel {
+    token: CancelToken,
+    tls: Option<MakeRustlsConnect>,
+}
+
+impl Cancel {
+    /// Asks the server to end the query that runs; one that has not begun is not ended.
+    pub(super) async fn ask(&self) {
+        // Whether it was ended shows by the query.
+        let _ = match &self.tls {
+            Some(tls) => self.token.cancel_query(tls.clone()).await,
+            None => self.token.cancel_query(NoTls).await,
+        };
+    }
+}
+
 /// Connects; the connection is driven by the current runtime. What is wrong names what to do, and
 /// never the password.
-pub(super) async fn connect(spec: &PostgresSpec) -> Result<Client, String> {
+pub(super) async fn connect(spec: &PostgresSpec) -> Result<(Client, Cancel), String> {
     let mut config = Config::new();
     config.host(&spec.host).port(spec.port).dbname(&spec.database).user(&spec.user);
     config.application_name("sealgate").connect_timeout(CONNECT_TIMEOUT).keepalives_idle(KEEPALIVES_IDLE);
@@ -37,17 +54,20 @@ pub(super) async fn connect(spec: &PostgresSpec) -> Result<Client, String> {
             config.ssl_mode(SslMode::Disable);
             let (client, connection) = config.connect(NoTls).await.map_err(failed)?;
             tokio::spawn(connection);
-            Ok(client)
+            let cancel = Cancel { token: client.cancel_token(), tls: None };
+            Ok((client, cancel))
         }
         Tls::VerifyFull(ca) => {
             config.ssl_mode(SslMode::Require);
             let tls = MakeRustlsConnect::new(client_config(ca.as_deref())?);
-            let (client, connection) = config.connect(tls).await.map_err(|error| match certificate_fault(&error) {
-                Some(fault) => format!("no connection as '{}': {fault}", spec.user),
-                None => failed(error),
-            })?;
+            let (client, connection) =
+                config.connect(tls.clone()).await.map_err(|error| match certificate_fault(&error) {
+                    Some(fault) => format!("no connection as '{}': {fault}", spec.user),
+                    None => failed(error),
+                })?;
             tokio::spawn(connection);
-            Ok(client)
+            let cancel = Cancel { token: client.cancel_token(), tls: Some(tls) };
+            Ok((client, cancel))
         }
     }
 }
