@@ -147,48 +147,44 @@ impl Run {
 
 /// What this process holds in memory now, in bytes; 0 where the system does not say.
 pub fn resident_bytes() -> u64 {
-    memory("VmRSS:")
+    resident_bytes_of(std::process::id())
 }
 
 /// The most that this process has held in memory, in bytes; 0 where the system does not say.
 pub fn highest_resident_bytes() -> u64 {
-    memory("VmHWM:")
+    highest_resident_bytes_of(std::process::id())
 }
 
 /// What the process `id` holds in memory at its highest, in bytes; 0 where the system does not say.
 pub fn highest_resident_bytes_of(id: u32) -> u64 {
-    memory_in(&id.to_string(), "VmHWM:")
+    memory(id, "VmHWM:")
 }
 
 /// What the process `id` holds in memory now, in bytes; 0 where the system does not say.
 pub fn resident_bytes_of(id: u32) -> u64 {
-    memory_in(&id.to_string(), "VmRSS:")
+    memory(id, "VmRSS:")
 }
 
 /// Processor time of the process `id`; a hundredth of a second is the least that the system tells.
 pub fn process_time(id: u32) -> Duration {
-    ticks(&id.to_string(), 11)
+    ticks(id, 11)
 }
 
 /// Processor time of the processes that this one has started and awaited, as exactly.
 pub fn children_time() -> Duration {
-    ticks("self", 13)
+    ticks(std::process::id(), 13)
 }
 
 /// Two fields of /proc/PROCESS/stat, counted behind the program's name, together: utime and stime are the 11th
 /// and 12th, cutime and cstime the next (proc_pid_stat(5)). The name stands in parentheses and may hold anything.
-fn ticks(process: &str, behind: usize) -> Duration {
+fn ticks(process: u32, behind: usize) -> Duration {
     let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap_or_default();
     let fields = stat.rsplit_once(')').map(|(_, fields)| fields).unwrap_or_default();
     let fields = fields.split_whitespace().skip(behind).take(2);
     Duration::from_millis(10 * fields.filter_map(|field| field.parse::<u64>().ok()).sum::<u64>())
 }
 
-fn memory(name: &str) -> u64 {
-    memory_in("self", name)
-}
-
-fn memory_in(process: &str, name: &str) -> u64 {
+fn memory(process: u32, name: &str) -> u64 {
     let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix(name));
     let kib = line.and_then(|line| line.trim().strip_suffix(" kB")).and_then(|kib| kib.parse::<u64>().ok());

@@ -31,11 +31,14 @@ pub(super) struct Cancel {
 impl Cancel {
     /// Asks the server to end the query that runs; one that has not begun is not ended.
     pub(super) async fn ask(&self) {
-        // Whether it was ended shows by the query.
-        let _ = match &self.tls {
-            Some(tls) => self.token.cancel_query(tls.clone()).await,
-            None => self.token.cancel_query(NoTls).await,
+        let asked = async {
+            match &self.tls {
+                Some(tls) => self.token.cancel_query(tls.clone()).await,
+                None => self.token.cancel_query(NoTls).await,
+            }
         };
+        // Whether it was ended shows by the query.
+        let _ = tokio::time::timeout(CONNECT_TIMEOUT, asked).await;
     }
 }
 
